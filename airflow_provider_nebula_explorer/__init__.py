@@ -1,0 +1,3 @@
+"""Apache Airflow provider for the workflow API of NebulaGraph Explorer."""
+
+__version__ = "0.1.0"

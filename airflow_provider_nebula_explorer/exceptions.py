@@ -1,0 +1,164 @@
+"""The errors of this package.
+
+.. code-block:: text
+
+    NebulaExplorerError
+    ├── NebulaExplorerConfigError           a bad connection field or argument (also a ValueError)
+    ├── NebulaExplorerConnectionError       Explorer cannot be reached, or what answered is not Explorer
+    ├── NebulaExplorerApiError              Explorer refused: .code, .message, .http_status
+    │   ├── NebulaExplorerBadRequestError   400xxxxx
+    │   ├── NebulaExplorerAuthError         401xxxxx, and every refused login
+    │   ├── NebulaExplorerForbiddenError    403xxxxx
+    │   ├── NebulaExplorerNotFoundError     404xxxxx
+    │   └── NebulaExplorerServerError       500xxxxx, 900xxxxx and HTTP 5xx
+    ├── NebulaExplorerJobError              a job ended other than wanted: .job
+    ├── NebulaExplorerTimeoutError          a wait took longer than its timeout (also a TimeoutError)
+    └── NebulaExplorerAmbiguousSubmitError  a job may or may not have been started: .candidates
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_provider_nebula_explorer.explorer.models import Job
+
+
+class NebulaExplorerError(Exception):
+    """Base of every error that this package raises."""
+
+    is_transient = False
+    """Whether the same request may succeed a little later."""
+
+
+class NebulaExplorerConfigError(NebulaExplorerError, ValueError):
+    """A connection field or an argument has a wrong value; nothing was sent."""
+
+
+class NebulaExplorerConnectionError(NebulaExplorerError):
+    """Explorer cannot be reached, or what answered is not Explorer.
+
+    :param text: what was asked, what came back, what to do next.
+    :param sent: whether Explorer may have received the request.
+    :param transient: whether the same request may succeed a little later.
+    """
+
+    def __init__(self, text: str = "", *, sent: bool = True, transient: bool = True) -> None:
+        super().__init__(text)
+        self.sent = sent
+        self.is_transient = transient
+
+
+class NebulaExplorerApiError(NebulaExplorerError):
+    """Explorer (or a gateway before it) refused a request.
+
+    :param text: what was asked, what came back, what to do next.
+    :param code: Explorer's 8-digit code; ``None`` where the answer had no envelope.
+    :param message: Explorer's own message, ``<ErrName>`` or ``<ErrName>::<detail>``.
+    :param http_status: the HTTP status of the answer.
+    """
+
+    def __init__(
+        self, text: str = "", *, code: int | None = None, message: str = "", http_status: int | None = None
+    ) -> None:
+        super().__init__(text)
+        self.code = code
+        self.message = message
+        self.http_status = http_status
+
+    @property
+    def is_transient(self) -> bool:  # type: ignore[override]
+        """True for HTTP 429, which a gateway answers whatever the envelope says."""
+        return self.http_status == 429
+
+
+class NebulaExplorerBadRequestError(NebulaExplorerApiError):
+    """Explorer found the request wrong, or wrong for the job's present status."""
+
+
+class NebulaExplorerAuthError(NebulaExplorerApiError):
+    """Explorer refused the account, or a session right after its renewal."""
+
+
+class NebulaExplorerForbiddenError(NebulaExplorerApiError):
+    """The account may not do this."""
+
+
+class NebulaExplorerNotFoundError(NebulaExplorerApiError):
+    """The workflow, job or task does not exist."""
+
+
+class NebulaExplorerServerError(NebulaExplorerApiError):
+    """Explorer failed inside, or sheds load."""
+
+    @property
+    def is_transient(self) -> bool:  # type: ignore[override]
+        """True but for a licence that Explorer could not verify: time does not mend that."""
+        return self.code != LICENCE_ERROR
+
+
+class NebulaExplorerJobError(NebulaExplorerError):
+    """A job ended other than wanted.
+
+    :param text: the job, its status and the tasks that failed.
+    :param job: the job as Explorer last told it.
+    """
+
+    def __init__(self, text: str = "", job: Job | None = None) -> None:
+        super().__init__(text)
+        self.job = job
+
+
+class NebulaExplorerTimeoutError(NebulaExplorerError, TimeoutError):
+    """A job was not final when the wait for it ran out of time; the job itself goes on."""
+
+
+class NebulaExplorerAmbiguousSubmitError(NebulaExplorerError):
+    """Explorer's answer to "run this workflow" was lost: a job may or may not have been started.
+
+    :param text: what was asked, what came back, what to do next.
+    :param candidates: the jobs that may be the one.
+    """
+
+    def __init__(self, text: str = "", candidates: Sequence[Job] = ()) -> None:
+        super().__init__(text)
+        self.candidates: tuple[Job, ...] = tuple(candidates)
+
+
+LICENCE_ERROR = 50004003
+
+CODES = {
+    40004000: ("ErrBadRequest", "request error"),
+    40004001: ("ErrParam", "request parameter error"),
+    40104000: ("ErrUnauthorized", "authorization error"),
+    40104001: ("ErrSession", "login session error"),
+    40304000: ("ErrForbidden", "denied"),
+    40404000: ("ErrNotFound", "the resource does not exist"),
+    50004000: ("ErrInternalServer", "internal service error"),
+    50004001: ("ErrInternalDatabase", "database error"),
+    50004002: ("ErrInternalController", "Dag Controller error"),
+    LICENCE_ERROR: ("ErrInternalLicense", "certificate (licence) verification error"),
+    90004000: ("ErrUnknown", "unknown error"),
+}
+"""Explorer's documented error codes: name and meaning (Explorer's API pages, "Error codes")."""
+
+_CLASS_BY_CATEGORY: dict[int, type[NebulaExplorerApiError]] = {
+    400: NebulaExplorerBadRequestError,
+    401: NebulaExplorerAuthError,
+    403: NebulaExplorerForbiddenError,
+    404: NebulaExplorerNotFoundError,
+    500: NebulaExplorerServerError,
+    900: NebulaExplorerServerError,
+}
+
+
+def category_of(code: int) -> int:
+    """Return a code's category, its first three digits: ``404`` of ``40404000``."""
+    return code // 100_000
+
+
+def class_of(code: int) -> type[NebulaExplorerApiError]:
+    """Return the class for a code of Explorer's, by its category; the base for an unknown one."""
+    return _CLASS_BY_CATEGORY.get(category_of(code), NebulaExplorerApiError)

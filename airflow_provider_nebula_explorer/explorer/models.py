@@ -1,0 +1,194 @@
+"""What Explorer tells about jobs and their tasks: statuses, times and values, all frozen."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from enum import IntEnum
+from typing import Any
+
+JsonObject = dict[str, Any]
+
+
+class JobStatus(IntEnum):
+    """The status of a job or of one of its tasks (Explorer's API pages, "Job status code").
+
+    A code of a newer Explorer becomes a member named ``UNKNOWN_<code>`` that is not final.
+    """
+
+    PREPARING = 0
+    RUNNING = 1
+    SUCCESS = 2
+    FAILED = 3
+    INTERRUPTED = 4
+    STOPPING = 5
+
+    @classmethod
+    def _missing_(cls, value: object) -> JobStatus | None:
+        if not isinstance(value, int):
+            return None
+        member = int.__new__(cls, value)
+        member._name_ = f"UNKNOWN_{value}"
+        member._value_ = value
+        return member
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the status will never change again."""
+        return self in _FINAL
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the job ended as it should."""
+        return self is JobStatus.SUCCESS
+
+    @property
+    def is_known(self) -> bool:
+        """Whether this version of the package knows the code."""
+        return self.name in JobStatus.__members__
+
+
+_FINAL = frozenset({JobStatus.SUCCESS, JobStatus.FAILED, JobStatus.INTERRUPTED})
+
+
+@dataclass(frozen=True)
+class Task:
+    """One component of a job; not an Airflow task.
+
+    :param id: 32 hex characters.
+    :param run_begin_time: when it began, in UTC; ``None`` while it has not.
+    :param run_end_time: when it ended, in UTC; ``None`` while it has not.
+    """
+
+    id: str
+    name: str
+    status: JobStatus
+    run_begin_time: datetime | None = None
+    run_end_time: datetime | None = None
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long it ran; ``None`` while that is not known."""
+        return duration(self.run_begin_time, self.run_end_time)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a workflow.
+
+    :param workflow_id: digits, as Explorer writes it.
+    :param tasks: the job's tasks; empty where the job came from a list.
+    :param data: Explorer's own object, unchanged.
+    """
+
+    id: int
+    status: JobStatus
+    name: str = ""
+    workflow_id: str = ""
+    workflow_name: str = ""
+    tasks: tuple[Task, ...] = ()
+    run_begin_time: datetime | None = None
+    run_end_time: datetime | None = None
+    create_time: datetime | None = None
+    data: JsonObject = field(default_factory=dict, repr=False, hash=False)
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long it ran; ``None`` while that is not known."""
+        return duration(self.run_begin_time, self.run_end_time)
+
+    @property
+    def failed_tasks(self) -> tuple[Task, ...]:
+        """The tasks that ended other than in success, in Explorer's order."""
+        return tuple(task for task in self.tasks if task.status.is_final and not task.status.is_success)
+
+
+def parse_job(data: object) -> Job:
+    """Read a job's object, from a list or from the job's details.
+
+    :raises ValueError: where it is no object, or has no usable ``id`` or ``status``.
+    """
+    if not isinstance(data, dict):
+        raise ValueError(f"a job is a JSON object, not {_show(data)}")
+    return Job(
+        id=_whole_number(data, "id"),
+        status=JobStatus(_whole_number(data, "status")),
+        name=_text(data, "name"),
+        workflow_id=_text(data, "workflowId"),
+        workflow_name=_text(data, "workflowName"),
+        tasks=tuple(_parse_task(task) for task in _objects(data.get("tasks"))),
+        run_begin_time=parse_time(data.get("runBeginTime")),
+        run_end_time=parse_time(data.get("runEndTime")),
+        create_time=parse_time(data.get("createTime")),
+        data=data,
+    )
+
+
+def _parse_task(data: JsonObject) -> Task:
+    # Go leaves a zero out where a field is marked so: a task without a status has not started.
+    status = _whole_number(data, "status") if data.get("status") is not None else JobStatus.PREPARING
+    return Task(
+        id=_text(data, "id"),
+        name=_text(data, "name"),
+        status=JobStatus(status),
+        run_begin_time=parse_time(data.get("runBeginTime")),
+        run_end_time=parse_time(data.get("runEndTime")),
+    )
+
+
+def _objects(value: object) -> list[JsonObject]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _whole_number(data: JsonObject, key: str) -> int:
+    value = data.get(key)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,20}", value):
+        return int(value)
+    raise ValueError(f"{key!r} is {_show(value)} where a whole number belongs")
+
+
+def _text(data: JsonObject, key: str) -> str:
+    value = data.get(key)
+    return "" if value is None else str(value)
+
+
+def _show(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def parse_time(value: object) -> datetime | None:
+    """Read a time of Explorer's: epoch milliseconds, or ISO 8601 text with an offset.
+
+    :return: the time in UTC; ``None`` for a time that has not come yet (``0``, ``null``, ``""``,
+        Go's zero time) and for what is no time at all.
+    """
+    if isinstance(value, str) and not value.isdigit():
+        return _parse_iso(value)
+    try:
+        milliseconds = int(value) if isinstance(value, (int, float, str)) else 0
+        return _EPOCH + timedelta(milliseconds=milliseconds) if milliseconds > 0 else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _parse_iso(text: str) -> datetime | None:
+    # Python 3.10 reads neither "Z" nor a fraction of other than 3 or 6 digits; Go writes both.
+    text = re.sub(r"\.\d+", lambda fraction: fraction[0][:7].ljust(7, "0"), text.replace("Z", "+00:00"))
+    try:
+        time = datetime.fromisoformat(text)
+        time = (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
+    except (ValueError, OverflowError):
+        return None
+    return time if time > _EPOCH else None
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def duration(begin: datetime | None, end: datetime | None) -> timedelta | None:
+    """Return the time between two times of Explorer's; ``None`` where one has not come yet."""
+    return end - begin if begin and end else None
