@@ -29,8 +29,18 @@ if TYPE_CHECKING:
 class NebulaExplorerError(Exception):
     """Base of every error that this package raises."""
 
-    is_transient = False
-    """Whether the same request may succeed a little later."""
+    hint = "See Explorer's log for more."
+    """What to do next, where nothing narrower is known."""
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether the same request may succeed a little later."""
+        return False
+
+    @property
+    def may_have_acted(self) -> bool:
+        """Whether Explorer may have done what was asked, though its answer is missing."""
+        return False
 
 
 class NebulaExplorerConfigError(NebulaExplorerError, ValueError):
@@ -47,15 +57,23 @@ class NebulaExplorerConnectionError(NebulaExplorerError):
 
     def __init__(self, text: str = "", *, sent: bool = True, transient: bool = True) -> None:
         super().__init__(text)
-        self.sent = sent
-        self.is_transient = transient
+        self._sent = sent
+        self._transient = transient
+
+    @property
+    def is_transient(self) -> bool:
+        return self._transient
+
+    @property
+    def may_have_acted(self) -> bool:
+        return self._sent
 
 
 class NebulaExplorerApiError(NebulaExplorerError):
-    """Explorer (or a gateway before it) refused a request.
+    """Explorer, or a gateway before it, refused a request.
 
     :param text: what was asked, what came back, what to do next.
-    :param code: Explorer's 8-digit code; ``None`` where the answer had no envelope.
+    :param code: Explorer's 8-digit code; ``None`` where the answer had no envelope of Explorer's.
     :param message: Explorer's own message, ``<ErrName>`` or ``<ErrName>::<detail>``.
     :param http_status: the HTTP status of the answer.
     """
@@ -69,33 +87,51 @@ class NebulaExplorerApiError(NebulaExplorerError):
         self.http_status = http_status
 
     @property
-    def is_transient(self) -> bool:  # type: ignore[override]
-        """True for HTTP 429, which a gateway answers whatever the envelope says."""
+    def is_transient(self) -> bool:
         return self.http_status == 429
+
+    @property
+    def may_have_acted(self) -> bool:
+        # Without a code of Explorer's, a gateway spoke, and what happened behind it is not known.
+        return self.code is None
 
 
 class NebulaExplorerBadRequestError(NebulaExplorerApiError):
     """Explorer found the request wrong, or wrong for the job's present status."""
 
+    hint = "Check the arguments, and that the job's status allows this."
+
 
 class NebulaExplorerAuthError(NebulaExplorerApiError):
     """Explorer refused the account, or a session right after its renewal."""
+
+    hint = "The login was renewed and refused again: check the connection's account."
+
+    @property
+    def may_have_acted(self) -> bool:
+        return False
 
 
 class NebulaExplorerForbiddenError(NebulaExplorerApiError):
     """The account may not do this."""
 
+    hint = "Ask Explorer's administrator for the permission, or use another account."
+
 
 class NebulaExplorerNotFoundError(NebulaExplorerApiError):
     """The workflow, job or task does not exist."""
+
+    hint = "Check the id, and that the connection's account may see it."
 
 
 class NebulaExplorerServerError(NebulaExplorerApiError):
     """Explorer failed inside, or sheds load."""
 
+    hint = "Try again later; Explorer's log tells the reason."
+
     @property
-    def is_transient(self) -> bool:  # type: ignore[override]
-        """True but for a licence that Explorer could not verify: time does not mend that."""
+    def is_transient(self) -> bool:
+        # Time does not mend a licence.
         return self.code != LICENCE_ERROR
 
 

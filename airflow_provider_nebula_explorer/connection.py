@@ -1,0 +1,355 @@
+"""The fields of an Airflow connection to Explorer: one table that reads, checks and draws the form.
+
+Nothing here imports Airflow, so that its discovery of providers stays quick.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import string
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote, unquote, urlsplit
+
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
+from airflow_provider_nebula_explorer.explorer.settings import Account, AccountEncoding, Settings
+
+CONNECTION_TYPE = "nebula_explorer"
+HOOK_NAME = "NebulaGraph Explorer"
+DEFAULT_CONNECTION_ID = "nebula_explorer_default"
+DEFAULT_PORT = 7002
+
+
+class AirflowConnection(Protocol):
+    """What is read of an Airflow connection; every version's class fits."""
+
+    conn_id: str
+    host: str | None
+    port: int | None
+    schema: str | None
+    login: str | None
+    password: str | None
+
+    @property
+    def extra_dejson(self) -> dict[str, Any]:
+        """The extra field, read from JSON."""
+
+
+@dataclass(frozen=True)
+class StandardField:
+    """A field that every Airflow connection has, as ours calls it."""
+
+    name: str
+    label: str
+    placeholder: str
+
+
+@dataclass(frozen=True)
+class ExtraField:
+    """A field of ours, kept in the connection's ``extra``.
+
+    :param help: what a newcomer asks of the field.
+    :param allowed: what values are right, for the error text.
+    :param read: turns the form's value into ours; raises ``ValueError`` for a wrong one.
+    :param schema: the field's JSON schema, as Airflow 3's form reads it.
+    :param default: ours for a field that is left empty, given as the form would give it.
+    """
+
+    name: str
+    label: str
+    help: str
+    allowed: str
+    read: Callable[[Any], Any]
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": ["string", "null"]})
+    default: Any = None
+    is_required: bool = False
+
+
+def _whole_number(minimum: int, maximum: int) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        if (
+            not isinstance(value, (int, str))
+            or isinstance(value, bool)
+            or not minimum <= int(value) <= maximum
+        ):
+            raise ValueError
+        return int(value)
+
+    return read
+
+
+def _read_seconds(value: Any) -> float:
+    if isinstance(value, bool) or not 0 < float(value) <= 3600:
+        raise ValueError
+    return float(value)
+
+
+def _read_encodings(value: Any) -> tuple[AccountEncoding, ...]:
+    encodings: dict[str, tuple[AccountEncoding, ...]] = {
+        "auto": ("json", "colon"),
+        "json": ("json",),
+        "colon": ("colon",),
+    }
+    if value not in encodings:
+        raise ValueError
+    return encodings[value]
+
+
+def _read_verify(value: Any) -> bool | str:
+    if isinstance(value, bool):
+        return value
+    text = str(value)
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    return _read_path(text)
+
+
+def _read_path(value: Any) -> str:
+    if not isinstance(value, str) or not Path(value).exists():
+        raise ValueError
+    return value
+
+
+def _read_address(value: Any) -> str:
+    if not isinstance(value, str) or not (re.fullmatch(r"[^\s:/@?#]+", value) or ipaddress.ip_address(value)):
+        raise ValueError
+    return value
+
+
+def _read_proxy(value: Any) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError
+    return str(value)
+
+
+def _read_job_url(value: Any) -> str:
+    places = [name for _, name, _, _ in string.Formatter().parse(value) if name is not None]
+    if not set(places) <= {"job_id", "workflow_id", "base_url"}:
+        raise ValueError
+    if not value.format(job_id=1, workflow_id=1, base_url="http://host").startswith(("http://", "https://")):
+        raise ValueError
+    return str(value)
+
+
+STANDARD_FIELDS = (
+    StandardField("host", "Explorer host", "graph.example.com, or https://graph.example.com/explorer"),
+    StandardField("port", "Explorer port", f"{DEFAULT_PORT} where the host is not a URL"),
+    StandardField("schema", "http or https", "http"),
+    StandardField("login", "NebulaGraph account", "root"),
+    StandardField("password", "NebulaGraph password", ""),
+)
+
+EXTRA_FIELDS = (
+    ExtraField(
+        "nebula_address",
+        "graphd address",
+        "Required. The address of NebulaGraph's graphd as Explorer reaches it: the machine's own IP or name, "
+        "not localhost, even where both run on one machine.",
+        "the host name or IP address of graphd, without a port",
+        _read_address,
+        {"type": "string"},
+        is_required=True,
+    ),
+    ExtraField(
+        "nebula_port",
+        "graphd port",
+        "The port of graphd.",
+        "a whole number from 1 to 65535",
+        _whole_number(1, 65535),
+        {"type": ["integer", "null"], "minimum": 1, "maximum": 65535},
+        default=9669,
+    ),
+    ExtraField(
+        "account_encoding",
+        "Account encoding",
+        "How the login is written: json for Explorer 3.3 and later, colon for 3.1 and 3.2, auto to try both.",
+        "auto, json or colon",
+        _read_encodings,
+        {"type": "string", "enum": ["auto", "json", "colon"]},
+        default="auto",
+    ),
+    ExtraField(
+        "timeout",
+        "Timeout (s)",
+        "Seconds that one request may take.",
+        "a number of seconds above 0, up to 3600",
+        _read_seconds,
+        {"type": ["number", "null"], "minimum": 0.1, "maximum": 3600},
+        default=30,
+    ),
+    ExtraField(
+        "verify",
+        "Verify TLS",
+        "true, false, or the path of the CA bundle that signed Explorer's certificate. Only used with https.",
+        "true, false, or the path of an existing CA bundle",
+        _read_verify,
+        default="true",
+    ),
+    ExtraField(
+        "client_cert",
+        "Client certificate",
+        "Path of a client certificate, where Explorer asks for one (mutual TLS).",
+        "the path of an existing file",
+        _read_path,
+    ),
+    ExtraField(
+        "client_key",
+        "Client key",
+        "Path of the client certificate's key, where it is not in the certificate's file.",
+        "the path of an existing file",
+        _read_path,
+    ),
+    ExtraField(
+        "proxy",
+        "Proxy",
+        "URL of a proxy. Left empty, the environment's proxy variables count.",
+        "an http:// or https:// URL",
+        _read_proxy,
+    ),
+    ExtraField(
+        "max_retries",
+        "Retries of a request",
+        "Further tries of one request that is safe to repeat.",
+        "a whole number from 0 to 100",
+        _whole_number(0, 100),
+        {"type": ["integer", "null"], "minimum": 0, "maximum": 100},
+        default=5,
+    ),
+    ExtraField(
+        "max_consecutive_failures",
+        "Failed looks at a job",
+        "Looks at a job that may fail in a row, after their retries, before a wait ends with an error. "
+        "12 are about 10 minutes at the usual poll intervals.",
+        "a whole number from 1 to 100000",
+        _whole_number(1, 100_000),
+        {"type": ["integer", "null"], "minimum": 1, "maximum": 100_000},
+        default=12,
+    ),
+    ExtraField(
+        "job_url",
+        "Link to a job",
+        "Template of a job's web page, for the link on the task. "
+        "May hold {base_url}, {job_id} and {workflow_id}.",
+        "an http address; {base_url}, {job_id} and {workflow_id} are filled in",
+        _read_job_url,
+        default="{base_url}/",
+    ),
+)
+
+
+def read_connection(connection: AirflowConnection) -> Settings:
+    """Read and check an Airflow connection.
+
+    :raises NebulaExplorerConfigError: names the field, its value and what is allowed.
+    """
+    reader = _Reader(connection)
+    extra = {field.name: reader.ours(field) for field in EXTRA_FIELDS}
+    if extra["client_key"] and not extra["client_cert"]:
+        raise reader.wrong("client_key", extra["client_key"], "only together with client_cert")
+    account = Account(
+        login=reader.required("login", reader.text("login"), "the name of a NebulaGraph account"),
+        password=reader.password(),
+        nebula_address=extra.pop("nebula_address"),
+        nebula_port=extra.pop("nebula_port"),
+        encodings=extra.pop("account_encoding"),
+    )
+    return Settings(base_url=reader.base_url(), account=account, **extra)
+
+
+def unknown_extras(connection: AirflowConnection) -> list[str]:
+    """Return the keys of ``extra`` that mean nothing here; a misspelt one is easily overlooked."""
+    return sorted(set(connection.extra_dejson) - {field.name for field in EXTRA_FIELDS})
+
+
+class _Reader:
+    """Reads the fields of one connection; whatever it refuses, it names."""
+
+    def __init__(self, connection: AirflowConnection) -> None:
+        self._connection = connection
+        extra = connection.extra_dejson
+        if not isinstance(extra, dict):
+            raise self.wrong("extra", type(extra).__name__, "a JSON object")
+        self._extra = extra
+
+    def wrong(self, name: str, value: object, allowed: str) -> NebulaExplorerConfigError:
+        # Whatever stands before an @ may be a password.
+        shown = re.sub(r"[^/\s'\"]+@", "***@", repr(value))
+        return NebulaExplorerConfigError(
+            f"Connection {self._connection.conn_id!r}: {name} is {shown}; allowed: {allowed}."
+        )
+
+    def required(self, name: str, value: str, allowed: str) -> str:
+        if not value:
+            raise self.wrong(name, value, allowed)
+        return value
+
+    def text(self, name: str) -> str:
+        return str(getattr(self._connection, name) or "").strip()
+
+    def password(self) -> str:
+        password = self._connection.password or ""
+        try:
+            password.encode()
+        except UnicodeEncodeError:
+            raise self.wrong("password", "not shown", "text that UTF-8 can write") from None
+        return password
+
+    def ours(self, field: ExtraField) -> Any:
+        value = self._extra.get(field.name)
+        value = value.strip() if isinstance(value, str) else value
+        if value is None or value == "":
+            if field.is_required:
+                raise self.wrong(field.name, value, field.allowed)
+            value = field.default
+        try:
+            return None if value is None else field.read(value)
+        except (ValueError, TypeError, OverflowError):
+            raise self.wrong(field.name, value, field.allowed) from None
+
+    def base_url(self) -> str:
+        host = self.required("host", self.text("host"), _HOST_ALLOWED)
+        schema, port = self.text("schema").lower(), self._port()
+        if schema not in ("", "http", "https"):
+            raise self.wrong("schema", schema, "http or https")
+        if "://" not in host:
+            return f"{schema or 'http'}://{self._host_name(host)}:{port or DEFAULT_PORT}"
+        return self._whole_url(host, schema, port)
+
+    def _port(self) -> int | None:
+        value = self._connection.port
+        if value in (None, ""):
+            return None
+        try:
+            return _whole_number(1, 65535)(value)
+        except ValueError:
+            raise self.wrong("port", value, "a whole number from 1 to 65535") from None
+
+    def _host_name(self, host: str) -> str:
+        try:
+            _read_address(host)
+        except ValueError:
+            raise self.wrong("host", host, _HOST_ALLOWED) from None
+        return f"[{host}]" if ":" in host else host
+
+    def _whole_url(self, url: str, schema: str, port: int | None) -> str:
+        try:
+            parts = urlsplit(url)
+            own_port = parts.port
+        except ValueError:
+            raise self.wrong("host", url, _HOST_ALLOWED) from None
+        if parts.scheme not in ("http", "https") or parts.query or parts.fragment or "@" in parts.netloc:
+            raise self.wrong("host", url, _HOST_ALLOWED)
+        if schema and schema != parts.scheme:
+            raise self.wrong("schema", schema, f"{parts.scheme} or nothing, as the host is {url!r}")
+        if port and own_port and port != own_port:
+            raise self.wrong("port", port, f"{own_port} or nothing, as the host is {url!r}")
+        host = self._host_name(parts.hostname or "")
+        place = f"{host}:{own_port or port}" if own_port or port else host
+        return f"{parts.scheme}://{place}{quote(unquote(parts.path)).rstrip('/')}"
+
+
+_HOST_ALLOWED = "a host name or address, or a whole URL as https://graph.example.com/explorer"

@@ -1,0 +1,185 @@
+"""The seven calls of Explorer's workflow API, one function each (Explorer's API pages, 3.1 to 3.8)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from airflow_provider_nebula_explorer.explorer.arguments import (
+    parse_count,
+    parse_id,
+    parse_input,
+    parse_milliseconds,
+    parse_order,
+    parse_status,
+    parse_task_id,
+    parse_text,
+)
+from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject, parse_job
+from airflow_provider_nebula_explorer.explorer.protocol import Call, Request
+from airflow_provider_nebula_explorer.explorer.settings import Account, AccountEncoding
+
+ROOT = "/api-open/v1"
+JSON = {"Content-Type": "application/json"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+PAGE_SIZE = 100
+"""Jobs asked for at once; the server may send fewer."""
+
+
+def connect(account: Account, encoding: AccountEncoding) -> Call[None]:
+    """Log in; the token comes back in a cookie."""
+    headers = {**JSON, "Authorization": f"Bearer {account.encoded(encoding)}"}
+    body = _json_body({"address": account.nebula_address, "port": account.nebula_port})
+    return Call(Request("POST", f"{ROOT}/connect", headers, body), _read_nothing)
+
+
+def add_job(workflow_id: int | str, input: object = None) -> Call[int]:
+    """Run a workflow once. Not repeatable: each time makes a job.
+
+    :param input: see :func:`.arguments.parse_input`.
+    :return: the new job's id.
+    """
+    path = f"{ROOT}/workflows/{parse_id('workflow_id', workflow_id)}/jobs"
+    checked = parse_input(input)
+    body = _json_body({} if checked is None else {"input": checked})
+    return Call(Request("POST", path, JSON, body), _read_new_id, is_repeatable=False)
+
+
+def get_job(job_id: int | str) -> Call[Job]:
+    """Fetch a job's details."""
+    return Call(Request("GET", f"{ROOT}/jobs/{parse_id('job_id', job_id)}"), parse_job)
+
+
+def cancel_job(job_id: int | str) -> Call[None]:
+    """Ask Explorer to stop a job: it goes to Stopping, then to Interrupted."""
+    path = f"{ROOT}/jobs/{parse_id('job_id', job_id)}/cancel"
+    return Call(Request("PUT", path, FORM), _read_nothing)
+
+
+def get_task_result(job_id: int | str, task_id: str, limit: int | str = 10) -> Call[list[list[str]]]:
+    """Fetch the first rows of a task's result: 2 or 3 columns of text each."""
+    task = f"{ROOT}/jobs/{parse_id('job_id', job_id)}/tasks/{parse_task_id(task_id)}"
+    return Call(Request("GET", f"{task}/sample_result?limit={parse_count('limit', limit)}"), _read_rows)
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a list of jobs.
+
+    :param size: the page size that the server used, which may be below the one asked for.
+    :param total: how many jobs the whole list has; ``None`` where the server did not say.
+    """
+
+    jobs: tuple[Job, ...]
+    size: int
+    total: int | None
+
+
+def list_jobs(workflow_id: int | str | None, filter: JsonObject, page: int, page_size: int) -> Call[Page]:
+    """Fetch one page of the jobs of a workflow, or of all workflows.
+
+    :param filter: see :func:`job_filter`.
+    :param page: counted from 1.
+    """
+    owner = "" if workflow_id is None else f"/workflows/{parse_id('workflow_id', workflow_id)}"
+    query = {"filter": _json_text(filter), "pageSize": page_size, "page": page}
+
+    def read(data: object) -> Page:
+        return _read_page(data, page_size)
+
+    return Call(Request("GET", f"{ROOT}{owner}/jobs?{urlencode(query, quote_via=quote)}"), read)
+
+
+def job_filter(
+    *,
+    name: str | None = None,
+    status: object = None,
+    created_after: datetime | str | None = None,
+    created_before: datetime | str | None = None,
+    order: str = "desc",
+) -> JsonObject:
+    """Return the ``filter`` of a list; all of its numbers are JSON numbers, times in milliseconds."""
+    wanted: dict[str, Any] = {"orderByCreateTime": parse_order(order)}
+    if name is not None:
+        wanted["name"] = parse_text("name", name)
+    if status is not None:
+        wanted["status"] = int(parse_status("status", status))
+    if created_after is not None:
+        wanted["fromCreateTime"] = parse_milliseconds("created_after", created_after)
+    if created_before is not None:
+        wanted["toCreateTime"] = parse_milliseconds("created_before", created_before)
+    return wanted
+
+
+def walk_list(
+    fetch: Callable[[Call[Page]], Page], workflow_id: int | str | None, filter: JsonObject, page_size: int
+) -> Iterator[Job]:
+    """Yield the jobs of a list, fetching its pages as they are needed.
+
+    A job that comes up twice, because the list moved between two pages, is told once.
+
+    :param fetch: makes the call for a page.
+    """
+    seen: set[int] = set()
+    for number in count(1):
+        page = fetch(list_jobs(workflow_id, filter, number, page_size))
+        new = [job for job in page.jobs if job.id not in seen]
+        seen.update(job.id for job in new)
+        yield from new
+        if not page.jobs or number * page.size >= _known_length(page, new):
+            return
+
+
+def _known_length(page: Page, new: list[Job]) -> float:
+    if page.total is not None:
+        return page.total
+    # Without a total the walk goes on while pages bring something new.
+    return math.inf if new else 0
+
+
+def _json_text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _json_body(value: object) -> bytes:
+    return _json_text(value).encode()
+
+
+def _read_nothing(data: object) -> None:
+    if isinstance(data, dict) and data.get("success") is False:
+        raise ValueError("'success' is false")
+
+
+def _read_new_id(data: object) -> int:
+    value = data.get("id") if isinstance(data, dict) else None
+    return parse_id("the new job's id", value)
+
+
+def _read_page(data: object, asked_size: int) -> Page:
+    if not isinstance(data, dict):
+        raise ValueError("a list of jobs is a JSON object with 'items'")
+    items = data.get("items")
+    if items is not None and not isinstance(items, list):
+        raise ValueError("'items' is no list")
+    size, total = data.get("PageSize"), data.get("total")
+    return Page(
+        jobs=tuple(parse_job(item) for item in items or ()),
+        size=size if isinstance(size, int) and size > 0 else asked_size,
+        total=total if isinstance(total, int) else None,
+    )
+
+
+def _read_rows(data: object) -> list[list[str]]:
+    items = data.get("items") if isinstance(data, dict) else None
+    if items is None:
+        return []
+    if not isinstance(items, list) or not all(isinstance(row, list) for row in items):
+        raise ValueError("'items' is no list of rows")
+    return [[str(cell) for cell in row] for row in items]

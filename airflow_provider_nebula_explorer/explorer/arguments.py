@@ -1,0 +1,140 @@
+"""Checks of what a caller gives: a wrong argument becomes an error before any request."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
+from airflow_provider_nebula_explorer.explorer.models import JobStatus
+
+WorkflowInput = Mapping[str, Mapping[str, str | int | float]]
+"""Parameters of a run: by component id (``query_1``), then by parameter name."""
+
+
+def wrong(name: str, value: object, allowed: str) -> NebulaExplorerConfigError:
+    """Return the error for an argument: its name, its value and what is allowed."""
+    shown = repr(value)
+    shown = shown if len(shown) <= 100 else f"{shown[:97]}..."
+    return NebulaExplorerConfigError(f"{name} is {shown}; allowed: {allowed}.")
+
+
+def parse_id(name: str, value: object) -> int:
+    """Return a job's or workflow's id.
+
+    :param value: a number, or text of digits as templates give it.
+    """
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    # 20 digits hold every id of 64 bits; more would only meet limits further on.
+    if isinstance(text, str) and re.fullmatch(r"[0-9]{1,20}", text):
+        return int(text)
+    raise wrong(name, value, "a whole number of up to 20 digits, as a number or as text")
+
+
+def parse_task_id(value: object) -> str:
+    """Return the id of a job's task: 32 hex characters."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9a-fA-F]{32}", value):
+        return value
+    raise wrong("task_id", value, "the 32 hex characters of a task's id in the job's details")
+
+
+def parse_status(name: str, value: object) -> JobStatus:
+    """Return a status, given as a ``JobStatus``, a number, or its name in any case."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return JobStatus(value)
+    text = value.strip() if isinstance(value, str) else ""
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return JobStatus(int(text))
+    try:
+        return JobStatus[text.upper()]
+    except KeyError:
+        names = ", ".join(f"{status.value} {status.name}" for status in JobStatus)
+        raise wrong(name, value, f"a number, a JobStatus or a name of {names}") from None
+
+
+def parse_statuses(name: str, value: object) -> frozenset[JobStatus]:
+    """Return a set of statuses, given as one or as a list of what :func:`parse_status` takes."""
+    if isinstance(value, (list, tuple, set, frozenset)):
+        if not value:
+            raise wrong(name, value, "at least one status")
+        return frozenset(parse_status(name, item) for item in value)
+    return frozenset({parse_status(name, value)})
+
+
+def parse_milliseconds(name: str, value: datetime | str) -> int:
+    """Return a point in time as epoch milliseconds, rounded down.
+
+    :param value: an aware datetime, or ISO 8601 text with an offset as templates give it.
+    """
+    try:
+        time = datetime.fromisoformat(value.replace("Z", "+00:00")) if isinstance(value, str) else value
+        if time.tzinfo is not None:
+            since_epoch = time - datetime(1970, 1, 1, tzinfo=timezone.utc)
+            return (since_epoch.days * 86_400 + since_epoch.seconds) * 1000 + since_epoch.microseconds // 1000
+    except (ValueError, AttributeError, TypeError):
+        pass
+    raise wrong(name, value, "a datetime with a time zone, or ISO 8601 text with an offset")
+
+
+def parse_text(name: str, value: object) -> str:
+    """Return a text that is not empty."""
+    if isinstance(value, str) and value:
+        return value
+    raise wrong(name, value, "a text that is not empty")
+
+
+def parse_count(name: str, value: object) -> int:
+    """Return a positive whole number, given as a number or as text of digits."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(text, str) and re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
+        return int(text)
+    raise wrong(name, value, "a whole number from 1 to 999999999")
+
+
+def parse_seconds(name: str, value: object) -> float:
+    """Return a number of seconds, above 0."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
+        return float(value)
+    raise wrong(name, value, "a number of seconds above 0")
+
+
+def parse_order(value: object) -> str:
+    """Return the order of a list by creation time."""
+    if value in ("desc", "asc"):
+        return str(value)
+    raise wrong("order", value, "'desc' or 'asc'")
+
+
+def parse_input(value: object) -> dict[str, Any] | None:
+    """Return a run's input, given as a mapping or as its JSON text; ``None`` where there is none."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise wrong("input", value, _INPUT_ALLOWED) from None
+    if value is None:
+        return None
+    if not isinstance(value, Mapping) or not all(_is_task_input(*item) for item in value.items()):
+        raise wrong("input", value, _INPUT_ALLOWED)
+    return {task: dict(parameters) for task, parameters in value.items()}
+
+
+_INPUT_ALLOWED = "{'<component id, as query_1>': {'<parameter>': <text or number>}}, or its JSON text"
+
+
+def _is_task_input(task: object, parameters: object) -> bool:
+    return (
+        isinstance(task, str)
+        and isinstance(parameters, Mapping)
+        and all(isinstance(name, str) and _is_text_or_number(value) for name, value in parameters.items())
+    )
+
+
+def _is_text_or_number(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, (str, int)) and not isinstance(value, bool)

@@ -1,0 +1,197 @@
+"""The rules of talking to Explorer: login, renewal, retry. Pure: drivers do the sending and the waiting."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+from itertools import count
+
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerApiError,
+    NebulaExplorerAuthError,
+    NebulaExplorerConnectionError,
+    NebulaExplorerError,
+    category_of,
+)
+from airflow_provider_nebula_explorer.explorer.api import connect
+from airflow_provider_nebula_explorer.explorer.protocol import (
+    Call,
+    Exchange,
+    Request,
+    Response,
+    T,
+    pause_before_retry,
+    read_data,
+)
+from airflow_provider_nebula_explorer.explorer.settings import AccountEncoding, Settings
+
+COOKIE = "explorer_token"
+
+
+def ignore_secret(secret: str) -> None:
+    """Do nothing about a secret; the default of :class:`Session`."""
+
+
+class Session:
+    """One login of one account, and the calls made under it.
+
+    The token's life is not watched: ``Max-Age`` may be missing or wrong, and a session may end long
+    before. A refusal with 401 tells the end for certain.
+
+    :param on_secret: told each secret before it is first used: the encoded account, the token.
+    :param jitter: gives random numbers from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        on_secret: Callable[[str], None] = ignore_secret,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._settings = settings
+        self._on_secret = on_secret
+        self._jitter = jitter
+        self._secrets = {settings.account.password} - {""}
+        self._encodings = settings.account.encodings
+        self._token: str | None = None
+
+    def call(self, call: Call[T]) -> Exchange[T]:
+        """Make a call: log in first where there is no token, and once more where the token is refused.
+
+        :raises NebulaExplorerError: the narrowest class for what came back instead of the data.
+        """
+        token = self._token or (yield from self.login())
+        try:
+            return (yield from self._call_with(token, call))
+        except NebulaExplorerAuthError:
+            if self._token == token:
+                self._token = None
+        token = self._token or (yield from self.login())
+        return (yield from self._call_with(token, call))
+
+    def login(self) -> Exchange[str]:
+        """Log in, with the account encoding that worked before, else with each in turn.
+
+        :return: the token, which is as secret as the password.
+        :raises NebulaExplorerAuthError: where Explorer refuses the account in every encoding.
+        """
+        refusals: list[NebulaExplorerApiError] = []
+        for encoding in self._encodings:
+            try:
+                self._token = yield from self._connect(encoding)
+            except NebulaExplorerApiError as error:
+                if not _refuses_account(error):
+                    raise
+                refusals.append(error)
+            else:
+                self._encodings = (encoding, *(other for other in self._encodings if other != encoding))
+                return self._token
+        raise self._login_error(refusals[0]) from refusals[0]
+
+    def _connect(self, encoding: AccountEncoding) -> Exchange[str]:
+        call = connect(self._settings.account, encoding)
+        self._learn(self._settings.account.encoded(encoding))
+
+        def read_token(response: Response) -> str:
+            self._read(call, response)
+            return _token_in(response) or self._no_token(call.request)
+
+        token = yield from self._ask(call.request, read_token)
+        self._learn(token)
+        return token
+
+    def _call_with(self, token: str, call: Call[T]) -> Exchange[T]:
+        headers = {**call.request.headers, "Cookie": f"{COOKIE}={token}"}
+        request = Request(call.request.method, call.request.target, headers, call.request.body)
+        return (
+            yield from self._ask(
+                request, lambda response: self._read(call, response), is_repeatable=call.is_repeatable
+            )
+        )
+
+    def _ask(
+        self, request: Request, read: Callable[[Response], T], *, is_repeatable: bool = True
+    ) -> Exchange[T]:
+        """Send a request, and again after a pause while that is safe and may help."""
+        for attempt in count():
+            response = None
+            try:
+                reply = yield request
+                if isinstance(reply, NebulaExplorerConnectionError):
+                    raise reply
+                assert reply is not None  # noqa: S101 - only a pause gets no reply
+                response = reply
+                return read(response)
+            except NebulaExplorerError as error:
+                is_safe = is_repeatable or not error.may_have_acted
+                if attempt >= self._settings.max_retries or not (error.is_transient and is_safe):
+                    raise
+            yield pause_before_retry(attempt, response, self._jitter())
+        raise AssertionError("count() has no end")
+
+    def _read(self, call: Call[T], response: Response) -> T:
+        asked = self._describe(call.request)
+        data = read_data(asked, response, self._hide)
+        try:
+            return call.read(data)
+        except ValueError as error:
+            text = f"{asked}: the answer is not as Explorer's API documents it: {error}."
+            raise NebulaExplorerConnectionError(text, transient=False) from error
+
+    def _describe(self, request: Request) -> str:
+        return f"{request.method} {self._settings.base_url}{request.path}"
+
+    def _learn(self, secret: str) -> None:
+        if secret not in self._secrets:
+            self._secrets.add(secret)
+            self._on_secret(secret)
+
+    def _hide(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def _no_token(self, request: Request) -> str:
+        raise NebulaExplorerConnectionError(
+            f"{self._describe(request)}: accepted the login, but sent no {COOKIE!r} cookie. "
+            "Does a proxy before Explorer remove cookies?"
+        )
+
+    def _login_error(self, refusal: NebulaExplorerApiError) -> NebulaExplorerAuthError:
+        account = self._settings.account
+        graphd = f"nebula_address {account.nebula_address!r}, nebula_port {account.nebula_port}"
+        advice = (
+            f"Explorer cannot reach graphd: check {graphd}, which is graphd as Explorer reaches it."
+            if _GRAPHD_UNREACHABLE.search(refusal.message)
+            else "Check three things: 1. login and password; "
+            f"2. graphd's address as Explorer reaches it, not localhost ({graphd}); "
+            f"3. account_encoding (tried: {', '.join(self._encodings)}; Explorer 3.1 and 3.2 want colon, "
+            "3.3 and later json)."
+        )
+        return NebulaExplorerAuthError(
+            f"Explorer at {self._settings.base_url} refused to log in account {account.login!r} "
+            f"(code {refusal.code}, {refusal.message}). {advice}",
+            code=refusal.code,
+            message=refusal.message,
+            http_status=refusal.http_status,
+        )
+
+
+# Explorer answers every refused login with one code; only the detail, graphd's own words or those of
+# Go's net package, tells an unreachable graphd from a wrong password.
+_GRAPHD_UNREACHABLE = re.compile(
+    r"dial tcp|connection refused|no such host|no route to host|unreachable|i/o timeout|failed to open",
+    re.IGNORECASE,
+)
+
+
+def _refuses_account(error: NebulaExplorerApiError) -> bool:
+    return error.code is not None and category_of(error.code) in (400, 401) and not error.is_transient
+
+
+def _token_in(response: Response) -> str | None:
+    """Return the last token set; its attributes do not matter, so they are not read."""
+    tokens = re.findall(rf'(?:^|[\s,;]){COOKIE}="?([!#-+\--:<-~]+)', response.header("set-cookie"))
+    return tokens[-1] if tokens else None

@@ -1,0 +1,67 @@
+"""How to reach one Explorer and as whom: plain values, checked before they come here."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+from typing import Literal
+
+AccountEncoding = Literal["json", "colon"]
+
+
+@dataclass(frozen=True)
+class Account:
+    """A NebulaGraph account, and the graphd that Explorer shall use with it.
+
+    :param nebula_address: graphd's address as *Explorer* reaches it.
+    :param encodings: the account encodings to try, in this order.
+    """
+
+    login: str
+    password: str = field(repr=False)
+    nebula_address: str
+    nebula_port: int = 9669
+    encodings: tuple[AccountEncoding, ...] = ("json", "colon")
+
+    def encoded(self, encoding: AccountEncoding) -> str:
+        """Return base64 of the account, as the login's ``Authorization`` header carries it.
+
+        :param encoding: ``json`` for Explorer 3.3 and later, ``colon`` for 3.1 and 3.2
+            (Explorer's API pages of those versions, "Authentication").
+        """
+        if encoding == "json":
+            text = json.dumps([self.login, self.password], ensure_ascii=False, separators=(",", ":"))
+        else:
+            text = f"{self.login}:{self.password}"
+        return base64.b64encode(text.encode()).decode()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that is needed to talk to one Explorer.
+
+    :param base_url: scheme, host, port and path prefix, without a slash at the end.
+    :param timeout: seconds that one request may take in all.
+    :param verify: whether to verify TLS certificates, or the path of a CA bundle.
+    :param client_cert: path of a client certificate; it holds the key too where ``client_key`` is ``None``.
+    :param proxy: URL of a proxy; ``None`` leaves the environment's in force.
+    :param max_retries: further tries of a request that is safe to repeat.
+    :param max_consecutive_failures: failed looks at a job, in a row, that end a wait.
+    :param job_url: template of a job's web page.
+    """
+
+    base_url: str
+    account: Account
+    timeout: float = 30
+    verify: bool | str = True
+    client_cert: str | None = None
+    client_key: str | None = None
+    proxy: str | None = field(default=None, repr=False)
+    max_retries: int = 5
+    max_consecutive_failures: int = 12
+    job_url: str = "{base_url}/"
+
+    def job_link(self, job_id: int, workflow_id: int | str = "") -> str:
+        """Return the address of a job's web page."""
+        return self.job_url.format(job_id=job_id, workflow_id=workflow_id, base_url=self.base_url)

@@ -1,0 +1,329 @@
+"""The only I/O of :mod:`.explorer`: a blocking driver over requests and an asynchronous one over httpx.
+
+Both send what a :class:`~.session.Session` asks for and hand back what came; neither decides anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.cookiejar
+import logging
+import os
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import requests
+import urllib3.exceptions
+
+from airflow_provider_nebula_explorer import __version__
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError
+from airflow_provider_nebula_explorer.explorer.protocol import (
+    MAX_ANSWER_BYTES,
+    Call,
+    Exchange,
+    Pause,
+    Reply,
+    Request,
+    Response,
+    Step,
+    T,
+)
+from airflow_provider_nebula_explorer.explorer.session import COOKIE, Session, ignore_secret
+from airflow_provider_nebula_explorer.explorer.settings import Settings
+
+_HEADERS = {"Accept": "application/json", "User-Agent": f"airflow-provider-nebula-explorer/{__version__}"}
+_CHUNK_BYTES = 64 * 1024
+
+
+class Client:
+    """Makes calls, blocking; one login and one connection serve them all.
+
+    :param on_secret: told each secret before it is first used.
+    """
+
+    def __init__(self, settings: Settings, *, on_secret: Callable[[str], None] = ignore_secret) -> None:
+        self._settings = settings
+        self._session = Session(settings, on_secret=on_secret)
+        self._http = requests.Session()
+        self._http.headers.update(_HEADERS)
+        self._http.cookies.set_policy(_no_cookies())
+        # Without an auth of its own, requests takes one from ~/.netrc and overwrites our header.
+        self._http.auth = _leave_as_it_is
+
+    def run(self, call: Call[T]) -> T:
+        """Make a call.
+
+        :raises NebulaExplorerError: the narrowest class for what came back instead of the data.
+        """
+        return self._drive(self._session.call(call))
+
+    def login(self) -> None:
+        """Log in, whether or not there is a token."""
+        self._drive(self._session.login())
+
+    def close(self) -> None:
+        """Close the connection to Explorer. The next call opens a new one, under the same login."""
+        self._http.close()
+
+    def _drive(self, exchange: Exchange[T]) -> T:
+        try:
+            step = next(exchange)
+            while True:
+                step = exchange.send(self._perform(step))
+        except StopIteration as done:
+            value: T = done.value
+            return value
+
+    def _perform(self, step: Step) -> Reply:
+        if isinstance(step, Pause):
+            time.sleep(step.seconds)
+            return None
+        try:
+            return self._send(step)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            return _failure(step, self._settings, error)
+
+    def _send(self, request: Request) -> Response:
+        settings = self._settings
+        deadline = time.monotonic() + settings.timeout
+        with self._http.request(
+            request.method,
+            settings.base_url + request.target,
+            headers=dict(request.headers),
+            data=request.body,
+            timeout=settings.timeout,
+            allow_redirects=False,
+            stream=True,
+            verify=_trust(settings),
+            cert=_client_cert(settings),
+            proxies={"http": settings.proxy, "https": settings.proxy} if settings.proxy else None,
+        ) as answer:
+            body = _collect(_chunks(answer, deadline))
+            return Response(answer.status_code, answer.headers, body)
+
+
+class AsyncClient:
+    """Makes calls on an event loop; one login and few connections serve them all.
+
+    :param on_secret: told each secret before it is first used.
+    """
+
+    def __init__(self, settings: Settings, *, on_secret: Callable[[str], None] = ignore_secret) -> None:
+        self._settings = settings
+        self._session = Session(settings, on_secret=on_secret)
+        self._http = httpx.AsyncClient(
+            headers=_HEADERS,
+            cookies=http.cookiejar.CookieJar(_no_cookies()),
+            timeout=settings.timeout,
+            verify=_tls_context(settings),
+            proxy=settings.proxy,
+            # httpx drops idle connections after 5 s, so before the next poll, unless told otherwise.
+            limits=httpx.Limits(max_connections=8, max_keepalive_connections=8, keepalive_expiry=600),
+        )
+        _keep_tokens_out_of_logs()
+
+    async def run(self, call: Call[T]) -> T:
+        """Make a call; see :meth:`Client.run`."""
+        return await self._drive(self._session.call(call))
+
+    async def login(self) -> None:
+        """Log in, whether or not there is a token."""
+        await self._drive(self._session.login())
+
+    async def close(self) -> None:
+        """Close all connections to Explorer, for good."""
+        await self._http.aclose()
+
+    async def _drive(self, exchange: Exchange[T]) -> T:
+        try:
+            step = next(exchange)
+            while True:
+                step = exchange.send(await self._perform(step))
+        except StopIteration as done:
+            value: T = done.value
+            return value
+
+    async def _perform(self, step: Step) -> Reply:
+        if isinstance(step, Pause):
+            await asyncio.sleep(step.seconds)
+            return None
+        try:
+            return await asyncio.wait_for(self._send(step), self._settings.timeout)
+        except (httpx.HTTPError, OSError, asyncio.TimeoutError) as error:
+            return _failure(step, self._settings, error)
+
+    async def _send(self, request: Request) -> Response:
+        url = self._settings.base_url + request.target
+        async with self._http.stream(
+            request.method, url, headers=request.headers, content=request.body
+        ) as answer:
+            body = bytearray()
+            async for chunk in answer.aiter_bytes():
+                _append(body, chunk)
+            return Response(answer.status_code, answer.headers, bytes(body))
+
+
+class _AnswerTooLargeError(OSError):
+    """An answer holds more than :data:`.protocol.MAX_ANSWER_BYTES`."""
+
+
+def _append(body: bytearray, chunk: bytes) -> None:
+    body += chunk
+    if len(body) > MAX_ANSWER_BYTES:
+        raise _AnswerTooLargeError
+
+
+def _collect(chunks: Iterator[bytes]) -> bytes:
+    body = bytearray()
+    for chunk in chunks:
+        _append(body, chunk)
+    return bytes(body)
+
+
+def _chunks(answer: requests.Response, deadline: float) -> Iterator[bytes]:
+    # requests' own timeout counts from byte to byte, so a slow answer could take for ever; read1 comes
+    # back with what is there, and so gives the chance to look at the clock.
+    while chunk := answer.raw.read1(_CHUNK_BYTES, decode_content=True):
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        yield chunk
+
+
+def _leave_as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _no_cookies() -> http.cookiejar.DefaultCookiePolicy:
+    """Return a policy that keeps no cookie: the session sends the token itself."""
+    return http.cookiejar.DefaultCookiePolicy(allowed_domains=[])
+
+
+def _trust(settings: Settings) -> bool | str:
+    """Return what to verify certificates with: one rule for both drivers.
+
+    A path or ``False`` wins over the environment's CA variables; ``True`` leaves them in force.
+    """
+    if settings.verify is not True:
+        return settings.verify
+    names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+    return next((os.environ[name] for name in names if os.environ.get(name)), True)
+
+
+def _client_cert(settings: Settings) -> str | tuple[str, str] | None:
+    if settings.client_cert and settings.client_key:
+        return settings.client_cert, settings.client_key
+    return settings.client_cert
+
+
+def _tls_context(settings: Settings) -> ssl.SSLContext:
+    trust = _trust(settings)
+    context = httpx.create_ssl_context(verify=bool(trust), trust_env=False)
+    if isinstance(trust, str):
+        is_folder = Path(trust).is_dir()
+        context = ssl.create_default_context(
+            cafile=None if is_folder else trust, capath=trust if is_folder else None
+        )
+    if settings.client_cert:
+        context.load_cert_chain(settings.client_cert, settings.client_key)
+    return context
+
+
+class _TokenFilter(logging.Filter):
+    """Drops log records that hold a token."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return COOKIE not in record.getMessage()
+
+
+_TOKEN_FILTER = _TokenFilter()
+
+
+def _keep_tokens_out_of_logs() -> None:
+    # httpcore logs the headers of answers at DEBUG, and so our token. These are its loggers' names.
+    for name in ("httpcore.http11", "httpcore.proxy"):
+        logging.getLogger(name).addFilter(_TOKEN_FILTER)
+
+
+def _failure(request: Request, settings: Settings, error: Exception) -> NebulaExplorerConnectionError:
+    """Return the error for an answer that did not come, in words, and whether the request may have."""
+    causes = list(_causes(error))
+    failure = NebulaExplorerConnectionError(
+        f"{request.method} {settings.base_url}{request.path}: {_in_words(settings, causes)}",
+        sent=not any(isinstance(cause, _BEFORE_SENDING) for cause in causes),
+        transient=not isinstance(error, _AnswerTooLargeError),
+    )
+    failure.__cause__ = error
+    return failure
+
+
+_BEFORE_SENDING = (
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ConnectTimeoutError,
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    socket.gaierror,
+    ConnectionRefusedError,
+    ssl.SSLCertVerificationError,
+)
+"""Failures that came before the first byte of a request could have left."""
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and all that it wraps: the libraries hide the socket's own error at many depths."""
+    left, seen = [error], set[int]()
+    while left:
+        current = left.pop(0)
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        inner: tuple[Any, ...] = (current.__cause__, current.__context__, getattr(current, "reason", None))
+        left.extend(item for item in (*inner, *current.args) if isinstance(item, BaseException))
+
+
+def _in_words(settings: Settings, causes: list[BaseException]) -> str:
+    for kinds, words in _WORDS:
+        found = next((cause for cause in causes if isinstance(cause, kinds)), None)
+        if found is not None:
+            return words.format(
+                timeout=settings.timeout, limit=MAX_ANSWER_BYTES // 2**20, verify=settings.verify, error=found
+            )
+    return "the connection broke before the whole answer came. Explorer may have restarted."
+
+
+_WORDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((_AnswerTooLargeError,), "the answer holds more than {limit} MiB and was refused. Is this Explorer?"),
+    ((socket.gaierror,), "the host's name cannot be resolved. Check the connection's host."),
+    (
+        (ConnectionRefusedError,),
+        "connection refused: nothing listens there. Check host and port, and that Explorer runs.",
+    ),
+    (
+        (ssl.SSLCertVerificationError,),
+        (
+            "TLS: the certificate is not trusted ({error.verify_message}). "
+            "Set verify (now: {verify}) to the path of the CA bundle that signed it."
+        ),
+    ),
+    ((ssl.SSLError,), "TLS failed ({error.reason}). Is the schema right, http or https?"),
+    (
+        (
+            TimeoutError,
+            asyncio.TimeoutError,  # another class before Python 3.11
+            requests.Timeout,
+            urllib3.exceptions.TimeoutError,
+            httpx.TimeoutException,
+        ),
+        "no answer within {timeout:g} s. Check host and port, or raise timeout.",
+    ),
+    (
+        (requests.exceptions.ProxyError, httpx.ProxyError),
+        "the proxy did not let it through. Check proxy, or the environment's proxy variables.",
+    ),
+)

@@ -1,0 +1,121 @@
+"""What a wait makes of what it sees: pure, so that every kind of wait says and decides the same."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator
+from datetime import timedelta
+
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerConnectionError,
+    NebulaExplorerError,
+    NebulaExplorerJobError,
+)
+from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, Task
+
+LogLine = tuple[int, str]
+"""A level of :mod:`logging`, and a line for the task's log."""
+
+
+def has_reached(job: Job, targets: Collection[JobStatus]) -> bool:
+    """Say whether a wait for one of ``targets`` is over.
+
+    :raises NebulaExplorerJobError: where the job is final, so will never reach one of them.
+    """
+    if job.status in targets:
+        return True
+    if job.status.is_final:
+        wanted = " or ".join(sorted(status.name for status in targets))
+        raise NebulaExplorerJobError(
+            f"{describe(job)} ended {job.status.name}, not {wanted}.{_blame(job)}", job
+        )
+    return False
+
+
+def describe(job: Job) -> str:
+    """Return a job's id and, where known, its name: ``Job 1964 (workflow_xkkjf_20220712103332)``."""
+    return f"Job {job.id} ({job.name})" if job.name else f"Job {job.id}"
+
+
+def _blame(job: Job) -> str:
+    failed = ", ".join(f"{task.name} ({task.id}): {task.status.name}" for task in job.failed_tasks)
+    return f" Tasks that did not succeed: {failed}." if failed else ""
+
+
+class JobProgress:
+    """Turns looks at one job into the lines that a person wants in a log: changes, not polls."""
+
+    def __init__(self) -> None:
+        self._status: JobStatus | None = None
+        self._since = 0.0
+
+    def lines(self, job: Job, now: float) -> Iterator[LogLine]:
+        """Yield what is new about a job.
+
+        :param now: seconds of a monotonic clock.
+        """
+        before, since = self._status, self._since
+        if job.status is before or job.status == before:
+            return
+        self._status, self._since = job.status, now
+        after = "" if before is None else f", after {_seconds(now - since)} of {before.name}"
+        yield logging.INFO, f"{describe(job)} is {job.status.name}{after}."
+        if not job.status.is_known:
+            yield (
+                logging.WARNING,
+                f"Status {job.status.value} is not known to this version; the wait goes on.",
+            )
+        if job.status.is_final:
+            yield from _ending(job)
+
+
+def _ending(job: Job) -> Iterator[LogLine]:
+    if job.duration:
+        yield logging.INFO, f"It ran for {_seconds(job.duration.total_seconds())}."
+    for task in job.tasks:
+        yield logging.INFO, f"  task {_describe_task(task)}"
+    if not job.status.is_success:
+        yield logging.ERROR, f"{describe(job)} ended {job.status.name}.{_blame(job)}"
+
+
+def _describe_task(task: Task) -> str:
+    ran = f", {_seconds(task.duration.total_seconds())}" if task.duration else ""
+    return f"{task.name} ({task.id}): {task.status.name}{ran}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
+
+
+class Looks:
+    """Counts failed looks in a row, and ends a wait that sees nothing for too long.
+
+    :param subject: what is looked at, as ``job 1964``.
+    :param limit: how many looks may fail in a row; the last of them ends the wait.
+    """
+
+    def __init__(self, subject: str, limit: int) -> None:
+        self._subject = subject
+        self._limit = limit
+        self.failures = 0
+
+    def succeeded(self) -> None:
+        """Take note of a look that saw something."""
+        self.failures = 0
+
+    def failed(self, error: NebulaExplorerError) -> str:
+        """Take note of a look that saw nothing.
+
+        :return: a line for the log.
+        :raises NebulaExplorerError: ``error`` itself where waiting would not help, else
+            ``NebulaExplorerConnectionError`` at the limit.
+        """
+        if not error.is_transient:
+            raise error
+        self.failures += 1
+        if self.failures >= self._limit:
+            raise NebulaExplorerConnectionError(
+                f"Cannot observe {self._subject}: {self.failures} looks in a row failed. It may still be "
+                f"running; this says nothing about it. The last error: {error}"
+            ) from error
+        return f"Look {self.failures} of {self._limit} at {self._subject} failed, will look again: {error}"

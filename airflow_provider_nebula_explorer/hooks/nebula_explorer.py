@@ -1,0 +1,371 @@
+"""Turns an Airflow connection into calls of Explorer's API."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow.providers.common.compat.sdk import BaseHook, conf
+
+from airflow_provider_nebula_explorer.connection import (
+    CONNECTION_TYPE,
+    DEFAULT_CONNECTION_ID,
+    EXTRA_FIELDS,
+    HOOK_NAME,
+    STANDARD_FIELDS,
+    read_connection,
+    unknown_extras,
+)
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerAmbiguousSubmitError,
+    NebulaExplorerBadRequestError,
+    NebulaExplorerConfigError,
+    NebulaExplorerError,
+    NebulaExplorerTimeoutError,
+)
+from airflow_provider_nebula_explorer.explorer import api
+from airflow_provider_nebula_explorer.explorer.arguments import parse_count, parse_id, parse_seconds
+from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
+from airflow_provider_nebula_explorer.explorer.waiting import JobProgress, Looks
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from airflow_provider_nebula_explorer.connection import ExtraField
+    from airflow_provider_nebula_explorer.explorer.arguments import WorkflowInput
+    from airflow_provider_nebula_explorer.explorer.settings import Settings
+    from airflow_provider_nebula_explorer.explorer.transport import Client
+
+DEFAULT_DEFERRABLE: bool = conf.getboolean("operators", "default_deferrable", fallback=False)
+
+
+class NebulaExplorerHook(BaseHook):
+    """Calls the workflow API of NebulaGraph Explorer.
+
+    The account comes from an Airflow connection, which is looked up at the first call. One login and one
+    HTTP connection serve all calls of a hook; ``with`` or :meth:`close` ends the HTTP connection.
+
+    :param nebula_explorer_conn_id: the Airflow connection; see ``docs/connection.md`` for its fields.
+    """
+
+    conn_name_attr = "nebula_explorer_conn_id"
+    default_conn_name = DEFAULT_CONNECTION_ID
+    conn_type = CONNECTION_TYPE
+    hook_name = HOOK_NAME
+
+    def __init__(self, nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.nebula_explorer_conn_id = nebula_explorer_conn_id
+        self._known_settings: Settings | None = None
+        self._client: Client | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The connection's fields, read and checked once.
+
+        :raises NebulaExplorerConfigError: names the field that is wrong.
+        """
+        if self._known_settings is None:
+            self._known_settings = self._read_settings()
+        return self._known_settings
+
+    def _read_settings(self) -> Settings:
+        connection = self.get_connection(self.nebula_explorer_conn_id)
+        settings = read_connection(connection)
+        for key in unknown_extras(connection):
+            self.log.warning(
+                "Connection %r: extra %r is not known and is ignored; known are %s.",
+                self.nebula_explorer_conn_id,
+                key,
+                ", ".join(field.name for field in EXTRA_FIELDS),
+            )
+        return settings
+
+    def get_conn(self) -> Client:
+        """Return the client that makes the calls; it is opened at first use."""
+        if self._client is None:
+            self._client = _open_client(self.settings)
+        return self._client
+
+    def close(self) -> None:
+        """Close the HTTP connection. The hook stays usable, under the same login."""
+        if self._client is not None:
+            self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def get_job(self, job_id: int | str) -> Job:
+        """Fetch a job with its tasks.
+
+        :raises NebulaExplorerNotFoundError: where there is no such job.
+        """
+        return self.get_conn().run(api.get_job(job_id))
+
+    def get_job_status(self, job_id: int | str) -> JobStatus:
+        """Fetch a job's status."""
+        return self.get_job(job_id).status
+
+    def list_jobs(
+        self,
+        workflow_id: int | str | None = None,
+        *,
+        name: str | None = None,
+        status: JobStatus | int | str | None = None,
+        created_after: datetime | str | None = None,
+        created_before: datetime | str | None = None,
+        order: str = "desc",
+        limit: int | str | None = None,
+    ) -> Iterator[Job]:
+        """Find jobs. Pages are fetched as they are needed; the jobs come without their tasks.
+
+        :param workflow_id: ``None`` for the jobs of all workflows.
+        :param name: the job's name, as Explorer's own search takes it.
+        :param status: a number, a ``JobStatus``, or its name in any case.
+        :param created_after: aware; jobs created at that millisecond count.
+        :param created_before: aware; jobs created at that millisecond count.
+        :param order: by creation, ``desc`` (newest first) or ``asc``.
+        :param limit: how many at most; ``None`` for all.
+        :raises NebulaExplorerConfigError: at once, for a wrong argument.
+        """
+        wanted = api.job_filter(
+            name=name, status=status, created_after=created_after, created_before=created_before, order=order
+        )
+        workflow = None if workflow_id is None else parse_id("workflow_id", workflow_id)
+        most = None if limit is None else parse_count("limit", limit)
+        page_size = api.PAGE_SIZE if most is None else min(most, api.PAGE_SIZE)
+        return islice(self._walk(workflow, wanted, page_size), most)
+
+    def _walk(self, workflow_id: int | None, wanted: dict[str, Any], page_size: int) -> Iterator[Job]:
+        yield from api.walk_list(self.get_conn().run, workflow_id, wanted, page_size)
+
+    def run_workflow(self, workflow_id: int | str, input: WorkflowInput | str | None = None) -> int:
+        """Run a workflow: one request, which is sent again only where it certainly did not arrive.
+
+        :param input: parameters by component id, as ``{"query_1": {"limit": 10}}``, or their JSON text.
+        :return: the new job's id.
+        :raises NebulaExplorerAmbiguousSubmitError: where the answer was lost, so that a job may have been
+            started.
+        """
+        call = api.add_job(workflow_id, input)
+        try:
+            return self.get_conn().run(call)
+        except NebulaExplorerError as error:
+            if not error.may_have_acted:
+                raise
+            raise NebulaExplorerAmbiguousSubmitError(
+                f"{error} So a job of workflow {workflow_id} may or may not have been started, and no other was "
+                "asked for. Look at the workflow's newest jobs in Explorer before you run it again."
+            ) from error
+
+    def cancel_job(self, job_id: int | str) -> None:
+        """Ask Explorer to stop a job. It goes to Stopping and then, a little later, to Interrupted.
+
+        :raises NebulaExplorerBadRequestError: where the job is final already.
+        """
+        try:
+            self.get_conn().run(api.cancel_job(job_id))
+        except NebulaExplorerBadRequestError:
+            # The answer to an earlier try may have been lost; then what was asked for is under way.
+            if self.get_job_status(job_id) is not JobStatus.STOPPING:
+                raise
+
+    def get_task_result(self, job_id: int | str, task_id: str, limit: int | str = 10) -> list[list[str]]:
+        """Fetch the first rows of the result of a job's task.
+
+        :param task_id: 32 hex characters, from the job's details.
+        :param limit: how many rows at most.
+        :return: rows of 2 or 3 columns of text.
+        """
+        return self.get_conn().run(api.get_task_result(job_id, task_id, limit))
+
+    def wait_for_job(
+        self, job_id: int | str, *, poll_interval: float = 30, timeout: float | None = None
+    ) -> Job:
+        """Wait until a job is final, and log its changes.
+
+        :param poll_interval: seconds between two looks.
+        :param timeout: seconds to wait at most; ``None`` for ever.
+        :return: the final job, however it ended.
+        :raises NebulaExplorerTimeoutError: where it is not final in time; the job goes on.
+        :raises NebulaExplorerConnectionError: where too many looks in a row failed.
+        """
+        interval = parse_seconds("poll_interval", poll_interval)
+        deadline = None if timeout is None else time.monotonic() + parse_seconds("timeout", timeout)
+        watch = JobWatch(self, job_id)
+        while True:
+            job = watch.look()
+            if job is not None and job.status.is_final:
+                return job
+            left = interval if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                raise NebulaExplorerTimeoutError(
+                    f"Job {job_id} was not final after {timeout:g} s. It was not cancelled and goes on."
+                )
+            time.sleep(min(interval, left))
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Log in once, and say in words how it went."""
+        try:
+            settings = self.settings
+            client = _open_client(replace(settings, max_retries=0))
+            try:
+                client.login()
+            finally:
+                client.close()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the form shall say it
+            return False, str(error) or type(error).__name__
+        return True, f"Logged in to Explorer at {settings.base_url} as {settings.account.login!r}."
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return our fields of the connection form up to Airflow 3.1; later ones read the metadata."""
+        # Airflow 3 needs neither and may lack both.
+        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget  # type: ignore[import-not-found]
+        from wtforms import IntegerField, StringField  # type: ignore[import-untyped]
+        from wtforms.validators import Optional  # type: ignore[import-untyped]
+
+        def widget(field: ExtraField) -> Any:
+            kind = IntegerField if "integer" in field.schema["type"] else StringField
+            return kind(
+                field.label,
+                widget=BS3TextFieldWidget(),
+                description=field.help,
+                default=field.default,
+                validators=[Optional()],
+            )
+
+        return {field.name: widget(field) for field in EXTRA_FIELDS}
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return how the form up to Airflow 3.1 calls the fields that every connection has."""
+        return {
+            "hidden_fields": [],
+            "relabeling": {field.name: field.label for field in STANDARD_FIELDS},
+            "placeholders": {field.name: field.placeholder for field in STANDARD_FIELDS},
+        }
+
+
+class Watch(ABC):
+    """Looks at Explorer for one thing, again and again, and bears failed looks."""
+
+    def __init__(self, hook: NebulaExplorerHook, subject: str) -> None:
+        self._hook = hook
+        self._looks = Looks(subject, hook.settings.max_consecutive_failures)
+
+    @property
+    def last_look_failed(self) -> bool:
+        """Whether the last look saw nothing."""
+        return self._looks.failures > 0
+
+    def look(self) -> Job | None:
+        """Return the job; ``None`` where there is none yet, or where the look failed and a later one may not.
+
+        :raises NebulaExplorerError: where the wait has to end.
+        """
+        try:
+            job = self._ask()
+        except NebulaExplorerError as error:
+            self._hook.log.warning("%s", self._looks.failed(error))
+            return None
+        self._looks.succeeded()
+        return job
+
+    @abstractmethod
+    def _ask(self) -> Job | None: ...
+
+
+class JobWatch(Watch):
+    """Looks at one job, and logs what is new about it."""
+
+    def __init__(self, hook: NebulaExplorerHook, job_id: int | str) -> None:
+        self._job_id = parse_id("job_id", job_id)
+        super().__init__(hook, f"job {self._job_id}")
+        self._progress = JobProgress()
+
+    def _ask(self) -> Job:
+        job = self._hook.get_job(self._job_id)
+        for level, line in self._progress.lines(job, time.monotonic()):
+            self._hook.log.log(level, "%s", line)
+        return job
+
+
+class WorkflowWatch(Watch):
+    """Looks for the first job of a workflow that succeeded.
+
+    :param created_after: jobs created before it do not count.
+    """
+
+    def __init__(
+        self,
+        hook: NebulaExplorerHook,
+        workflow_id: int | str,
+        *,
+        name: str | None,
+        created_after: datetime | str,
+    ) -> None:
+        self._workflow_id = parse_id("workflow_id", workflow_id)
+        self._name = name
+        self._created_after = created_after
+        super().__init__(hook, f"workflow {self._workflow_id}")
+        hook.log.info(
+            "Waiting for a job of workflow %s from %s on to succeed.", self._workflow_id, created_after
+        )
+
+    def _ask(self) -> Job | None:
+        succeeded = self._hook.list_jobs(
+            self._workflow_id,
+            name=self._name,
+            status=JobStatus.SUCCESS,
+            created_after=self._created_after,
+            order="asc",
+            limit=1,
+        )
+        # The list's jobs come without their tasks.
+        return next((self._hook.get_job(job.id) for job in succeeded), None)
+
+
+def refuse_deferrable(deferrable: bool) -> None:
+    """Refuse ``deferrable=True``, which this version cannot do.
+
+    :raises NebulaExplorerConfigError: also where Airflow's configuration makes it the default.
+    """
+    if deferrable:
+        raise NebulaExplorerConfigError(
+            "deferrable is True; allowed: False. This version of the provider waits in poke and reschedule "
+            "mode only; where [operators] default_deferrable is set, pass deferrable=False."
+        )
+
+
+def _open_client(settings: Settings) -> Client:
+    # Imported here, so that a DAG file does not load an HTTP library.
+    from airflow_provider_nebula_explorer.explorer.transport import Client
+
+    for secret in (settings.account.password, urlsplit(settings.proxy or "").password):
+        if secret:
+            _mask(secret)
+    return Client(settings, on_secret=_mask)
+
+
+def _mask(secret: str) -> None:
+    try:
+        from airflow.sdk.log import mask_secret
+    except ImportError:  # Airflow 2
+        from airflow.utils.log.secrets_masker import (  # type: ignore[import-not-found, no-redef]
+            mask_secret,
+        )
+    mask_secret(secret)

@@ -1,0 +1,37 @@
+"""The link from an Airflow task to its job's page in Explorer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, Context, TaskInstanceKey
+
+    from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
+
+
+class NebulaExplorerJobLink(BaseOperatorLink):
+    """Button on a task's page that opens its job in Explorer.
+
+    The address is an XCom of the task, so that it works as soon as the job's id is known, and after
+    the connection has changed.
+    """
+
+    name = "NebulaGraph Explorer job"
+    xcom_key = "nebula_explorer_job_link"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the address that the task left; ``""`` before it did."""
+        return XCom.get_value(key=self.xcom_key, ti_key=ti_key) or ""
+
+
+def show_job(context: Context, hook: NebulaExplorerHook, job_id: int, workflow_id: int | str) -> None:
+    """Log a job's address, and put it on the task's page; best right when the id is known.
+
+    :param workflow_id: the job's workflow.
+    """
+    address = hook.settings.job_link(job_id, workflow_id)
+    hook.log.info("Job %s of workflow %s: %s", job_id, workflow_id, address)
+    context["ti"].xcom_push(key=NebulaExplorerJobLink.xcom_key, value=address)

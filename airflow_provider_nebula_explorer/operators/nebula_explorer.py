@@ -1,0 +1,304 @@
+"""Operators that run, look at, list and cancel Explorer's jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerBadRequestError,
+    NebulaExplorerConfigError,
+    NebulaExplorerError,
+)
+from airflow_provider_nebula_explorer.explorer.arguments import parse_seconds, parse_text
+from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
+from airflow_provider_nebula_explorer.explorer.waiting import describe, has_reached
+from airflow_provider_nebula_explorer.hooks.nebula_explorer import (
+    DEFAULT_DEFERRABLE,
+    NebulaExplorerHook,
+    refuse_deferrable,
+)
+from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink, show_job
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_nebula_explorer.explorer.arguments import WorkflowInput
+    from airflow_provider_nebula_explorer.explorer.models import JsonObject
+
+
+class NebulaExplorerGetJobOperator(BaseOperator):
+    """Fetch a job's details.
+
+    :param job_id: a number, or text of digits.
+    :param nebula_explorer_conn_id: the Airflow connection to Explorer.
+    :return: in XCom: the job's object as Explorer's API gives it, keys and values unchanged.
+    """
+
+    template_fields: Sequence[str] = ("job_id", "nebula_explorer_conn_id")
+    operator_extra_links = (NebulaExplorerJobLink(),)
+
+    def __init__(
+        self, *, job_id: int | str, nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.job_id = job_id
+        self.nebula_explorer_conn_id = nebula_explorer_conn_id
+
+    def execute(self, context: Context) -> JsonObject:
+        """Fetch the job and return its object."""
+        with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
+            job = hook.get_job(self.job_id)
+            show_job(context, hook, job.id, job.workflow_id)
+        self.log.info("%s is %s.", describe(job), job.status.name)
+        return job.data
+
+
+class NebulaExplorerListJobsOperator(BaseOperator):
+    """Find jobs, of one workflow or of all.
+
+    :param workflow_id: a number, or text of digits; ``None`` for all workflows.
+    :param name: the job's name, as Explorer's own search takes it.
+    :param status: a number, a ``JobStatus``, or its name in any case.
+    :param created_after: an aware datetime, or ISO 8601 text with an offset.
+    :param created_before: an aware datetime, or ISO 8601 text with an offset.
+    :param order: by creation, ``desc`` (newest first) or ``asc``.
+    :param limit: how many at most; ``None`` for all.
+    :param nebula_explorer_conn_id: the Airflow connection to Explorer.
+    :return: in XCom: a list of jobs' objects as Explorer's API gives them; they come without tasks.
+    """
+
+    template_fields: Sequence[str] = (
+        "workflow_id",
+        "name",
+        "status",
+        "created_after",
+        "created_before",
+        "order",
+        "limit",
+        "nebula_explorer_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        workflow_id: int | str | None = None,
+        name: str | None = None,
+        status: JobStatus | int | str | None = None,
+        created_after: datetime | str | None = None,
+        created_before: datetime | str | None = None,
+        order: str = "desc",
+        limit: int | str | None = 100,
+        nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.workflow_id = workflow_id
+        self.name = name
+        self.status = status
+        self.created_after = created_after
+        self.created_before = created_before
+        self.order = order
+        self.limit = limit
+        self.nebula_explorer_conn_id = nebula_explorer_conn_id
+
+    def execute(self, context: Context) -> list[JsonObject]:
+        """Fetch as many pages as the limit needs and return the jobs' objects."""
+        with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
+            jobs = hook.list_jobs(
+                self.workflow_id,
+                name=self.name,
+                status=self.status,
+                created_after=self.created_after,
+                created_before=self.created_before,
+                order=self.order,
+                limit=self.limit,
+            )
+            found = [job.data for job in jobs]
+        self.log.info("Found %d jobs.", len(found))
+        return found
+
+
+class NebulaExplorerRunWorkflowOperator(BaseOperator):
+    """Run a workflow, and wait for its job.
+
+    :param workflow_id: a number, or text of digits.
+    :param input: parameters by component id, as ``{"query_1": {"limit": 10}}``, or their JSON text.
+    :param wait_for_completion: whether the task ends with the job, or right after starting it.
+    :param poll_interval: seconds between two looks at the job.
+    :param deferrable: not supported yet; must be ``False``.
+    :param cancel_on_kill: whether to cancel the job when the task is killed while it waits.
+    :param nebula_explorer_conn_id: the Airflow connection to Explorer.
+    :return: in XCom: the job's id. Under the key ``job``: the finished job's object, where it waited.
+    :raises NebulaExplorerJobError: where the job ended other than in success; a retry runs a new one.
+    """
+
+    template_fields: Sequence[str] = ("workflow_id", "input", "nebula_explorer_conn_id")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"input": "json"}
+    operator_extra_links = (NebulaExplorerJobLink(),)
+
+    def __init__(
+        self,
+        *,
+        workflow_id: int | str,
+        input: WorkflowInput | str | None = None,
+        wait_for_completion: bool = True,
+        poll_interval: float = 30,
+        deferrable: bool = DEFAULT_DEFERRABLE,
+        cancel_on_kill: bool = True,
+        nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        refuse_deferrable(deferrable)
+        self.workflow_id = workflow_id
+        self.input = input
+        self.wait_for_completion = wait_for_completion
+        self.poll_interval = parse_seconds("poll_interval", poll_interval)
+        self.deferrable = deferrable
+        self.cancel_on_kill = cancel_on_kill
+        self.nebula_explorer_conn_id = nebula_explorer_conn_id
+        self._hook: NebulaExplorerHook | None = None
+        self._job_id: int | None = None
+
+    def execute(self, context: Context) -> int:
+        """Run the workflow, wait where asked to, and return the job's id."""
+        with NebulaExplorerHook(self.nebula_explorer_conn_id) as self._hook:
+            self._job_id = job_id = self._hook.run_workflow(self.workflow_id, self.input)
+            show_job(context, self._hook, job_id, self.workflow_id)
+            if self.wait_for_completion:
+                job = self._hook.wait_for_job(job_id, poll_interval=self.poll_interval)
+                self._job_id = None
+                context["ti"].xcom_push(key="job", value=job.data)
+                has_reached(job, {JobStatus.SUCCESS})
+        return job_id
+
+    def on_kill(self) -> None:
+        """Cancel the job that this task waits for; runs in a signal handler, so it uses what is loaded."""
+        if self._hook is None or self._job_id is None or not self.cancel_on_kill:
+            return
+        try:
+            self._hook.cancel_job(self._job_id)
+        except NebulaExplorerError as error:
+            self.log.error(  # noqa: TRY400 - the text says it all
+                "Job %s was not cancelled and may go on: %s", self._job_id, error
+            )
+        else:
+            self.log.info("Job %s was cancelled, as its task was killed.", self._job_id)
+
+
+class NebulaExplorerCancelJobOperator(BaseOperator):
+    """Cancel a job. One that is final already is left as it is.
+
+    :param job_id: a number, or text of digits.
+    :param wait_for_completion: whether the task ends when the job has stopped, or right after asking.
+    :param poll_interval: seconds between two looks at the job.
+    :param nebula_explorer_conn_id: the Airflow connection to Explorer.
+    :return: in XCom: the job's object as last seen.
+    """
+
+    template_fields: Sequence[str] = ("job_id", "nebula_explorer_conn_id")
+    operator_extra_links = (NebulaExplorerJobLink(),)
+
+    def __init__(
+        self,
+        *,
+        job_id: int | str,
+        wait_for_completion: bool = False,
+        poll_interval: float = 5,
+        nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.job_id = job_id
+        self.wait_for_completion = wait_for_completion
+        self.poll_interval = parse_seconds("poll_interval", poll_interval)
+        self.nebula_explorer_conn_id = nebula_explorer_conn_id
+
+    def execute(self, context: Context) -> JsonObject:
+        """Ask for the end of the job, wait for it where asked to, and return the job's object."""
+        with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
+            job = self._cancel(hook)
+            show_job(context, hook, job.id, job.workflow_id)
+            if self.wait_for_completion and not job.status.is_final:
+                job = hook.wait_for_job(job.id, poll_interval=self.poll_interval)
+        return job.data
+
+    def _cancel(self, hook: NebulaExplorerHook) -> Job:
+        try:
+            hook.cancel_job(self.job_id)
+        except NebulaExplorerBadRequestError:
+            job = hook.get_job(self.job_id)
+            if not job.status.is_final:
+                raise
+            self.log.info("%s was %s already.", describe(job), job.status.name)
+        else:
+            job = hook.get_job(self.job_id)
+            self.log.info("Asked Explorer to stop %s; it is %s.", describe(job), job.status.name)
+        return job
+
+
+class NebulaExplorerGetTaskResultOperator(BaseOperator):
+    """Fetch the first rows of the result of one of a job's tasks.
+
+    :param job_id: a number, or text of digits.
+    :param explorer_task_id: the task's id, 32 hex characters.
+    :param explorer_task_name: the task's name, where just one task of the job has it.
+    :param limit: how many rows at most.
+    :param nebula_explorer_conn_id: the Airflow connection to Explorer.
+    :return: in XCom: a list of rows, each 2 or 3 columns of text.
+    """
+
+    template_fields: Sequence[str] = (
+        "job_id",
+        "explorer_task_id",
+        "explorer_task_name",
+        "limit",
+        "nebula_explorer_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        job_id: int | str,
+        explorer_task_id: str | None = None,
+        explorer_task_name: str | None = None,
+        limit: int | str = 10,
+        nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if (explorer_task_id is None) == (explorer_task_name is None):
+            raise NebulaExplorerConfigError(
+                f"explorer_task_id is {explorer_task_id!r} and explorer_task_name is {explorer_task_name!r}; "
+                "allowed: just one of the two names the task."
+            )
+        self.job_id = job_id
+        self.explorer_task_id = explorer_task_id
+        self.explorer_task_name = explorer_task_name
+        self.limit = limit
+        self.nebula_explorer_conn_id = nebula_explorer_conn_id
+
+    def execute(self, context: Context) -> list[list[str]]:
+        """Find the task where it was named, and return its rows."""
+        with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
+            task_id = self.explorer_task_id or self._find_task(hook)
+            rows = hook.get_task_result(self.job_id, task_id, self.limit)
+        self.log.info("Fetched %d rows of task %s.", len(rows), task_id)
+        return rows
+
+    def _find_task(self, hook: NebulaExplorerHook) -> str:
+        wanted = parse_text("explorer_task_name", self.explorer_task_name)
+        job = hook.get_job(self.job_id)
+        found = [task.id for task in job.tasks if task.name == wanted]
+        if len(found) != 1:
+            tasks = ", ".join(f"{task.name} ({task.id})" for task in job.tasks) or "none"
+            raise NebulaExplorerConfigError(
+                f"explorer_task_name is {wanted!r}, which fits {len(found)} tasks of {describe(job)}; "
+                f"allowed: a name that fits one. Its tasks: {tasks}. For one of several, use explorer_task_id."
+            )
+        return found[0]

@@ -1,0 +1,60 @@
+"""What Airflow discovers of this package; plain data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_nebula_explorer import __version__
+from airflow_provider_nebula_explorer.connection import (
+    CONNECTION_TYPE,
+    EXTRA_FIELDS,
+    HOOK_NAME,
+    STANDARD_FIELDS,
+    ExtraField,
+)
+
+_PACKAGE = "airflow_provider_nebula_explorer"
+_INTEGRATION = "NebulaGraph Explorer"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's metadata, as ``provider_info.schema.json`` of Airflow describes it."""
+    return {
+        "package-name": "airflow-provider-nebula-explorer",
+        "name": "NebulaGraph Explorer",
+        "description": "Jobs of `NebulaGraph Explorer <https://docs.nebula-graph.io/>`__ workflows.",
+        "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": "https://docs.nebula-graph.io/",
+                "tags": ["software"],
+            }
+        ],
+        "hooks": [_modules("hooks")],
+        "operators": [_modules("operators")],
+        "sensors": [_modules("sensors")],
+        "connection-types": [
+            {
+                "connection-type": CONNECTION_TYPE,
+                "hook-class-name": f"{_PACKAGE}.hooks.nebula_explorer.NebulaExplorerHook",
+                "hook-name": HOOK_NAME,
+                "ui-field-behaviour": {
+                    "hidden-fields": [],
+                    "relabeling": {field.name: field.label for field in STANDARD_FIELDS},
+                    "placeholders": {field.name: field.placeholder for field in STANDARD_FIELDS},
+                },
+                "conn-fields": {field.name: _form_field(field) for field in EXTRA_FIELDS},
+            }
+        ],
+        "extra-links": [f"{_PACKAGE}.links.nebula_explorer.NebulaExplorerJobLink"],
+    }
+
+
+def _modules(kind: str) -> dict[str, Any]:
+    return {"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.{kind}.nebula_explorer"]}
+
+
+def _form_field(field: ExtraField) -> dict[str, Any]:
+    schema = dict(field.schema) if field.default is None else {**field.schema, "default": field.default}
+    return {"label": field.label, "description": field.help, "schema": schema}
