@@ -1,0 +1,113 @@
+"""The command line: ``python -m airflow_provider_nebula_explorer.emulator --port 7002``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_provider_nebula_explorer.emulator.plans import JobPlan, TaskPlan, as_object, read_workflow
+from airflow_provider_nebula_explorer.explorer.models import JobStatus
+
+if TYPE_CHECKING:
+    from airflow_provider_nebula_explorer.emulator.server import Emulator
+
+_WORKFLOW = 3992429968
+_DAY = 86400.0
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until a signal says stop."""
+    options = _parser().parse_args(arguments)
+    signals = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # before the emulator's thread, which inherits it
+    try:
+        emulator = _emulator(options).start()
+    except (ImportError, OSError, OverflowError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    print(_greeting(emulator), flush=True)  # noqa: T201 - what a person waits for
+    _log_calls()
+    signal.sigwait(signals)
+    emulator.stop()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_nebula_explorer.emulator",
+        description="A stand-in for NebulaGraph Explorer: its workflow API, with jobs that only pretend.",
+        epilog="Stop it with Ctrl-C. docs/emulator.md tells about plans, faults and the control endpoints.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on")
+    add("--port", type=int, default=7002, help="port to listen on; 0 picks a free one")
+    add("--login", default="root", help="the only account that is let in")
+    add("--password", default="nebula", help="its password")
+    encodings = "how clients must write the account: json as for Explorer 3.3 and later, colon as before"
+    add("--encoding", choices=("json", "colon", "both"), default="json", help=encodings)
+    plans = "JSON file: workflows by id, each with how its jobs go; any other workflow exists too"
+    add("--plans", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=plans)
+    add("--token-ttl", type=float, default=259200, metavar="SECONDS", help="how long a login lasts")
+    add("--max-page-size", type=int, default=100, metavar="N", help="the most jobs on one page of a list")
+    return parser
+
+
+def _emulator(options: argparse.Namespace) -> Emulator:
+    from airflow_provider_nebula_explorer.emulator.server import Emulator  # needs aiohttp
+
+    emulator = Emulator(
+        host=options.host,
+        port=options.port,
+        login=options.login,
+        password=options.password,
+        encoding=options.encoding,
+        token_ttl=options.token_ttl,
+        max_page_size=options.max_page_size,
+    )
+    _seed(emulator)
+    if "plans" in options:
+        _read_plans(emulator, options.plans)
+    return emulator
+
+
+def _read_plans(emulator: Emulator, file: Path) -> None:
+    try:
+        workflows = as_object(json.loads(file.read_text(encoding="utf-8")), "a plans file")
+        for workflow_id, data in workflows.items():
+            name, plan = read_workflow(data)
+            emulator.plan(workflow_id, plan, name=name)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+
+
+def _seed(emulator: Emulator) -> None:
+    """Give it a past, so that a list shows something."""
+    tasks = (TaskPlan("BFS"),)
+    done = JobPlan(preparing=2.5, running=3, tasks=tasks)
+    failed = JobPlan(preparing=2.5, running=3, ends=JobStatus.FAILED, tasks=tasks)
+    emulator.plan(_WORKFLOW, JobPlan(), name="workflow_xkkjf")
+    for days_ago, plan in ((3, done), (2, failed), (1, done)):
+        emulator.start_job(_WORKFLOW, plan=plan, created=emulator.now() - days_ago * _DAY)
+
+
+def _greeting(emulator: Emulator) -> str:
+    return f"""\
+NebulaGraph Explorer's emulator listens on {emulator.url}
+export AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT={shlex.quote(emulator.airflow_connection)}
+Calls so far: {emulator.url}/_emulator/calls, jobs: {emulator.url}/_emulator/jobs
+Stop it with Ctrl-C."""
+
+
+def _log_calls() -> None:
+    line = "%(asctime)s %(message)s"
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format=line, datefmt="%H:%M:%S")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""Explorer's HTTP interface as a pure function: a request in, an answer out; no socket."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from airflow_provider_nebula_explorer.emulator.refusals import RefusedError, wrong_parameter
+from airflow_provider_nebula_explorer.emulator.sessions import COOKIE_NAME, Sessions
+from airflow_provider_nebula_explorer.emulator.state import ExplorerState, check_filter, check_input, is_whole
+from airflow_provider_nebula_explorer.explorer.models import JsonObject
+
+_LARGEST_ID = 2**63 - 1
+JSON_TYPE = "application/json; charset=utf-8"
+_FORM_TYPE = "application/x-www-form-urlencoded"
+_PAGE = b"""<!DOCTYPE html>
+<html><head><title>NebulaGraph Explorer</title></head>
+<body><h1>NebulaGraph Explorer</h1>
+<p>This is the emulator's web page. Its API is under /api-open/v1, its calls are at
+<a href="/_emulator/calls">/_emulator/calls</a> and its jobs at
+<a href="/_emulator/jobs">/_emulator/jobs</a>.</p>
+</body></html>
+"""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request.
+
+    :param path: as it was sent, still percent-encoded, without the query.
+    :param headers: by their names in lower case.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+    @property
+    def content_type(self) -> str:
+        """The media type of the body, without its parameters."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def json(self) -> Any:
+        """The body read as JSON; ``None`` where it is empty or is no JSON."""
+        return _read_json(self.body)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One HTTP answer."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def json_answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+    """Return an answer whose body is JSON."""
+    body = json.dumps(value, ensure_ascii=False).encode()
+    return Answer(status, body, {"Content-Type": JSON_TYPE, **(headers or {})})
+
+
+def html_answer(status: int = 200) -> Answer:
+    """Return the web app's page, which answers every path that the API does not have."""
+    return Answer(status, _PAGE, {"Content-Type": "text/html; charset=utf-8"})
+
+
+def refused(refusal: RefusedError) -> Answer:
+    """Return the answer to a request that is refused."""
+    return json_answer(refusal.envelope, refusal.http_status)
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """The emulated Explorer: its sessions, its jobs, and the answers to requests."""
+
+    sessions: Sessions
+    state: ExplorerState
+
+    def answer(self, request: Request, now: float) -> Answer:
+        """Process a request at a moment in epoch seconds."""
+        endpoint = _find(request)
+        if endpoint is None:
+            return html_answer()
+        try:
+            return self._connect(request, now) if endpoint is CONNECT else self._act(endpoint, request, now)
+        except RefusedError as refusal:
+            return refused(refusal)
+
+    def _act(self, endpoint: _Endpoint, request: Request, now: float) -> Answer:
+        self.sessions.check(_token(request), now)
+        ids = endpoint.path.fullmatch(request.path)
+        return _success(endpoint.act(self.state, request, now, **(ids.groupdict() if ids else {})))
+
+    def _connect(self, request: Request, now: float) -> Answer:
+        body = _json_body(request)
+        address, port = body.get("address"), body.get("port")
+        if not isinstance(address, str) or not address:
+            raise wrong_parameter("address", "a string")
+        if not is_whole(port) or port not in range(1, 65536):
+            raise wrong_parameter("port", "a port number")
+        cookie = self.sessions.connect(request.headers.get("authorization", ""), address, port, now)
+        return _success({"success": True}, {"Set-Cookie": cookie})
+
+
+def endpoint_of(request: Request) -> str:
+    """Return the name of the endpoint that a request asks; ``"unknown"`` where the web app answers it."""
+    endpoint = _find(request)
+    return UNKNOWN if endpoint is None else endpoint.name
+
+
+def _run_workflow(state: ExplorerState, request: Request, now: float, workflow_id: str) -> JsonObject:
+    body = _json_body(request) if request.body else {}
+    number = _id("workflow id", workflow_id)
+    return {"id": state.add(number, check_input(body.get("input")), now).id}
+
+
+def _list_jobs(
+    state: ExplorerState, request: Request, now: float, workflow_id: str | None = None
+) -> JsonObject:
+    key = None if workflow_id is None else str(_id("workflow id", workflow_id))
+    page, page_size = _positive(request, "page", "1"), _positive(request, "pageSize", "10")
+    wanted = check_filter(_read_json(request.query.get("filter") or "{}"))
+    return state.list_jobs(wanted, page=page, page_size=page_size, now=now, workflow_id=key)
+
+
+def _get_job(state: ExplorerState, _: Request, now: float, job_id: str) -> JsonObject:
+    return state.job(_id("job id", job_id)).details(now)
+
+
+def _cancel_job(state: ExplorerState, request: Request, now: float, job_id: str) -> JsonObject:
+    if request.content_type != _FORM_TYPE:
+        raise wrong_parameter("Content-Type", _FORM_TYPE)
+    state.cancel(_id("job id", job_id), now)
+    return {"success": True}
+
+
+def _get_task_result(
+    state: ExplorerState, request: Request, now: float, job_id: str, task_id: str
+) -> JsonObject:
+    limit = _positive(request, "limit", "")
+    return {"items": state.rows(_id("job id", job_id), task_id, now)[:limit]}
+
+
+class _Endpoint(NamedTuple):
+    name: str
+    method: str
+    path: re.Pattern[str]
+    act: Callable[..., JsonObject]
+
+
+def _endpoint(name: str, method: str, path: str, act: Callable[..., JsonObject]) -> _Endpoint:
+    pattern = re.compile("/api-open/v1" + re.sub(r"<(\w+)>", r"(?P<\1>[^/]+)", path))
+    return _Endpoint(name, method, pattern, act)
+
+
+def _find(request: Request) -> _Endpoint | None:
+    fitting = (it for it in _ENDPOINTS if it.method == request.method and it.path.fullmatch(request.path))
+    return next(fitting, None)
+
+
+CONNECT = _endpoint("connect", "POST", "/connect", dict)
+UNKNOWN = "unknown"
+_ENDPOINTS = (
+    CONNECT,
+    _endpoint("run_workflow", "POST", "/workflows/<workflow_id>/jobs", _run_workflow),
+    _endpoint("list_workflow_jobs", "GET", "/workflows/<workflow_id>/jobs", _list_jobs),
+    _endpoint("list_jobs", "GET", "/jobs", _list_jobs),
+    _endpoint("get_job", "GET", "/jobs/<job_id>", _get_job),
+    _endpoint("cancel_job", "PUT", "/jobs/<job_id>/cancel", _cancel_job),
+    _endpoint("get_task_result", "GET", "/jobs/<job_id>/tasks/<task_id>/sample_result", _get_task_result),
+)
+ENDPOINTS = (*(endpoint.name for endpoint in _ENDPOINTS), UNKNOWN)
+"""The names by which calls are counted and faults are aimed."""
+
+
+def _success(data: JsonObject, headers: Mapping[str, str] | None = None) -> Answer:
+    return json_answer({"code": 0, "message": "Success", "data": data}, headers=headers)
+
+
+def _token(request: Request) -> str | None:
+    for cookie in request.headers.get("cookie", "").split(";"):
+        name, _, value = cookie.strip().partition("=")
+        if name == COOKIE_NAME:
+            return value
+    return None
+
+
+def _json_body(request: Request) -> JsonObject:
+    if request.content_type != "application/json":
+        raise wrong_parameter("Content-Type", "application/json")
+    if not isinstance(request.json, dict):
+        raise wrong_parameter("body", "a JSON object")
+    return request.json
+
+
+def _read_json(text: str | bytes) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _positive(request: Request, name: str, default: str) -> int:
+    number = _number(request.query.get(name, default))
+    if not number:
+        raise wrong_parameter(name, "a positive number")
+    return number
+
+
+def _id(what: str, text: str) -> int:
+    number = _number(text)
+    if number is None:
+        raise wrong_parameter(what, "a number")
+    return number
+
+
+def _number(text: str) -> int | None:
+    if not re.fullmatch(r"[0-9]{1,19}", text):
+        return None
+    return int(text) if int(text) <= _LARGEST_ID else None

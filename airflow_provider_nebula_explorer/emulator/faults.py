@@ -1,0 +1,170 @@
+"""What can go wrong on purpose: faults, and the queue that hands them to requests."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from airflow_provider_nebula_explorer.emulator.api import (
+    ENDPOINTS,
+    JSON_TYPE,
+    Answer,
+    html_answer,
+    json_answer,
+)
+from airflow_provider_nebula_explorer.emulator.plans import from_object
+from airflow_provider_nebula_explorer.emulator.refusals import RefusedError
+
+KINDS = {
+    "status": "the HTTP status of `status` (503) with an empty body",
+    "code": "Explorer's own refusal with the 8-digit `code`",
+    "html": "an HTML page, with the HTTP status of `status` (200)",
+    "garbage": "HTTP 200 with a body that is no JSON",
+    "redirect": "HTTP 302 to `location`",
+    "huge": "a body of 256 MiB",
+    "gzip_bomb": "a small body that unpacks to 256 MiB",
+    "session_loss": "every session is forgotten, then the request is processed",
+    "slow": "`seconds` pass, then the request is processed",
+    "drip": "the request is processed; its answer takes `seconds`, byte by byte",
+    "truncate": "the request is processed; the connection ends in the middle of its answer",
+    "overrun": "the request is processed; its answer is longer than its Content-Length",
+    "hangup": "the request is processed and answered; then the connection is closed all the same",
+    "reset": "the connection is reset; the request is not processed",
+    "lost": "the request is processed; the connection is reset without an answer",
+}
+"""Every kind of fault, and what then happens."""
+
+INSTEAD = frozenset({"status", "code", "html", "garbage", "redirect", "huge", "gzip_bomb"})
+"""The kinds whose answer takes the place of Explorer's."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that befalls a request instead of, or on top of, its answer.
+
+    :param kind: one of :data:`KINDS`.
+    :param endpoint: the name of an endpoint, or a pattern such as ``*`` or ``list_*``.
+    :param times: how many requests it befalls; ``None`` for all.
+    :param after: how many matching requests it lets pass first.
+    :param probability: how likely it befalls a matching request.
+    :param processed: whether the request is processed before the fault takes the place of its answer, for
+        the kinds in :data:`INSTEAD`.
+    :param status: the HTTP status, where the kind has one.
+    :param code: Explorer's 8-digit code, for ``code``.
+    :param retry_after: the ``Retry-After`` header, for ``status`` and ``code``: seconds, or a text as it is.
+    :param seconds: how long it takes, for ``slow`` and ``drip``.
+    :param location: where to, for ``redirect``.
+    """
+
+    kind: str
+    endpoint: str = "*"
+    times: int | None = 1
+    after: int = 0
+    probability: float = 1.0
+    processed: bool = False
+    status: int | None = None
+    code: int | None = None
+    retry_after: float | str | None = None
+    seconds: float = 1.0
+    location: str = "/"
+
+    def __post_init__(self) -> None:
+        checks = {
+            "kind": (self.kind in KINDS, ", ".join(KINDS)),
+            "endpoint": (_matches_any(self.endpoint), f"a name or a pattern of {', '.join(ENDPOINTS)}"),
+            "times": (self.times is None or _is_whole(self.times, 1), "1 or more, or None for always"),
+            "after": (_is_whole(self.after, 0), "0 or more"),
+            "probability": (_is_number(self.probability, 1), "0 to 1"),
+            "processed": (not self.processed or self.kind in INSTEAD, f"for {', '.join(sorted(INSTEAD))}"),
+            "status": (self.status is None or _is_whole(self.status, 200, 599), "200 to 599"),
+            "code": (
+                self.code is None if self.kind != "code" else _is_whole(self.code, 10_000_000, 99_999_999),
+                "8 digits, for the kind 'code' and for no other",
+            ),
+            "seconds": (_is_number(self.seconds, 86_400), "0 to 86400"),
+        }
+        for name, (holds, allowed) in checks.items():
+            if not holds:
+                raise ValueError(f"a fault's {name!r} is {getattr(self, name)!r:.80}; allowed: {allowed}")
+
+    @classmethod
+    def from_json(cls, data: object) -> Fault:
+        """Read a fault, an object with this class's fields as its keys.
+
+        :raises ValueError: where a key is not known or a value is wrong.
+        """
+        return from_object(cls, data, "a fault")
+
+    @property
+    def answer(self) -> Answer:
+        """The answer of a kind that has one of its own."""
+        retry = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        if self.kind == "code" and self.code is not None:
+            refusal = RefusedError(self.code)
+            return json_answer(refusal.envelope, self.status or refusal.http_status, retry)
+        if self.kind == "html":
+            return html_answer(self.status or 200)
+        if self.kind == "garbage":
+            return Answer(self.status or 200, b'{"code": 0, "data": \x00\xff', {"Content-Type": JSON_TYPE})
+        if self.kind == "redirect":
+            return Answer(self.status or 302, b"", {"Location": self.location})
+        return Answer(self.status or 503, b"", retry)
+
+
+class FaultQueue:
+    """The faults to come, in the order in which they were added.
+
+    :param seed: makes the faults with a probability the same in every run.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self._random = random.Random(seed)  # noqa: S311 - the same in every run, not secret
+        self._waiting: list[_Waiting] = []
+
+    def add(self, fault: Fault) -> None:
+        """Add a fault behind those that are there."""
+        self._waiting.append(_Waiting(fault, fault.after, fault.times))
+
+    def clear(self) -> None:
+        """Take every fault back."""
+        self._waiting.clear()
+
+    def take(self, endpoint: str) -> Fault | None:
+        """Return the first fault that befalls a request, and use it up by one."""
+        for waiting in self._waiting:
+            if waiting.befalls(endpoint, self._random.random()):
+                if waiting.left == 0:
+                    self._waiting.remove(waiting)
+                return waiting.fault
+        return None
+
+
+@dataclass(eq=False)
+class _Waiting:
+    fault: Fault
+    pass_first: int
+    left: int | None
+
+    def befalls(self, endpoint: str, chance: float) -> bool:
+        if not fnmatchcase(endpoint, self.fault.endpoint):
+            return False
+        if self.pass_first > 0:
+            self.pass_first -= 1
+            return False
+        if chance >= self.fault.probability:
+            return False
+        self.left = None if self.left is None else self.left - 1
+        return True
+
+
+def _matches_any(pattern: object) -> bool:
+    return isinstance(pattern, str) and any(fnmatchcase(name, pattern) for name in ENDPOINTS)
+
+
+def _is_whole(value: object, least: int, most: float = float("inf")) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_number(value: object, most: float) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= most

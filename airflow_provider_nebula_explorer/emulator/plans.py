@@ -1,0 +1,147 @@
+"""What an emulated job will do: plain values, written in Python or read from JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+from airflow_provider_nebula_explorer.explorer.models import JobStatus
+
+_ENDS = (JobStatus.SUCCESS, JobStatus.FAILED, JobStatus.INTERRUPTED)
+_T = TypeVar("_T")
+
+
+def _end(value: JobStatus | int | str | None) -> JobStatus | None:
+    if value is None:
+        return None
+    named = JobStatus.__members__.get(value.upper()) if isinstance(value, str) else value
+    end = next((end for end in _ENDS if end == named), None)
+    _require(end is not None, "ends", value, "SUCCESS, FAILED, INTERRUPTED or null")
+    return end
+
+
+def _require(holds: bool, name: str, value: object, allowed: str) -> None:
+    if not holds:
+        raise ValueError(f"{name!r} is {value!r:.80}; allowed: {allowed}")
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_seconds(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
+def _is_table(rows: object) -> bool:
+    if not isinstance(rows, (list, tuple)) or not all(isinstance(row, (list, tuple)) for row in rows):
+        return False
+    cells = [cell for row in rows for cell in row]
+    return {len(row) for row in rows} in ({2}, {3}, set()) and all(isinstance(cell, str) for cell in cells)
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """One component of a workflow.
+
+    :param name: the component's name, such as ``query_1``.
+    :param rows: what it computes: rows of 2 or of 3 text columns.
+    :param fails: whether this is the task at which a failing job fails.
+    :raises ValueError: where a value is wrong.
+    """
+
+    name: str
+    rows: tuple[tuple[str, ...], ...] = (("player110", "0.150000"), ("player106", "0.120000"))
+    fails: bool = False
+
+    def __post_init__(self) -> None:
+        _require(_is_name(self.name), "name", self.name, "a text that is not empty")
+        _require(_is_table(self.rows), "rows", self.rows, "a list of rows, all of 2 or all of 3 texts")
+        _require(isinstance(self.fails, bool), "fails", self.fails, "true or false")
+        object.__setattr__(self, "rows", tuple(tuple(row) for row in self.rows))
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """How the jobs of a workflow go.
+
+    :param preparing: seconds from a job's creation until it runs.
+    :param running: seconds from then until it ends, shared by the tasks that run.
+    :param stopping: seconds from its cancellation until it is Interrupted.
+    :param ends: how a job ends that nobody cancels: Success, Failed or Interrupted, as a status, its number
+        or its name; ``None`` for one that runs until it is cancelled.
+    :param tasks: its tasks, which run one after the other. A job that ends other than in success does so at
+        the task that says ``fails``, else at its last; the tasks after that one are Interrupted.
+    :raises ValueError: where a value is wrong.
+    """
+
+    preparing: float = 0.0
+    running: float = 1.0
+    stopping: float = 1.0
+    ends: JobStatus | None = JobStatus.SUCCESS
+    tasks: tuple[TaskPlan, ...] = (TaskPlan("query_1"), TaskPlan("pagerank_1"))
+
+    def __post_init__(self) -> None:
+        for name in ("preparing", "running", "stopping"):
+            _require(_is_seconds(getattr(self, name)), name, getattr(self, name), "seconds, 0 or more")
+        object.__setattr__(self, "ends", _end(self.ends))
+        are_tasks = isinstance(self.tasks, (list, tuple)) and all(isinstance(t, TaskPlan) for t in self.tasks)
+        _require(are_tasks, "tasks", self.tasks, "a list of task plans")
+        object.__setattr__(self, "tasks", tuple(self.tasks))
+        failing = [task.name for task in self.tasks if task.fails]
+        allowed = "at most one task that fails, in a job that ends FAILED"
+        _require(len(failing) <= (self.ends is JobStatus.FAILED), "tasks", failing, allowed)
+
+    @property
+    def last(self) -> int:
+        """The index of the last task that runs: the one that decides how the job ends."""
+        return next((i for i, task in enumerate(self.tasks) if task.fails), len(self.tasks) - 1)
+
+    @classmethod
+    def from_json(cls, data: object) -> JobPlan:
+        """Read a job's plan: an object with this class's fields as its keys, as each of its ``tasks`` is.
+
+        :raises ValueError: where a key is not known or a value is wrong.
+        """
+        if isinstance(data, Mapping) and isinstance(data.get("tasks"), list):
+            data = {**data, "tasks": [from_object(TaskPlan, task, "a task's plan") for task in data["tasks"]]}
+        return from_object(cls, data, "a job's plan")
+
+
+def read_workflow(data: object) -> tuple[str | None, JobPlan]:
+    """Read a workflow: a job's plan that may have a further key, the workflow's ``name``.
+
+    :raises ValueError: where a key is not known or a value is wrong.
+    """
+    plan = dict(as_object(data, "a workflow"))
+    name = plan.pop("name", None)
+    _require(name is None or _is_name(name), "name", name, "a text that is not empty")
+    return name, JobPlan.from_json(plan)
+
+
+def from_object(cls: type[_T], data: object, what: str) -> _T:
+    """Make a dataclass of a JSON object with its fields as keys.
+
+    :raises ValueError: where it is no object, or its keys are not the class's fields.
+    """
+    data = as_object(data, what)
+    known = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+    unknown = [key for key in data if key not in known]
+    if unknown:
+        raise ValueError(f"{what} has no {unknown[0]!r}; it has {', '.join(known)}")
+    try:
+        return cls(**data)
+    except TypeError as error:
+        raise ValueError(f"{what}: {error}") from error
+
+
+def as_object(data: object, what: str) -> Mapping[str, Any]:
+    """Return a JSON object as it is.
+
+    :raises ValueError: where it is none.
+    """
+    if isinstance(data, Mapping):
+        return data
+    raise ValueError(f"{what} is a JSON object, not {data!r:.80}")

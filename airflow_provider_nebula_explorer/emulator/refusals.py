@@ -1,0 +1,41 @@
+"""How Explorer says no."""
+
+from __future__ import annotations
+
+from airflow_provider_nebula_explorer.exceptions import CODES, category_of
+from airflow_provider_nebula_explorer.explorer.models import JsonObject
+
+BAD_REQUEST = 40004000
+WRONG_PARAMETER = 40004001
+NO_SESSION = 40104001
+NOT_FOUND = 40404000
+
+
+class RefusedError(Exception):
+    """A request that Explorer refuses.
+
+    :param code: one of Explorer's 8-digit codes.
+    :param detail: what follows the error's name in the message.
+    """
+
+    def __init__(self, code: int, detail: str = "") -> None:
+        name = CODES.get(code, CODES[90004000])[0]
+        self.code = code
+        self.message = f"{name}::{detail}" if detail else name
+        super().__init__(self.message)
+
+    @property
+    def http_status(self) -> int:
+        """The HTTP status: the code's category, and 500 for one that is no HTTP status, such as 900."""
+        category = category_of(self.code)
+        return category if category in range(400, 600) else 500
+
+    @property
+    def envelope(self) -> JsonObject:
+        """The body of the answer."""
+        return {"code": self.code, "message": self.message}
+
+
+def wrong_parameter(name: str, wanted: str) -> RefusedError:
+    """Return the refusal of a request in which one parameter is wrong."""
+    return RefusedError(WRONG_PARAMETER, f"{name} is not {wanted}")

@@ -1,0 +1,281 @@
+"""The stand-in Explorer as one object: a server, the jobs behind it, and what it was asked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, final
+
+from airflow_provider_nebula_explorer.emulator import control
+from airflow_provider_nebula_explorer.emulator.api import Answer, Explorer, Request, endpoint_of
+from airflow_provider_nebula_explorer.emulator.faults import Fault, FaultQueue
+from airflow_provider_nebula_explorer.emulator.plans import JobPlan
+from airflow_provider_nebula_explorer.emulator.sessions import Cookie, Encoding, Sessions
+from airflow_provider_nebula_explorer.emulator.state import ExplorerState, check_input
+from airflow_provider_nebula_explorer.emulator.wire import Exchange, ServerThread, read_request
+from airflow_provider_nebula_explorer.explorer.models import JsonObject
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+log = logging.getLogger("airflow_provider_nebula_explorer.emulator")
+_CALLS_KEPT = 100_000
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request that the emulator was sent; the account and the token are not kept.
+
+    :param endpoint: the endpoint's name, ``"unknown"`` where the API has none such.
+    :param path: as it was sent, still percent-encoded, without the query.
+    :param body: the JSON that was sent; ``None`` where it was none.
+    :param status: the HTTP status answered; ``None`` where no answer was sent.
+    :param time: when it was answered, in epoch seconds of the emulator's clock.
+    :param fault: the kind of the fault that befell it.
+    """
+
+    endpoint: str
+    method: str
+    path: str
+    query: Mapping[str, str]
+    body: Any
+    status: int | None
+    time: float
+    fault: str | None = None
+
+
+@final
+class Emulator:
+    """A stand-in for NebulaGraph Explorer that listens while it is started.
+
+    It can be stopped and started again, on the same port: like an Explorer that restarts it then keeps its
+    jobs and forgets its sessions. All of it may be used from any thread.
+
+    :param host: the address to listen on.
+    :param port: the port to listen on; 0 for a free one.
+    :param login: the only account that is let in.
+    :param password: its password.
+    :param encoding: how the account must be written: ``json`` (Explorer 3.3 and later), ``colon``, ``both``.
+    :param token_ttl: how long a session lives, in seconds.
+    :param max_page_size: the most jobs that one page of a list holds.
+    :param cookie: how the token's cookie is written: ``plain``; ``secure``, with ``Secure; SameSite=None``;
+        ``misspelt``, with ``# Max-Age``; ``bare``, without ``Max-Age``.
+    :param graphd: the only graphd, as address and port, that can be reached; ``None`` where any can.
+    :param workflows: the workflows that exist, by id, each a plan or a name and a plan; others are not found.
+        ``None`` where every id exists.
+    :param clock: the time in epoch seconds.
+    :param seed: of the faults that have a probability.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        login: str = "root",
+        password: str = "nebula",  # noqa: S107 - a stand-in's, to be read by all
+        encoding: Encoding = "json",
+        token_ttl: float = 259200,
+        max_page_size: int = 100,
+        cookie: Cookie = "plain",
+        graphd: tuple[str, int] | None = None,
+        workflows: Mapping[int | str, JobPlan | tuple[str, JobPlan]] | None = None,
+        clock: Callable[[], float] = time.time,
+        seed: int = 0,
+    ) -> None:
+        self.latency = 0.0
+        """Seconds that every answer takes."""
+        self._sessions = Sessions(login, password, encoding, token_ttl, cookie, graphd)
+        self._state = ExplorerState(workflows, max_page_size=max_page_size)
+        self._explorer = Explorer(self._sessions, self._state)
+        self._faults = FaultQueue(seed)
+        self._calls: deque[Call] = deque(maxlen=_CALLS_KEPT)
+        self._counts: Counter[str] = Counter()
+        self._clock = clock
+        self._ahead = 0.0
+        self._lock = threading.RLock()
+        self._server = ServerThread(self._handle, host, port)
+
+    def start(self) -> Emulator:
+        """Begin to listen.
+
+        :raises OSError: where the port is taken.
+        """
+        self._server.start()
+        return self
+
+    def stop(self) -> None:
+        """Close every connection, and forget every session."""
+        self._server.stop()
+        self.forget_sessions()
+
+    def __enter__(self) -> Emulator:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; the one asked for until it is started."""
+        return self._server.port
+
+    @property
+    def url(self) -> str:
+        """The address for a client on this machine."""
+        host = self._server.host
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
+    def airflow_connection(self) -> str:
+        """An Airflow connection to it, as JSON for a variable ``AIRFLOW_CONN_...``; the password is in it."""
+        address, port = self._sessions.graphd or ("graphd", 9669)
+        return json.dumps(
+            {
+                "conn_type": "nebula_explorer",
+                "host": self._server.host,
+                "port": self.port,
+                "schema": "http",
+                "login": self._sessions.login,
+                "password": self._sessions.password,
+                "extra": {"nebula_address": address, "nebula_port": port},
+            }
+        )
+
+    def plan(self, workflow_id: int | str, plan: JobPlan, *, name: str | None = None) -> None:
+        """Settle what the next jobs of a workflow do, and the workflow's name."""
+        with self._lock:
+            self._state.plan(workflow_id, plan, name)
+
+    def start_job(
+        self,
+        workflow_id: int | str,
+        input: JsonObject | None = None,
+        *,
+        plan: JobPlan | None = None,
+        name: str | None = None,
+        created: float | None = None,
+    ) -> int:
+        """Start a job as someone else would, and return its id.
+
+        :param plan: what it does; the workflow's plan unless given.
+        :param name: the job's name; the workflow's with the time unless given.
+        :param created: when it was created, in epoch seconds; now unless given.
+        """
+        with self._lock:
+            moment = self.now() if created is None else float(created)
+            return self._state.add(workflow_id, check_input(input), moment, plan=plan, name=name).id
+
+    def cancel(self, job_id: int) -> None:
+        """Cancel a job as someone else would."""
+        with self._lock:
+            self._state.cancel(job_id, self.now())
+
+    def job(self, job_id: int) -> JsonObject:
+        """Return a job's details, as the API tells them."""
+        with self._lock:
+            return self._state.job(job_id).details(self.now())
+
+    def input(self, job_id: int) -> JsonObject:
+        """Return the input that a job was given."""
+        with self._lock:
+            return self._state.job(job_id).input
+
+    @property
+    def jobs(self) -> list[JsonObject]:
+        """The details of every job, in the order of their ids."""
+        with self._lock:
+            return [job.details(self.now()) for job in self._state.jobs]
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """What it was asked, oldest first: the latest 100,000 calls."""
+        with self._lock:
+            return tuple(self._calls)
+
+    def count(self, endpoint: str | None = None) -> int:
+        """Return how many calls there were, of one endpoint or of all."""
+        with self._lock:
+            return sum(self._counts.values()) if endpoint is None else self._counts[endpoint]
+
+    @property
+    def logins(self) -> int:
+        """How many logins succeeded."""
+        return self._sessions.logins
+
+    @property
+    def connections(self) -> int:
+        """How many TCP connections were made to it."""
+        return self._server.connections
+
+    def forget_sessions(self) -> None:
+        """Forget every session, as Explorer does when it restarts."""
+        with self._lock:
+            self._sessions.forget()
+
+    def now(self) -> float:
+        """Return the time of its clock, in epoch seconds."""
+        return self._clock() + self._ahead
+
+    def advance(self, seconds: float) -> None:
+        """Put its clock forward, so that a test need not wait; back, with a negative number."""
+        if not math.isfinite(seconds):
+            raise ValueError(f"seconds is {seconds}; allowed: a finite number")
+        with self._lock:
+            self._ahead += seconds
+
+    def fail(self, *faults: Fault) -> None:
+        """Let faults befall the requests to come, behind the faults that wait already."""
+        with self._lock:
+            for fault in faults:
+                self._faults.add(fault)
+
+    def clear_faults(self) -> None:
+        """Take back every fault that has not struck."""
+        with self._lock:
+            self._faults.clear()
+
+    async def _handle(self, wire: web.BaseRequest) -> web.StreamResponse:
+        request = await read_request(wire)
+        if request.path.startswith(control.PREFIX):
+            return await self._control(wire, request).deliver()
+        await asyncio.sleep(self.latency)
+        return await self._exchange(wire, request).deliver()
+
+    def _control(self, wire: web.BaseRequest, request: Request) -> Exchange:
+        return Exchange(wire, None, lambda: control.answer(self, request), lambda _: None, self.now)
+
+    def _exchange(self, wire: web.BaseRequest, request: Request) -> Exchange:
+        endpoint = endpoint_of(request)
+        with self._lock:
+            fault = self._faults.take(endpoint)
+        if fault is not None and fault.kind == "session_loss":
+            self.forget_sessions()
+
+        def process() -> Answer:
+            with self._lock:
+                return self._explorer.answer(request, self.now())
+
+        def record(status: int | None) -> None:
+            self._record(request, endpoint, status, fault)
+
+        return Exchange(wire, fault, process, record, self.now)
+
+    def _record(self, request: Request, endpoint: str, status: int | None, fault: Fault | None) -> None:
+        kind = fault.kind if fault else None
+        asked = (endpoint, request.method, request.path, request.query, request.json)
+        with self._lock:
+            self._calls.append(Call(*asked, status, self.now(), kind))
+            self._counts[endpoint] += 1
+        told = "no answer" if status is None else status
+        log.info("%s %s %s%s", request.method, request.path, told, f" ({kind})" if kind else "")

@@ -1,0 +1,21 @@
+"""The pytest plugin: a started emulator, and an Airflow connection to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from airflow_provider_nebula_explorer.emulator import Emulator
+
+
+@pytest.fixture
+def nebula_explorer_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """Yield a started emulator, which the connection ``nebula_explorer_default`` leads to."""
+    from airflow_provider_nebula_explorer.emulator import Emulator  # no cost to other tests
+
+    with Emulator() as emulator:
+        monkeypatch.setenv("AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT", emulator.airflow_connection)
+        yield emulator
