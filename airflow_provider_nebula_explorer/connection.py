@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from urllib.parse import quote, unquote, urlsplit
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
+from airflow_provider_nebula_explorer.explorer.models import show
 from airflow_provider_nebula_explorer.explorer.settings import Account, AccountEncoding, Settings
 
 CONNECTION_TYPE = "nebula_explorer"
@@ -28,7 +29,7 @@ class AirflowConnection(Protocol):
 
     conn_id: str
     host: str | None
-    port: int | None
+    port: int | str | None
     schema: str | None
     login: str | None
     password: str | None
@@ -120,7 +121,7 @@ def _read_address(value: Any) -> str:
 
 
 def _read_proxy(value: Any) -> str:
-    parts = urlsplit(value)
+    parts = urlsplit(str(value))
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError
     return str(value)
@@ -277,7 +278,7 @@ class _Reader:
 
     def wrong(self, name: str, value: object, allowed: str) -> NebulaExplorerConfigError:
         # Whatever stands before an @ may be a password.
-        shown = re.sub(r"[^/\s'\"]+@", "***@", repr(value))
+        shown = re.sub(r"[^/\s'\"]+@", "***@", show(value))
         return NebulaExplorerConfigError(
             f"Connection {self._connection.conn_id!r}: {name} is {shown}; allowed: {allowed}."
         )

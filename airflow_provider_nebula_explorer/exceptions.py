@@ -38,6 +38,11 @@ class NebulaExplorerError(Exception):
         return False
 
     @property
+    def was_sent(self) -> bool:
+        """Whether Explorer may have received the request."""
+        return True
+
+    @property
     def may_have_acted(self) -> bool:
         """Whether Explorer may have done what was asked, though its answer is missing."""
         return False
@@ -63,6 +68,10 @@ class NebulaExplorerConnectionError(NebulaExplorerError):
     @property
     def is_transient(self) -> bool:
         return self._transient
+
+    @property
+    def was_sent(self) -> bool:
+        return self._sent
 
     @property
     def may_have_acted(self) -> bool:

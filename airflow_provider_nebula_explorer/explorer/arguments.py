@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
-from airflow_provider_nebula_explorer.explorer.models import JobStatus
+from airflow_provider_nebula_explorer.explorer.models import JobStatus, show
 
 WorkflowInput = Mapping[str, Mapping[str, str | int | float]]
 """Parameters of a run: by component id (``query_1``), then by parameter name."""
@@ -18,9 +18,7 @@ WorkflowInput = Mapping[str, Mapping[str, str | int | float]]
 
 def wrong(name: str, value: object, allowed: str) -> NebulaExplorerConfigError:
     """Return the error for an argument: its name, its value and what is allowed."""
-    shown = repr(value)
-    shown = shown if len(shown) <= 100 else f"{shown[:97]}..."
-    return NebulaExplorerConfigError(f"{name} is {shown}; allowed: {allowed}.")
+    return NebulaExplorerConfigError(f"{name} is {show(value)}; allowed: {allowed}.")
 
 
 def parse_id(name: str, value: object) -> int:
@@ -28,10 +26,11 @@ def parse_id(name: str, value: object) -> int:
 
     :param value: a number, or text of digits as templates give it.
     """
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     # 20 digits hold every id of 64 bits; more would only meet limits further on.
-    if isinstance(text, str) and re.fullmatch(r"[0-9]{1,20}", text):
-        return int(text)
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,20}", value):
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**20:
+        return int(value)
     raise wrong(name, value, "a whole number of up to 20 digits, as a number or as text")
 
 
@@ -89,9 +88,9 @@ def parse_text(name: str, value: object) -> str:
 
 def parse_count(name: str, value: object) -> int:
     """Return a positive whole number, given as a number or as text of digits."""
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if isinstance(text, str) and re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
-        return int(text)
+    number = parse_id(name, value)
+    if 1 <= number < 10**9:
+        return number
     raise wrong(name, value, "a whole number from 1 to 999999999")
 
 

@@ -110,7 +110,7 @@ def parse_job(data: object) -> Job:
     :raises ValueError: where it is no object, or has no usable ``id`` or ``status``.
     """
     if not isinstance(data, dict):
-        raise ValueError(f"a job is a JSON object, not {_show(data)}")
+        raise ValueError(f"a job is a JSON object, not {show(data)}")
     return Job(
         id=_whole_number(data, "id"),
         status=JobStatus(_whole_number(data, "status")),
@@ -147,7 +147,7 @@ def _whole_number(data: JsonObject, key: str) -> int:
         return value
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,20}", value):
         return int(value)
-    raise ValueError(f"{key!r} is {_show(value)} where a whole number belongs")
+    raise ValueError(f"{key!r} is {show(value)} where a whole number belongs")
 
 
 def _text(data: JsonObject, key: str) -> str:
@@ -155,9 +155,13 @@ def _text(data: JsonObject, key: str) -> str:
     return "" if value is None else str(value)
 
 
-def _show(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+def show(value: object) -> str:
+    """Return a value from outside as an error text shows it: cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to write whole numbers of thousands of digits
+        return f"a huge {type(value).__name__}"
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def parse_time(value: object) -> datetime | None:

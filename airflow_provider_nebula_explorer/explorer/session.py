@@ -125,7 +125,7 @@ class Session:
                 response = reply
                 return read(response)
             except NebulaExplorerError as error:
-                is_safe = is_repeatable or not error.may_have_acted
+                is_safe = is_repeatable or not error.was_sent
                 if attempt >= self._settings.max_retries or not (error.is_transient and is_safe):
                     raise
             yield pause_before_retry(attempt, response, self._jitter())

@@ -167,7 +167,7 @@ class NebulaExplorerHook(BaseHook):
             if not error.may_have_acted:
                 raise
             raise NebulaExplorerAmbiguousSubmitError(
-                f"{error} So a job of workflow {workflow_id} may or may not have been started, and no other was "
+                f"{error} So a job of workflow {workflow_id} may or may not have been started; no other was "
                 "asked for. Look at the workflow's newest jobs in Explorer before you run it again."
             ) from error
 
@@ -316,7 +316,7 @@ class WorkflowWatch(Watch):
         workflow_id: int | str,
         *,
         name: str | None,
-        created_after: datetime | str,
+        created_after: datetime | str | None,
     ) -> None:
         self._workflow_id = parse_id("workflow_id", workflow_id)
         self._name = name

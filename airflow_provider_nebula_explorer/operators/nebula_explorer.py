@@ -299,6 +299,6 @@ class NebulaExplorerGetTaskResultOperator(BaseOperator):
             tasks = ", ".join(f"{task.name} ({task.id})" for task in job.tasks) or "none"
             raise NebulaExplorerConfigError(
                 f"explorer_task_name is {wanted!r}, which fits {len(found)} tasks of {describe(job)}; "
-                f"allowed: a name that fits one. Its tasks: {tasks}. For one of several, use explorer_task_id."
+                f"allowed: a name that fits one. Its tasks: {tasks}. For others, use explorer_task_id."
             )
         return found[0]

@@ -1,0 +1,103 @@
+"""Small makers of the values that tests are about."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError
+from airflow_provider_nebula_explorer.explorer.models import Job, parse_job
+from airflow_provider_nebula_explorer.explorer.protocol import Exchange, Pause, Reply, Request, Response
+from airflow_provider_nebula_explorer.explorer.settings import Account, Settings
+
+TOKEN = "header.payload.signature"
+
+PUBLISHED_JOB = {
+    "id": 1964,
+    "name": "workflow_xkkjf_20220712103332",
+    "workflowId": "3992429968",
+    "workflowName": "workflow_xkkjf",
+    "status": 2,
+    "tasks": [
+        {
+            "id": "f93dea90fc3a11ecac7e6da0662c195b",
+            "name": "BFS",
+            "runBeginTime": "2022-07-12T10:33:35+08:00",
+            "runEndTime": "2022-07-12T10:33:38+08:00",
+            "status": 2,
+        }
+    ],
+    "runBeginTime": 1657593215000,
+    "runEndTime": 1657593218000,
+    "createTime": 1657593212505,
+}
+"""The example of job details on Explorer's API pages."""
+
+
+def a_job(status: int = 2, **fields: Any) -> Job:
+    return parse_job({**PUBLISHED_JOB, "status": status, **fields})
+
+
+def settings(**changes: Any) -> Settings:
+    account = Account("root", "nebula-password", "10.0.0.9")
+    return replace(Settings("http://graph:7002", account, max_retries=2), **changes)
+
+
+def answer(data: object = None, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    body = {"code": 0, "message": "Success", "data": data}
+    return Response(status, headers or {}, json.dumps(body).encode())
+
+
+def refusal(code: int, message: str = "", *, status: int | None = None) -> Response:
+    body = {"code": code, "message": message}
+    return Response(status or code // 100_000, {}, json.dumps(body).encode())
+
+
+def logged_in(token: str = TOKEN, cookie: str = "explorer_token={}; Path=/; Max-Age=259200; HttpOnly") -> Response:
+    return answer({"success": True}, headers={"Set-Cookie": cookie.format(token)})
+
+
+def broken(*, sent: bool = True) -> NebulaExplorerConnectionError:
+    return NebulaExplorerConnectionError("the connection broke", sent=sent)
+
+
+class Played:
+    """An exchange that was played against scripted replies: what it asked for, and how it ended."""
+
+    def __init__(self, exchange: Exchange[Any], *replies: Reply) -> None:
+        self.requests: list[Request] = []
+        self.pauses: list[float] = []
+        self.value: Any = None
+        self.error: BaseException | None = None
+        try:
+            self._play(exchange, iter(replies))
+        except StopIteration as done:
+            self.value = done.value
+        except Exception as error:
+            self.error = error
+
+    def _play(self, exchange: Exchange[Any], replies: Any) -> None:
+        step = next(exchange)
+        while True:
+            if isinstance(step, Pause):
+                self.pauses.append(step.seconds)
+                step = exchange.send(None)
+            else:
+                self.requests.append(step)
+                reply = next(replies, None)
+                assert reply is not None, f"unexpected request {step.method} {step.target}"
+                step = exchange.send(reply)
+
+    @property
+    def asked(self) -> list[str]:
+        """The requests in short: ``["POST connect", "GET jobs/1"]``."""
+        return [f"{r.method} {r.path.removeprefix('/api-open/v1/')}" for r in self.requests]
+
+
+def no_jitter() -> float:
+    return 0.0
+
+
+Secrets = Callable[[str], None]

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
+from airflow_provider_nebula_explorer.explorer import arguments
+from airflow_provider_nebula_explorer.explorer.models import JobStatus
+
+
+@pytest.mark.parametrize(("value", "expected"), [(1964, 1964), ("1964", 1964), ("007", 7), (2**63 - 1, 2**63 - 1)])
+def test_ids_are_numbers_or_text_of_digits(value, expected):
+    assert arguments.parse_id("job_id", value) == expected
+
+
+NO_IDS = ["../1", True, -1, "1 or 2", "", " 1", "1\n", "１２", "1.0", 1.0, None, b"1", [1], "9" * 21, 10**5000]
+
+
+@pytest.mark.parametrize("value", NO_IDS, ids=lambda value: repr(value)[:20] if value != 10**5000 else "huge")
+def test_anything_else_is_no_id(value):
+    with pytest.raises(NebulaExplorerConfigError, match="job_id is .*; allowed: "):
+        arguments.parse_id("job_id", value)
+
+
+@pytest.mark.parametrize("value", ["x", "", "f" * 31, "f" * 33, "g" * 32, "../" + "f" * 29, 7, None])
+def test_a_task_id_is_32_hex_characters(value):
+    assert arguments.parse_task_id("F93dea90fc3a11ecac7e6da0662c195b") == "F93dea90fc3a11ecac7e6da0662c195b"
+    with pytest.raises(NebulaExplorerConfigError, match="task_id is"):
+        arguments.parse_task_id(value)
+
+
+@pytest.mark.parametrize("value", [3, "3", JobStatus.FAILED, "FAILED", "failed", "Failed", " failed "])
+def test_a_status_is_a_number_a_member_or_a_name_in_any_case(value):
+    assert arguments.parse_status("status", value) is JobStatus.FAILED
+
+
+def test_a_status_may_be_one_of_a_newer_explorer():
+    assert arguments.parse_status("status", 9) == 9
+
+
+@pytest.mark.parametrize("value", ["done", True, None, 2.0, "-1", ""])
+def test_a_wrong_status_names_the_right_ones(value):
+    with pytest.raises(NebulaExplorerConfigError, match="0 PREPARING, 1 RUNNING, 2 SUCCESS, 3 FAILED"):
+        arguments.parse_status("status", value)
+
+
+@pytest.mark.parametrize("value", [("success", 3), ["SUCCESS", "FAILED"], {2, "3"}])
+def test_statuses_come_as_a_list(value):
+    assert arguments.parse_statuses("target_statuses", value) == {JobStatus.SUCCESS, JobStatus.FAILED}
+
+
+def test_a_single_status_is_a_list_of_one():
+    assert arguments.parse_statuses("target_statuses", "success") == {JobStatus.SUCCESS}
+
+
+@pytest.mark.parametrize("value", [(), [], ["done"], None])
+def test_wrong_statuses_are_named(value):
+    with pytest.raises(NebulaExplorerConfigError, match="target_statuses is"):
+        arguments.parse_statuses("target_statuses", value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        datetime(2022, 7, 12, 2, 33, 32, 505999, tzinfo=timezone.utc),
+        datetime(2022, 7, 12, 10, 33, 32, 505999, tzinfo=timezone(timedelta(hours=8))),
+        "2022-07-12T10:33:32.505999+08:00",
+        "2022-07-12 02:33:32.505999+00:00",
+        "2022-07-12T02:33:32.505999Z",
+    ],
+)
+def test_times_become_milliseconds_rounded_down(value):
+    assert arguments.parse_milliseconds("created_after", value) == 1657593212505
+
+
+def test_times_before_1970_are_rounded_down_too():
+    assert arguments.parse_milliseconds("t", datetime(1969, 12, 31, 23, 59, 59, 999999, timezone.utc)) == -1
+
+
+@pytest.mark.parametrize("value", [datetime(2022, 7, 12), "2022-07-12T10:33:32", "yesterday", 5, None])
+def test_a_time_without_a_zone_is_refused(value):
+    with pytest.raises(NebulaExplorerConfigError, match="created_after is .*time zone"):
+        arguments.parse_milliseconds("created_after", value)
+
+
+@pytest.mark.parametrize("value", [0, -1, True, "0", "x", 1.5, None, ""])
+def test_a_count_is_positive_and_whole(value):
+    assert arguments.parse_count("limit", "10") == 10
+    with pytest.raises(NebulaExplorerConfigError, match="limit is"):
+        arguments.parse_count("limit", value)
+
+
+@pytest.mark.parametrize("value", [0, -1, True, "5", None, float("nan"), float("inf")])
+def test_seconds_are_above_zero(value):
+    assert arguments.parse_seconds("poll_interval", 0.5) == 0.5
+    with pytest.raises(NebulaExplorerConfigError, match="poll_interval is"):
+        arguments.parse_seconds("poll_interval", value)
+
+
+@pytest.mark.parametrize("value", ["up", "DESC", None, 1])
+def test_an_order_is_desc_or_asc(value):
+    assert [arguments.parse_order(order) for order in ("desc", "asc")] == ["desc", "asc"]
+    with pytest.raises(NebulaExplorerConfigError, match="'desc' or 'asc'"):
+        arguments.parse_order(value)
+
+
+@pytest.mark.parametrize("value", [{"query_1": {"limit": 10, "name": "x"}}, '{"query_1": {"limit": 10, "name": "x"}}'])
+def test_an_input_is_a_mapping_or_its_json(value):
+    assert arguments.parse_input(value) == {"query_1": {"limit": 10, "name": "x"}}
+
+
+def test_no_input_is_no_input():
+    assert arguments.parse_input(None) is None
+    assert arguments.parse_input("null") is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[], "nonsense", 5, {"query_1": 5}, {"q": {"p": None}}, {"q": {"p": True}}, {"q": {"p": [1]}}, {1: {}}]
+    + [{"q": {"p": float("nan")}}, {"q": {2: "x"}}],
+)
+def test_a_wrong_input_is_refused(value):
+    with pytest.raises(NebulaExplorerConfigError, match="input is .*query_1"):
+        arguments.parse_input(value)
+
+
+def test_a_long_value_is_cut_in_the_text():
+    with pytest.raises(NebulaExplorerConfigError) as error:
+        arguments.parse_id("job_id", "x" * 10_000)
+    assert len(str(error.value)) < 250
+
+
+def test_a_wrong_argument_is_a_value_error_too():
+    assert issubclass(NebulaExplorerConfigError, ValueError)
