@@ -43,7 +43,7 @@ def parse_task_id(value: object) -> str:
 
 def parse_status(name: str, value: object) -> JobStatus:
     """Return a status, given as a ``JobStatus``, a number, or its name in any case."""
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**9:
         return JobStatus(value)
     text = value.strip() if isinstance(value, str) else ""
     if re.fullmatch(r"[0-9]{1,9}", text):

@@ -12,7 +12,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,19 @@ class Client:
     """Makes calls, blocking; one login and one connection serve them all.
 
     :param on_secret: told each secret before it is first used.
+    :param sleep: makes the pauses, in seconds.
     """
 
-    def __init__(self, settings: Settings, *, on_secret: Callable[[str], None] = ignore_secret) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        on_secret: Callable[[str], None] = ignore_secret,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._settings = settings
         self._session = Session(settings, on_secret=on_secret)
+        self._sleep = sleep
         self._http = requests.Session()
         self._http.headers.update(_HEADERS)
         self._http.cookies.set_policy(_no_cookies())
@@ -81,7 +89,7 @@ class Client:
 
     def _perform(self, step: Step) -> Reply:
         if isinstance(step, Pause):
-            time.sleep(step.seconds)
+            self._sleep(step.seconds)
             return None
         try:
             return self._send(step)
@@ -111,11 +119,19 @@ class AsyncClient:
     """Makes calls on an event loop; one login and few connections serve them all.
 
     :param on_secret: told each secret before it is first used.
+    :param sleep: makes the pauses, in seconds.
     """
 
-    def __init__(self, settings: Settings, *, on_secret: Callable[[str], None] = ignore_secret) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        on_secret: Callable[[str], None] = ignore_secret,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._settings = settings
         self._session = Session(settings, on_secret=on_secret)
+        self._sleep = sleep
         self._http = httpx.AsyncClient(
             headers=_HEADERS,
             cookies=http.cookiejar.CookieJar(_no_cookies()),
@@ -150,7 +166,7 @@ class AsyncClient:
 
     async def _perform(self, step: Step) -> Reply:
         if isinstance(step, Pause):
-            await asyncio.sleep(step.seconds)
+            await self._sleep(step.seconds)
             return None
         try:
             return await asyncio.wait_for(self._send(step), self._settings.timeout)

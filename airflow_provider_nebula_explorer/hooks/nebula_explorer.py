@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from airflow_provider_nebula_explorer.explorer.settings import Settings
     from airflow_provider_nebula_explorer.explorer.transport import Client
 
+log = logging.getLogger(__name__)
+
 DEFAULT_DEFERRABLE: bool = conf.getboolean("operators", "default_deferrable", fallback=False)
 
 
@@ -81,7 +84,7 @@ class NebulaExplorerHook(BaseHook):
         connection = self.get_connection(self.nebula_explorer_conn_id)
         settings = read_connection(connection)
         for key in unknown_extras(connection):
-            self.log.warning(
+            log.warning(
                 "Connection %r: extra %r is not known and is ignored; known are %s.",
                 self.nebula_explorer_conn_id,
                 key,
@@ -280,7 +283,7 @@ class Watch(ABC):
         try:
             job = self._ask()
         except NebulaExplorerError as error:
-            self._hook.log.warning("%s", self._looks.failed(error))
+            log.warning("%s", self._looks.failed(error))
             return None
         self._looks.succeeded()
         return job
@@ -300,7 +303,7 @@ class JobWatch(Watch):
     def _ask(self) -> Job:
         job = self._hook.get_job(self._job_id)
         for level, line in self._progress.lines(job, time.monotonic()):
-            self._hook.log.log(level, "%s", line)
+            log.log(level, "%s", line)
         return job
 
 
@@ -355,9 +358,9 @@ def _open_client(settings: Settings) -> Client:
     # Imported here, so that a DAG file does not load an HTTP library.
     from airflow_provider_nebula_explorer.explorer.transport import Client
 
-    for secret in (settings.account.password, urlsplit(settings.proxy or "").password):
-        if secret:
-            _mask(secret)
+    # Airflow masks the connection's password itself, but not what is derived from it, nor parts of extra.
+    if proxy_password := urlsplit(settings.proxy or "").password:
+        _mask(proxy_password)
     return Client(settings, on_secret=_mask)
 
 

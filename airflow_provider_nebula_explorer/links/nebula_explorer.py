@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context, TaskInstanceKey
 
     from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
+
+log = logging.getLogger(__name__)
 
 
 class NebulaExplorerJobLink(BaseOperatorLink):
@@ -33,5 +36,5 @@ def show_job(context: Context, hook: NebulaExplorerHook, job_id: int, workflow_i
     :param workflow_id: the job's workflow.
     """
     address = hook.settings.job_link(job_id, workflow_id)
-    hook.log.info("Job %s of workflow %s: %s", job_id, workflow_id, address)
+    log.info("Job %s of workflow %s: %s", job_id, workflow_id, address)
     context["ti"].xcom_push(key=NebulaExplorerJobLink.xcom_key, value=address)

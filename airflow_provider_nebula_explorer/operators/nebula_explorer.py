@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from airflow_provider_nebula_explorer.explorer.arguments import WorkflowInput
     from airflow_provider_nebula_explorer.explorer.models import JsonObject
 
+log = logging.getLogger(__name__)
+
 
 class NebulaExplorerGetJobOperator(BaseOperator):
     """Fetch a job's details.
@@ -54,7 +57,7 @@ class NebulaExplorerGetJobOperator(BaseOperator):
         with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
             job = hook.get_job(self.job_id)
             show_job(context, hook, job.id, job.workflow_id)
-        self.log.info("%s is %s.", describe(job), job.status.name)
+        log.info("%s is %s.", describe(job), job.status.name)
         return job.data
 
 
@@ -119,7 +122,7 @@ class NebulaExplorerListJobsOperator(BaseOperator):
                 limit=self.limit,
             )
             found = [job.data for job in jobs]
-        self.log.info("Found %d jobs.", len(found))
+        log.info("Found %d jobs.", len(found))
         return found
 
 
@@ -184,11 +187,11 @@ class NebulaExplorerRunWorkflowOperator(BaseOperator):
         try:
             self._hook.cancel_job(self._job_id)
         except NebulaExplorerError as error:
-            self.log.error(  # noqa: TRY400 - the text says it all
+            log.error(  # noqa: TRY400 - the text says it all
                 "Job %s was not cancelled and may go on: %s", self._job_id, error
             )
         else:
-            self.log.info("Job %s was cancelled, as its task was killed.", self._job_id)
+            log.info("Job %s was cancelled, as its task was killed.", self._job_id)
 
 
 class NebulaExplorerCancelJobOperator(BaseOperator):
@@ -235,10 +238,10 @@ class NebulaExplorerCancelJobOperator(BaseOperator):
             job = hook.get_job(self.job_id)
             if not job.status.is_final:
                 raise
-            self.log.info("%s was %s already.", describe(job), job.status.name)
+            log.info("%s was %s already.", describe(job), job.status.name)
         else:
             job = hook.get_job(self.job_id)
-            self.log.info("Asked Explorer to stop %s; it is %s.", describe(job), job.status.name)
+            log.info("Asked Explorer to stop %s; it is %s.", describe(job), job.status.name)
         return job
 
 
@@ -288,7 +291,7 @@ class NebulaExplorerGetTaskResultOperator(BaseOperator):
         with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
             task_id = self.explorer_task_id or self._find_task(hook)
             rows = hook.get_task_result(self.job_id, task_id, self.limit)
-        self.log.info("Fetched %d rows of task %s.", len(rows), task_id)
+        log.info("Fetched %d rows of task %s.", len(rows), task_id)
         return rows
 
     def _find_task(self, hook: NebulaExplorerHook) -> str:

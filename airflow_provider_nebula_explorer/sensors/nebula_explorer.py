@@ -181,6 +181,4 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
 
 def _start_of_run(context: Context) -> datetime | None:
     # A run without a logical date, as an asset event starts one, has no data interval either.
-    return (
-        context.get("data_interval_start") or context.get("logical_date") or context["dag_run"].start_date
-    )
+    return context.get("data_interval_start") or context.get("logical_date") or context["dag_run"].start_date

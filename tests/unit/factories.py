@@ -55,7 +55,9 @@ def refusal(code: int, message: str = "", *, status: int | None = None) -> Respo
     return Response(status or code // 100_000, {}, json.dumps(body).encode())
 
 
-def logged_in(token: str = TOKEN, cookie: str = "explorer_token={}; Path=/; Max-Age=259200; HttpOnly") -> Response:
+def logged_in(
+    token: str = TOKEN, cookie: str = "explorer_token={}; Path=/; Max-Age=259200; HttpOnly"
+) -> Response:
     return answer({"success": True}, headers={"Set-Cookie": cookie.format(token)})
 
 

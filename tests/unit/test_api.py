@@ -82,7 +82,11 @@ def test_lists_are_asked_for_by_workflow_or_whole():
 def test_a_filter_is_url_encoded_json_with_numbers_as_numbers():
     since = datetime(2022, 7, 12, 2, 33, 32, 505000, tzinfo=timezone.utc)
     wanted = api.job_filter(
-        name='a "b" & ü', status="failed", created_after=since, created_before="2022-07-13T00:00:00Z", order="asc"
+        name='a "b" & ü',
+        status="failed",
+        created_after=since,
+        created_before="2022-07-13T00:00:00Z",
+        order="asc",
     )
     sent = query(api.list_jobs(None, wanted, 3, 50))
     assert json.loads(sent["filter"]) == {
@@ -97,7 +101,9 @@ def test_a_filter_is_url_encoded_json_with_numbers_as_numbers():
 
 def test_a_target_holds_only_url_characters():
     assert api.list_jobs(None, api.job_filter(name="ü &#?/ \r\n"), 1, 10).request.target.isascii()
-    assert not set(api.list_jobs(None, api.job_filter(name="ü &#? \r\n"), 1, 10).request.target) & set(" #\r\n\"{}")
+    assert not set(api.list_jobs(None, api.job_filter(name="ü &#? \r\n"), 1, 10).request.target) & set(
+        ' #\r\n"{}'
+    )
 
 
 @pytest.mark.parametrize("bad", ["../1", True, -1, "1 or 2", "1/cancel"])

@@ -9,12 +9,30 @@ from airflow_provider_nebula_explorer.explorer import arguments
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 
 
-@pytest.mark.parametrize(("value", "expected"), [(1964, 1964), ("1964", 1964), ("007", 7), (2**63 - 1, 2**63 - 1)])
+@pytest.mark.parametrize(
+    ("value", "expected"), [(1964, 1964), ("1964", 1964), ("007", 7), (2**63 - 1, 2**63 - 1)]
+)
 def test_ids_are_numbers_or_text_of_digits(value, expected):
     assert arguments.parse_id("job_id", value) == expected
 
 
-NO_IDS = ["../1", True, -1, "1 or 2", "", " 1", "1\n", "１２", "1.0", 1.0, None, b"1", [1], "9" * 21, 10**5000]
+NO_IDS = [
+    "../1",
+    True,
+    -1,
+    "1 or 2",
+    "",
+    " 1",
+    "1\n",
+    "１２",
+    "1.0",
+    1.0,
+    None,
+    b"1",
+    [1],
+    "9" * 21,
+    10**5000,
+]
 
 
 @pytest.mark.parametrize("value", NO_IDS, ids=lambda value: repr(value)[:20] if value != 10**5000 else "huge")
@@ -39,7 +57,7 @@ def test_a_status_may_be_one_of_a_newer_explorer():
     assert arguments.parse_status("status", 9) == 9
 
 
-@pytest.mark.parametrize("value", ["done", True, None, 2.0, "-1", ""])
+@pytest.mark.parametrize("value", ["done", True, None, 2.0, "-1", "", 10**5000])
 def test_a_wrong_status_names_the_right_ones(value):
     with pytest.raises(NebulaExplorerConfigError, match="0 PREPARING, 1 RUNNING, 2 SUCCESS, 3 FAILED"):
         arguments.parse_status("status", value)
@@ -105,7 +123,9 @@ def test_an_order_is_desc_or_asc(value):
         arguments.parse_order(value)
 
 
-@pytest.mark.parametrize("value", [{"query_1": {"limit": 10, "name": "x"}}, '{"query_1": {"limit": 10, "name": "x"}}'])
+@pytest.mark.parametrize(
+    "value", [{"query_1": {"limit": 10, "name": "x"}}, '{"query_1": {"limit": 10, "name": "x"}}']
+)
 def test_an_input_is_a_mapping_or_its_json(value):
     assert arguments.parse_input(value) == {"query_1": {"limit": 10, "name": "x"}}
 

@@ -141,7 +141,11 @@ def pem(tmp_path):
         ("max_retries", "0", 0),
         ("max_retries", 100, 100),
         ("max_consecutive_failures", "3", 3),
-        ("job_url", "{base_url}/#/jobs/{job_id}?w={workflow_id}", "{base_url}/#/jobs/{job_id}?w={workflow_id}"),
+        (
+            "job_url",
+            "{base_url}/#/jobs/{job_id}?w={workflow_id}",
+            "{base_url}/#/jobs/{job_id}?w={workflow_id}",
+        ),
     ],
 )
 def test_extras_are_read_in_both_forms(name, value, expected):
@@ -231,7 +235,10 @@ def test_extra_must_be_an_object():
 
 
 def test_unknown_extras_are_found():
-    assert unknown_extras(a_connection({"nebula_adress": "x", "verify": True, "Timeout": 5})) == ["Timeout", "nebula_adress"]
+    assert unknown_extras(a_connection({"nebula_adress": "x", "verify": True, "Timeout": 5})) == [
+        "Timeout",
+        "nebula_adress",
+    ]
 
 
 def test_a_job_link_fills_in_the_template():

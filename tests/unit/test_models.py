@@ -67,7 +67,9 @@ def test_a_time_that_has_not_come_is_none(value):
     assert parse_time(value) is None
 
 
-@pytest.mark.parametrize("value", [10**30, float("inf"), float("nan"), "9" * 5000, "²", "99999-01-01T00:00:00Z"])
+@pytest.mark.parametrize(
+    "value", [10**30, float("inf"), float("nan"), "9" * 5000, "²", "99999-01-01T00:00:00Z"]
+)
 def test_an_impossible_time_is_none(value):
     assert parse_time(value) is None
 

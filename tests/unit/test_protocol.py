@@ -16,7 +16,12 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerNotFoundError,
     NebulaExplorerServerError,
 )
-from airflow_provider_nebula_explorer.explorer.protocol import Request, Response, pause_before_retry, read_data
+from airflow_provider_nebula_explorer.explorer.protocol import (
+    Request,
+    Response,
+    pause_before_retry,
+    read_data,
+)
 
 
 def error_of(response):
@@ -67,7 +72,11 @@ def test_a_code_without_a_message_is_named_all_the_same():
 
 @pytest.mark.parametrize(
     ("code", "error_class"),
-    [(40009999, NebulaExplorerBadRequestError), (50004999, NebulaExplorerServerError), (41804000, NebulaExplorerApiError)],
+    [
+        (40009999, NebulaExplorerBadRequestError),
+        (50004999, NebulaExplorerServerError),
+        (41804000, NebulaExplorerApiError),
+    ],
 )
 def test_an_unknown_code_keeps_its_number_and_text(code, error_class):
     error = error_of(refusal(code, "ErrNew::what", status=400))
@@ -90,7 +99,18 @@ def test_a_page_with_http_200_is_not_explorer(body):
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"null", b"[]", b"7", b'"x"', b'{"data": 1}', b'{"code": "0"}', b'{"code": true}', b'{"code": null}']
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"7",
+        b'"x"',
+        b'{"data": 1}',
+        b'{"code": "0"}',
+        b'{"code": true}',
+        b'{"code": null}',
+    ]
     + [b"\xff\xfe", b"[" * 100_000, b'{"code": ' + b"9" * 5000 + b"}"],
     ids=lambda body: repr(body[:15]),
 )
@@ -137,7 +157,9 @@ def test_the_text_of_a_server_passes_through_the_secrets_filter():
     assert "secret" not in str(raised.value) + raised.value.message
 
 
-@pytest.mark.parametrize(("attempt", "low", "high"), [(0, 0.5, 1), (1, 1, 2), (2, 2, 4), (5, 15, 30), (10**6, 15, 30)])
+@pytest.mark.parametrize(
+    ("attempt", "low", "high"), [(0, 0.5, 1), (1, 1, 2), (2, 2, 4), (5, 15, 30), (10**6, 15, 30)]
+)
 def test_backoff_doubles_up_to_a_cap_with_jitter(attempt, low, high):
     assert pause_before_retry(attempt, None, 0.0).seconds == low
     assert pause_before_retry(attempt, None, 1.0).seconds == high
@@ -145,7 +167,13 @@ def test_backoff_doubles_up_to_a_cap_with_jitter(attempt, low, high):
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("7", 7), ("0", 0), ("3600", 60), ("Tue, 12 Jul 2022 02:33:40 GMT", 5), ("Tue, 12 Jul 2022 02:00:00 GMT", 0)],
+    [
+        ("7", 7),
+        ("0", 0),
+        ("3600", 60),
+        ("Tue, 12 Jul 2022 02:33:40 GMT", 5),
+        ("Tue, 12 Jul 2022 02:00:00 GMT", 0),
+    ],
 )
 def test_retry_after_is_honoured_and_capped(value, seconds):
     response = Response(429, {"retry-after": value, "date": "Tue, 12 Jul 2022 02:33:35 GMT"})

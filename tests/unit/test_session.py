@@ -138,18 +138,30 @@ def test_both_encodings_refused_is_an_error_with_three_things_to_check(code):
     assert isinstance(played.error, NebulaExplorerAuthError)
     assert played.error.code == code
     assert played.pauses == []
-    for part in ("'root'", "login and password", "nebula_address '10.0.0.9'", "not localhost", "account_encoding"):
+    for part in (
+        "'root'",
+        "login and password",
+        "nebula_address '10.0.0.9'",
+        "not localhost",
+        "account_encoding",
+    ):
         assert part in str(played.error)
 
 
 @pytest.mark.parametrize(
     "detail",
-    ["dial tcp 10.0.0.9:9669: connect: connection refused", "failed to open transport", "dial tcp: i/o timeout"],
+    [
+        "dial tcp 10.0.0.9:9669: connect: connection refused",
+        "failed to open transport",
+        "dial tcp: i/o timeout",
+    ],
 )
 def test_an_unreachable_graphd_is_named(detail):
     response = refusal(40004000, f"ErrBadRequest::{detail}")
     played = get_job(a_session(), response, response)
-    assert "Explorer cannot reach graphd: check nebula_address '10.0.0.9', nebula_port 9669" in str(played.error)
+    assert "Explorer cannot reach graphd: check nebula_address '10.0.0.9', nebula_port 9669" in str(
+        played.error
+    )
 
 
 @pytest.mark.parametrize("encoding", ["json", "colon"])
@@ -162,7 +174,13 @@ def test_a_fixed_encoding_is_the_only_one_tried(encoding):
 
 @pytest.mark.parametrize(
     "reply",
-    [refusal(50004000), refusal(90004000, status=500), Response(503), Response(429), Response(200, {}, b"<html>")]
+    [
+        refusal(50004000),
+        refusal(90004000, status=500),
+        Response(503),
+        Response(429),
+        Response(200, {}, b"<html>"),
+    ]
     + [broken(), Response(401), refusal(40304000), refusal(40404000), refusal(50004003)],
     ids=str,
 )
@@ -282,7 +300,11 @@ def test_settings_do_not_show_the_password():
 
 @pytest.mark.parametrize(
     ("password", "written"),
-    [('a:b "c" \\', '["root","a:b \\"c\\" \\\\"]'), ("pä ß 图", '["root","pä ß 图"]'), ("\n\x01", '["root","\\n\\u0001"]')],
+    [
+        ('a:b "c" \\', '["root","a:b \\"c\\" \\\\"]'),
+        ("pä ß 图", '["root","pä ß 图"]'),
+        ("\n\x01", '["root","\\n\\u0001"]'),
+    ],
 )
 def test_json_accounts_are_written_as_javascript_does(password, written):
     import base64

@@ -14,7 +14,10 @@ from airflow_provider_nebula_explorer.exceptions import (
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 from airflow_provider_nebula_explorer.explorer.waiting import JobProgress, Looks, has_reached
 
-FAILED_TASKS = [{"id": "a" * 32, "name": "query_1", "status": 2}, {"id": "b" * 32, "name": "bfs_1", "status": 3}]
+FAILED_TASKS = [
+    {"id": "a" * 32, "name": "query_1", "status": 2},
+    {"id": "b" * 32, "name": "bfs_1", "status": 3},
+]
 
 
 @pytest.mark.parametrize("code", [0, 1, 5, 9])
@@ -85,7 +88,9 @@ def test_failed_looks_in_a_row_end_the_wait_at_the_limit():
     looks = Looks("job 7", 3)
     assert "Look 1 of 3 at job 7 failed" in looks.failed(PASSING)
     assert "Look 2 of 3" in looks.failed(PASSING)
-    with pytest.raises(NebulaExplorerConnectionError, match="Cannot observe job 7: 3 looks in a row failed") as raised:
+    with pytest.raises(
+        NebulaExplorerConnectionError, match="Cannot observe job 7: 3 looks in a row failed"
+    ) as raised:
         looks.failed(PASSING)
     assert raised.value.__cause__ is PASSING
 

@@ -1,0 +1,57 @@
+# Needs make and Python 3.10 or newer. Everything is installed into $(VENV), nothing elsewhere.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+INPUTS := pyproject.toml constraints.txt requirements-dev.txt scripts/make_venv.sh
+
+export PYTHON
+# With this set, each start of Airflow would compile all of it afresh.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help demo ui test lint format build bench constraints clean
+
+help: ## Show this
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: $(VENV)/installed ## Run a workflow on a real Airflow and show what comes back
+	@$(BIN)/python scripts/demo.py
+
+ui: $(VENV)/installed ## The same in Airflow's own pages, until Ctrl-C
+	@$(BIN)/python scripts/demo.py --ui
+
+test: $(VENV)/installed-dev ## Run all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/installed-dev ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/installed-dev ## Mend style where a tool can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+build: $(VENV)/installed-dev ## Build wheel and sdist into dist/, and check them
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
+
+bench: $(VENV)/installed-dev ## Measure; see docs/performance.md
+	$(BIN)/python benchmarks/client.py
+
+constraints: ## Pin the newest versions for development into constraints.txt (needs uv)
+	uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-annotate --no-header \
+	    --no-emit-package airflow-provider-nebula-explorer requirements-dev.txt -o constraints.txt
+
+clean: ## Remove all that was built or installed here
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/installed: $(INPUTS)
+	@scripts/make_venv.sh $(VENV) --editable '.[emulator]'
+	@touch $@
+
+$(VENV)/installed-dev: $(INPUTS)
+	@scripts/make_venv.sh $(VENV) --requirement requirements-dev.txt
+	@touch $@ $(VENV)/installed

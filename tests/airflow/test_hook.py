@@ -1,0 +1,375 @@
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import socket
+from datetime import datetime, timezone
+
+import pytest
+import requests_mock as requests_mocking
+
+from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerAmbiguousSubmitError,
+    NebulaExplorerBadRequestError,
+    NebulaExplorerConfigError,
+    NebulaExplorerConnectionError,
+    NebulaExplorerError,
+    NebulaExplorerNotFoundError,
+    NebulaExplorerServerError,
+    NebulaExplorerTimeoutError,
+)
+from airflow_provider_nebula_explorer.explorer.models import JobStatus
+from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
+
+
+@pytest.fixture
+def hook(explorer):
+    with NebulaExplorerHook() as hook:
+        yield hook
+
+
+def test_constructing_a_hook_looks_up_no_connection():
+    assert NebulaExplorerHook("no_such_connection").nebula_explorer_conn_id == "no_such_connection"
+    assert NebulaExplorerHook().nebula_explorer_conn_id == "nebula_explorer_default"
+
+
+def test_get_job(hook, emulator):
+    job_id = emulator.start_job(5, plan=JobPlan(running=0))
+    assert hook.get_job(job_id).data == emulator.job(job_id)
+    assert hook.get_job(str(job_id)).status is JobStatus.SUCCESS
+    assert hook.get_job_status(job_id) is JobStatus.SUCCESS
+
+
+def test_a_job_that_is_not_there(hook):
+    with pytest.raises(NebulaExplorerNotFoundError):
+        hook.get_job(1)
+
+
+@pytest.mark.parametrize("bad", ["../1", True, -1, "1 or 2"])
+def test_a_wrong_id_is_refused_before_any_request(hook, emulator, bad):
+    for ask in (
+        lambda: hook.get_job(bad),
+        lambda: hook.get_job_status(bad),
+        lambda: hook.cancel_job(bad),
+        lambda: hook.run_workflow(bad),
+        lambda: hook.list_jobs(bad),
+        lambda: hook.get_task_result(bad, "f" * 32),
+        lambda: hook.wait_for_job(bad),
+    ):
+        with pytest.raises(NebulaExplorerConfigError):
+            ask()
+    assert emulator.count() == 0
+
+
+def test_a_thousand_jobs_are_one_login_and_one_connection(hook, emulator):
+    job_id = emulator.start_job(5)
+    for _ in range(1000):
+        hook.get_job(job_id)
+    assert (emulator.logins, emulator.connections, emulator.count()) == (1, 1, 1001)
+
+
+def test_list_jobs_fetches_pages_as_they_are_needed(hook, emulator):
+    for _ in range(250):
+        emulator.start_job(5)
+    jobs = hook.list_jobs(5)
+    assert emulator.count() == 0
+    first = list(itertools.islice(jobs, 100))
+    assert emulator.count("list_workflow_jobs") == 1
+    assert [job.id for job in [*first, *jobs]] == list(range(350, 100, -1))
+    assert emulator.count("list_workflow_jobs") == 3
+
+
+def test_list_jobs_takes_filters_and_a_limit(hook, emulator):
+    now = emulator.now()
+    old = emulator.start_job(5, created=now - 100, plan=JobPlan(running=0), name="nightly_1")
+    new = emulator.start_job(5, created=now - 50, plan=JobPlan(running=0, ends=JobStatus.FAILED))
+    other = emulator.start_job(6, created=now - 50, plan=JobPlan(running=0))
+
+    def found(*args, **kwargs):
+        return [job.id for job in hook.list_jobs(*args, **kwargs)]
+
+    assert set(found()) == {old, new, other}
+    assert found(5) == [new, old]
+    assert found("5", order="asc") == [old, new]
+    assert found(5, limit=1) == [new]
+    assert found(5, name="nightly") == [old]
+    assert found(5, status="failed") == found(5, status=3) == found(5, status=JobStatus.FAILED) == [new]
+    between = datetime.fromtimestamp(now - 75, timezone.utc)
+    assert found(5, created_after=between) == [new]
+    assert found(5, created_before=between) == [old]
+
+
+def test_a_small_limit_asks_for_a_small_page(hook, emulator):
+    list(hook.list_jobs(5, limit=3))
+    assert emulator.calls[-1].query["pageSize"] == "3"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"status": "done"},
+        {"created_after": datetime(2024, 1, 1)},
+        {"order": "up"},
+        {"limit": 0},
+        {"name": ""},
+    ],
+)
+def test_a_wrong_argument_of_a_list_is_refused_at_once(hook, emulator, arguments):
+    with pytest.raises(NebulaExplorerConfigError, match=f"{next(iter(arguments))} is"):
+        hook.list_jobs(5, **arguments)
+    assert emulator.count() == 0
+
+
+def test_run_workflow(hook, emulator):
+    job_id = hook.run_workflow("5", {"query_1": {"limit": 10}})
+    assert emulator.input(job_id) == {"query_1": {"limit": 10}}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("lost", "run_workflow"),
+        Fault("reset", "run_workflow"),
+        Fault("truncate", "run_workflow"),
+        Fault("status", "run_workflow", status=503),
+        Fault("status", "run_workflow", status=429),
+        Fault("html", "run_workflow"),
+        Fault("garbage", "run_workflow"),
+    ],
+    ids=lambda fault: f"{fault.kind}{fault.status or ''}",
+)
+def test_a_lost_answer_to_a_submit_is_ambiguous_and_never_repeated(explorer, emulator, fault):
+    explorer.set_connection(extra={"max_retries": 5})
+    emulator.fail(fault)
+    with (
+        NebulaExplorerHook() as hook,
+        pytest.raises(NebulaExplorerAmbiguousSubmitError, match="may or may not have been started") as raised,
+    ):
+        hook.run_workflow(5)
+    assert emulator.count("run_workflow") == 1
+    assert raised.value.candidates == ()
+
+
+def test_a_refused_submit_is_an_error_and_not_ambiguous(hook, emulator):
+    emulator.fail(Fault("code", "run_workflow", code=50004002))
+    with pytest.raises(NebulaExplorerServerError):
+        hook.run_workflow(5)
+    assert emulator.count("run_workflow") == 1
+
+
+def test_cancel_job_stops_a_running_job(hook, emulator):
+    job_id = emulator.start_job(5, plan=JobPlan(running=100))
+    assert hook.cancel_job(job_id) is None
+    assert hook.get_job_status(job_id) is JobStatus.STOPPING
+    emulator.advance(10)
+    assert hook.get_job_status(job_id) is JobStatus.INTERRUPTED
+
+
+def test_cancelling_a_final_job_is_a_bad_request(hook, emulator):
+    with pytest.raises(NebulaExplorerBadRequestError):
+        hook.cancel_job(emulator.start_job(5, plan=JobPlan(running=0)))
+
+
+def test_a_cancel_whose_first_answer_was_lost_is_no_error(explorer, emulator):
+    explorer.set_connection(extra={"max_retries": 1})
+    job_id = emulator.start_job(5, plan=JobPlan(running=100, stopping=100))
+    emulator.fail(Fault("lost", "cancel_job"), Fault("code", "cancel_job", code=40004000))
+    with NebulaExplorerHook() as hook:
+        hook.cancel_job(job_id)
+
+
+def test_get_task_result(hook, emulator):
+    job_id = emulator.start_job(5, plan=JobPlan(running=0))
+    task = hook.get_job(job_id).tasks[0]
+    assert hook.get_task_result(job_id, task.id) == [["player110", "0.150000"], ["player106", "0.120000"]]
+    assert hook.get_task_result(str(job_id), task.id, limit=1) == [["player110", "0.150000"]]
+
+
+@pytest.mark.parametrize("arguments", [("x",), ("f" * 32, 0), ("../" + "f" * 29,)])
+def test_wrong_arguments_of_a_result_are_refused_before_any_request(hook, emulator, arguments):
+    with pytest.raises(NebulaExplorerConfigError):
+        hook.get_task_result(1, *arguments)
+    assert emulator.count() == 0
+
+
+def test_wait_for_job_returns_the_final_job_and_logs_changes(hook, emulator, caplog):
+    caplog.set_level(logging.INFO)
+    job_id = emulator.start_job(
+        5, plan=JobPlan(preparing=0.2, running=0.2, ends=JobStatus.FAILED), name="nightly"
+    )
+    job = hook.wait_for_job(job_id, poll_interval=0.02, timeout=30)
+    assert job.data == emulator.job(job_id)
+    lines = [r.getMessage() for r in caplog.records if f"Job {job_id} (nightly)" in r.getMessage()]
+    assert [line.split(" is ")[-1].split(",")[0].rstrip(".") for line in lines[:3]] == [
+        "PREPARING",
+        "RUNNING",
+        "FAILED",
+    ]
+    assert "pagerank_1" in lines[3]
+    assert emulator.count("get_job") > 4, "a line is logged when the status changes, not at every look"
+
+
+def test_a_wait_that_runs_out_of_time(hook, emulator):
+    job_id = emulator.start_job(5, plan=JobPlan(running=1000))
+    with pytest.raises(NebulaExplorerTimeoutError, match=rf"Job {job_id} was not final after 0\.1 s"):
+        hook.wait_for_job(job_id, poll_interval=0.03, timeout=0.1)
+    assert isinstance(NebulaExplorerTimeoutError(), TimeoutError)
+
+
+@pytest.mark.parametrize("arguments", [{"poll_interval": 0}, {"timeout": -1}, {"poll_interval": "5"}])
+def test_wrong_times_of_a_wait_are_refused(hook, arguments):
+    with pytest.raises(NebulaExplorerConfigError):
+        hook.wait_for_job(1, **arguments)
+
+
+def test_a_wait_outlives_failed_looks(explorer, emulator):
+    explorer.set_connection(extra={"max_consecutive_failures": 3})
+    job_id = emulator.start_job(5, plan=JobPlan(running=0))
+    emulator.fail(Fault("status", "get_job", times=2))
+    with NebulaExplorerHook() as hook:
+        assert hook.wait_for_job(job_id, poll_interval=0.01).status.is_success
+
+
+def test_a_wait_ends_when_it_cannot_observe_the_job(explorer, emulator):
+    explorer.set_connection(extra={"max_consecutive_failures": 3})
+    emulator.fail(Fault("status", "get_job", times=None))
+    with (
+        NebulaExplorerHook() as hook,
+        pytest.raises(NebulaExplorerConnectionError, match=r"Cannot observe job 7: 3 looks in a row failed"),
+    ):
+        hook.wait_for_job(7, poll_interval=0.01)
+    assert emulator.count("get_job") == 3
+
+
+def test_a_hook_stays_usable_after_it_is_closed(hook, emulator):
+    job_id = emulator.start_job(5)
+    hook.get_job(job_id)
+    hook.close()
+    assert hook.get_job(job_id).id == job_id
+    assert emulator.logins == 1
+
+
+def test_an_unknown_extra_is_a_warning(explorer, caplog):
+    explorer.set_connection(extra={"nebula_adress": "x"})
+    with NebulaExplorerHook() as hook:
+        hook.list_jobs(limit=1)
+        assert hook.settings
+    (record,) = [r for r in caplog.records if "nebula_adress" in r.getMessage()]
+    assert record.levelno == logging.WARNING
+    assert "known are nebula_address" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [({"extra": {"verify": "maybe"}}, "verify"), ({"port": 70000}, "port"), ({"schema": "ftp"}, "schema")],
+)
+def test_a_wrong_field_is_named_before_any_request(explorer, emulator, changes, name):
+    explorer.set_connection(**changes)
+    with pytest.raises(NebulaExplorerConfigError, match=f"{name} is"):
+        NebulaExplorerHook().get_job(1)
+    assert emulator.count() == 0
+
+
+def test_airflow_masks_what_the_hook_derives_from_the_password(explorer, emulator):
+    from airflow.providers.common.compat.sdk import redact
+
+    explorer.set_connection(extra={"proxy": emulator.url.replace("http://", "http://user:proxy-password@")})
+    with NebulaExplorerHook() as hook:
+        list(hook.list_jobs(limit=1))
+        token = hook.get_conn()._session._token
+    for secret in ("proxy-password", hook.settings.account.encoded("json"), token):
+        assert redact(f"before {secret} after") == "before *** after"
+
+
+def test_nothing_in_a_hook_shows_a_secret(hook, emulator):
+    emulator.start_job(5)
+    list(hook.list_jobs())
+    shown = repr(hook) + repr(hook.settings) + repr(hook.get_conn())
+    assert "'nebula'" not in shown
+
+
+class TestTestConnection:
+    def test_success_says_where_and_as_whom(self, explorer, emulator):
+        ok, text = NebulaExplorerHook().test_connection()
+        assert (ok, text) == (True, f"Logged in to Explorer at {emulator.url} as 'root'.")
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"host": "no-such-host.invalid"}, "the host's name cannot be resolved"),
+            ({"schema": "https"}, "TLS failed"),
+            ({"host": None}, "host is ''; allowed"),
+            ({"password": "wrong-password"}, "Check three things"),
+            ({"extra": {"account_encoding": "colon"}}, "account_encoding (tried: colon"),
+        ],
+    )
+    def test_failure_is_told_in_words(self, explorer, changes, words):
+        explorer.set_connection(**changes)
+        ok, text = NebulaExplorerHook().test_connection()
+        assert not ok
+        assert words in text
+        assert "wrong-password" not in text
+
+    def test_a_refused_connection(self, explorer):
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            explorer.set_connection(port=unused.getsockname()[1])
+            ok, text = NebulaExplorerHook().test_connection()
+        assert not ok
+        assert "connection refused: nothing listens there" in text
+
+    def test_something_that_is_not_explorer(self, explorer, emulator):
+        emulator.fail(Fault("html"))
+        ok, text = NebulaExplorerHook().test_connection()
+        assert not ok
+        assert "This is not Explorer: check the connection's host, port, schema and path prefix" in text
+
+    def test_an_unreachable_graphd(self, monkeypatch):
+        with Emulator(graphd=("10.0.0.9", 9669)) as emulator:
+            connection = json.loads(emulator.airflow_connection)
+            connection["extra"]["nebula_address"] = "127.0.0.1"
+            monkeypatch.setenv("AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT", json.dumps(connection))
+            ok, text = NebulaExplorerHook().test_connection()
+        assert not ok
+        assert "Explorer cannot reach graphd: check nebula_address '127.0.0.1', nebula_port 9669" in text
+
+    def test_it_makes_one_try(self, explorer, emulator):
+        explorer.set_connection(extra={"max_retries": 5})
+        emulator.fail(Fault("status", times=None))
+        assert NebulaExplorerHook().test_connection()[0] is False
+        assert emulator.count() == 1
+
+    def test_a_connection_that_is_not_there(self):
+        ok, text = NebulaExplorerHook("no_such_connection").test_connection()
+        assert not ok
+        assert "no_such_connection" in text
+
+
+def test_the_hook_over_requests_mock(monkeypatch):
+    connection = {"conn_type": "nebula_explorer", "host": "graph", "login": "root", "password": "nebula"}
+    text = json.dumps({**connection, "extra": {"nebula_address": "graphd"}})
+    monkeypatch.setenv("AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT", text)
+    root = "http://graph:7002/api-open/v1"
+    with requests_mocking.Mocker() as explorer, NebulaExplorerHook() as hook:
+        explorer.post(
+            f"{root}/connect",
+            json={"code": 0, "data": {"success": True}, "message": "Success"},
+            headers={"Set-Cookie": "explorer_token=abc; Path=/; # Max-Age=259200; HttpOnly"},
+        )
+        explorer.get(
+            f"{root}/jobs/7",
+            json={"code": 0, "data": {"id": 7, "status": 1}},
+            request_headers={"Cookie": "explorer_token=abc"},
+        )
+        assert hook.get_job_status(7) is JobStatus.RUNNING
+        assert explorer.request_history[0].json() == {"address": "graphd", "port": 9669}
+
+
+def test_every_error_is_of_one_tree():
+    from airflow_provider_nebula_explorer import exceptions
+
+    classes = [value for name, value in vars(exceptions).items() if name.startswith("NebulaExplorer")]
+    assert len(classes) == 12
+    assert all(issubclass(error_class, NebulaExplorerError) for error_class in classes)

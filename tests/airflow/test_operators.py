@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from datetime import datetime, timezone
+
+import pytest
+
+from airflow_provider_nebula_explorer.emulator import Fault, JobPlan, TaskPlan
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerBadRequestError,
+    NebulaExplorerConfigError,
+    NebulaExplorerJobError,
+    NebulaExplorerNotFoundError,
+)
+from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink
+from airflow_provider_nebula_explorer.operators.nebula_explorer import (
+    NebulaExplorerCancelJobOperator,
+    NebulaExplorerGetJobOperator,
+    NebulaExplorerGetTaskResultOperator,
+    NebulaExplorerListJobsOperator,
+    NebulaExplorerRunWorkflowOperator,
+)
+
+DONE = JobPlan(running=0)
+LINK = NebulaExplorerJobLink.xcom_key
+
+ALL = [
+    (NebulaExplorerGetJobOperator, {"job_id": 1}),
+    (NebulaExplorerListJobsOperator, {}),
+    (NebulaExplorerRunWorkflowOperator, {"workflow_id": 5}),
+    (NebulaExplorerCancelJobOperator, {"job_id": 1}),
+    (NebulaExplorerGetTaskResultOperator, {"job_id": 1, "explorer_task_name": "query_1"}),
+]
+
+
+@pytest.mark.parametrize(("operator", "arguments"), ALL)
+def test_constructing_an_operator_looks_at_no_connection_and_no_argument(operator, arguments):
+    arguments = dict.fromkeys(arguments, "{{ not.rendered }}")
+    task = operator(task_id="t", nebula_explorer_conn_id="{{ neither.is.this }}", **arguments)
+    assert task.nebula_explorer_conn_id == "{{ neither.is.this }}"
+
+
+@pytest.mark.parametrize(("operator", "arguments"), ALL)
+def test_the_connection_id_and_every_argument_are_templates(operator, arguments):
+    assert {"nebula_explorer_conn_id", *arguments} <= set(operator.template_fields)
+    assert operator(task_id="t", **arguments).nebula_explorer_conn_id == "nebula_explorer_default"
+
+
+@pytest.mark.parametrize(("operator", "arguments"), [entry for entry in ALL if entry[1]])
+def test_a_wrong_id_is_refused_before_any_request(emulator, context, operator, arguments):
+    arguments = {name: "1 or 2" if name.endswith("_id") else value for name, value in arguments.items()}
+    with pytest.raises(NebulaExplorerConfigError, match="is '1 or 2'; allowed"):
+        operator(task_id="t", **arguments).execute(context)
+    assert emulator.count() == 0
+
+
+class TestGetJob:
+    def test_it_returns_the_apis_object_with_two_requests(self, emulator, context, ti):
+        job_id = emulator.start_job(5, plan=DONE)
+        got = NebulaExplorerGetJobOperator(task_id="t", job_id=str(job_id)).execute(context)
+        assert got == emulator.job(job_id)
+        assert emulator.count() == 2
+        assert ti.xcoms == {LINK: f"{emulator.url}/"}
+
+    def test_the_link_is_the_connections_template(self, explorer, emulator, context, ti):
+        explorer.set_connection(extra={"job_url": "{base_url}/#/w/{workflow_id}/j/{job_id}"})
+        job_id = emulator.start_job(5)
+        NebulaExplorerGetJobOperator(task_id="t", job_id=job_id).execute(context)
+        assert ti.xcoms[LINK] == f"{emulator.url}/#/w/5/j/{job_id}"
+
+    def test_a_job_that_is_not_there(self, emulator, context):
+        with pytest.raises(NebulaExplorerNotFoundError):
+            NebulaExplorerGetJobOperator(task_id="t", job_id=7).execute(context)
+
+
+class TestListJobs:
+    def test_it_returns_the_apis_objects(self, emulator, context):
+        ids = [emulator.start_job(workflow, plan=DONE) for workflow in (5, 5, 6)]
+        found = NebulaExplorerListJobsOperator(task_id="t", workflow_id="5").execute(context)
+        assert [job["id"] for job in found] == [ids[1], ids[0]]
+        assert set(found[0]) == set(emulator.job(ids[0])) - {"tasks"}
+
+    def test_it_takes_filters_as_templates_give_them(self, emulator, context):
+        emulator.start_job(5, plan=DONE, created=emulator.now() - 1000)
+        wanted = emulator.start_job(5, plan=DONE, name="nightly")
+        since = datetime.fromtimestamp(emulator.now() - 500, timezone.utc)
+        found = NebulaExplorerListJobsOperator(
+            task_id="t",
+            name="nightly",
+            status="Success",
+            created_after=since.isoformat(),
+            created_before=datetime(2100, 1, 1, tzinfo=timezone.utc),
+            order="asc",
+            limit="10",
+        ).execute(context)
+        assert [job["id"] for job in found] == [wanted]
+
+    def test_it_returns_100_unless_told_otherwise(self, emulator, context):
+        for _ in range(120):
+            emulator.start_job(5)
+        assert len(NebulaExplorerListJobsOperator(task_id="t").execute(context)) == 100
+        assert len(NebulaExplorerListJobsOperator(task_id="t", limit=None).execute(context)) == 120
+
+    @pytest.mark.parametrize(
+        "wrong", [{"status": "done"}, {"created_after": "yesterday"}, {"limit": -1}, {"order": "x"}]
+    )
+    def test_a_wrong_filter_is_refused_before_any_request(self, emulator, context, wrong):
+        with pytest.raises(NebulaExplorerConfigError, match=f"{next(iter(wrong))} is"):
+            NebulaExplorerListJobsOperator(task_id="t", **wrong).execute(context)
+        assert emulator.count() == 0
+
+
+class TestRunWorkflow:
+    def run(self, context, **arguments):
+        arguments = {"workflow_id": 5, "poll_interval": 0.02, **arguments}
+        return NebulaExplorerRunWorkflowOperator(task_id="t", **arguments).execute(context)
+
+    def test_it_returns_the_id_and_leaves_the_finished_job(self, emulator, context, ti):
+        emulator.plan(5, JobPlan(running=0.1))
+        job_id = self.run(context, input={"query_1": {"limit": 3}})
+        assert type(job_id) is int
+        assert emulator.input(job_id) == {"query_1": {"limit": 3}}
+        assert ti.xcoms == {LINK: f"{emulator.url}/", "job": emulator.job(job_id)}
+
+    def test_it_need_not_wait(self, emulator, context, ti):
+        job_id = self.run(context, wait_for_completion=False)
+        assert emulator.count("get_job") == 0
+        assert ti.xcoms == {LINK: f"{emulator.url}/"}
+        assert [job["id"] for job in emulator.jobs] == [job_id]
+
+    def test_the_input_may_be_json_text(self, emulator, context):
+        job_id = self.run(context, input='{"query_1": {"limit": 3}}', wait_for_completion=False)
+        assert emulator.input(job_id) == {"query_1": {"limit": 3}}
+
+    @pytest.mark.parametrize("ends", ["FAILED", "INTERRUPTED"])
+    def test_a_job_that_ends_badly_fails_the_task_and_names_the_tasks(self, emulator, context, ti, ends):
+        from airflow.providers.common.compat.sdk import AirflowFailException
+
+        emulator.plan(5, JobPlan(running=0, ends=ends, tasks=(TaskPlan("query_1"), TaskPlan("bfs_1"))))
+        with pytest.raises(NebulaExplorerJobError, match=f"ended {ends}.*bfs_1") as raised:
+            self.run(context)
+        assert raised.value.job.data == ti.xcoms["job"]
+        assert ti.xcoms["job"]["status"] in (3, 4)
+        assert not isinstance(raised.value, AirflowFailException), "a retry runs a new job"
+
+    def test_a_retry_runs_a_new_job(self, emulator, context):
+        emulator.plan(5, JobPlan(running=0, ends="FAILED"))
+        operator = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5)
+        for _ in range(2):
+            with pytest.raises(NebulaExplorerJobError):
+                operator.execute(context)
+        assert len(emulator.jobs) == 2
+
+    def test_the_link_is_there_before_the_job_is_final(self, emulator, context, ti):
+        emulator.plan(5, JobPlan(running=1000))
+        thread = threading.Thread(target=self.run, args=(context,))
+        thread.start()
+        while emulator.count("get_job") == 0:
+            time.sleep(0.01)
+        seen = dict(ti.xcoms)
+        emulator.advance(2000)
+        thread.join()
+        assert seen == {LINK: f"{emulator.url}/"}
+
+    def test_deferrable_is_refused_in_words(self):
+        with pytest.raises(NebulaExplorerConfigError, match="deferrable is True; allowed: False"):
+            NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, deferrable=True)
+
+    def test_a_wrong_poll_interval_is_refused_when_the_dag_is_read(self):
+        with pytest.raises(NebulaExplorerConfigError, match="poll_interval is 0"):
+            NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, poll_interval=0)
+
+    @pytest.mark.parametrize(("cancel_on_kill", "status"), [(True, 4), (False, 1)])
+    def test_a_task_that_is_killed_while_it_waits_cancels_its_job(
+        self, emulator, context, cancel_on_kill, status
+    ):
+        """As Airflow does it: ``on_kill`` runs in a signal handler, in the middle of ``execute``."""
+        emulator.plan(5, JobPlan(running=1000, stopping=0))
+        operator = NebulaExplorerRunWorkflowOperator(
+            task_id="t", workflow_id=5, poll_interval=0.02, cancel_on_kill=cancel_on_kill
+        )
+
+        class Killed(BaseException):
+            pass
+
+        def kill(signum, frame):
+            operator.on_kill()
+            raise Killed
+
+        before = signal.signal(signal.SIGALRM, kill)
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        try:
+            with pytest.raises(Killed):
+                operator.execute(context)
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        assert emulator.jobs[0]["status"] == status
+
+    def test_a_cancel_that_fails_names_the_job(self, emulator, context, caplog):
+        emulator.plan(5, JobPlan(running=1000))
+        emulator.fail(Fault("status", "cancel_job"))
+        operator = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, poll_interval=0.02)
+        thread = threading.Thread(target=operator.execute, args=(context,))
+        thread.start()
+        while emulator.count("get_job") == 0:
+            time.sleep(0.01)
+        operator.on_kill()
+        emulator.advance(2000)
+        thread.join()
+        job_id = emulator.jobs[0]["id"]
+        assert any(f"Job {job_id} was not cancelled and may go on" in r.getMessage() for r in caplog.records)
+
+    def test_a_task_that_no_longer_waits_cancels_nothing(self, emulator, context):
+        emulator.plan(5, DONE)
+        operator = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5)
+        operator.on_kill()
+        operator.execute(context)
+        operator.on_kill()
+        assert emulator.count("cancel_job") == 0
+
+
+class TestCancelJob:
+    def test_it_asks_and_goes(self, emulator, context, ti):
+        job_id = emulator.start_job(5, plan=JobPlan(running=1000, stopping=1000))
+        job = NebulaExplorerCancelJobOperator(task_id="t", job_id=job_id).execute(context)
+        assert (job["id"], job["status"]) == (job_id, 5)
+        assert ti.xcoms == {LINK: f"{emulator.url}/"}
+
+    def test_it_waits_for_the_end_where_asked_to(self, emulator, context):
+        job_id = emulator.start_job(5, plan=JobPlan(running=1000, stopping=0.2))
+        operator = NebulaExplorerCancelJobOperator(
+            task_id="t", job_id=str(job_id), wait_for_completion=True, poll_interval=0.02
+        )
+        assert operator.execute(context) == emulator.job(job_id)
+        assert emulator.job(job_id)["status"] == 4
+
+    @pytest.mark.parametrize("ends", ["SUCCESS", "FAILED", "INTERRUPTED"])
+    @pytest.mark.parametrize("wait", [False, True])
+    def test_a_job_that_is_final_already_is_no_error(self, emulator, context, ends, wait):
+        job_id = emulator.start_job(5, plan=JobPlan(running=0, ends=ends))
+        operator = NebulaExplorerCancelJobOperator(task_id="t", job_id=job_id, wait_for_completion=wait)
+        assert operator.execute(context) == emulator.job(job_id)
+
+    def test_another_refusal_is_an_error(self, emulator, context):
+        job_id = emulator.start_job(5, plan=JobPlan(running=1000))
+        emulator.fail(Fault("code", "cancel_job", code=40004001))
+        with pytest.raises(NebulaExplorerBadRequestError):
+            NebulaExplorerCancelJobOperator(task_id="t", job_id=job_id).execute(context)
+
+
+class TestGetTaskResult:
+    ROWS = (("player1", "0.5"), ("player2", "0.25"))
+
+    @pytest.fixture
+    def job_id(self, emulator):
+        tasks = (TaskPlan("query_1", self.ROWS), TaskPlan("twin"), TaskPlan("twin"))
+        return emulator.start_job(5, plan=JobPlan(running=0, tasks=tasks))
+
+    def test_a_task_by_name(self, context, job_id):
+        operator = NebulaExplorerGetTaskResultOperator(
+            task_id="t", job_id=job_id, explorer_task_name="query_1"
+        )
+        assert operator.execute(context) == [list(row) for row in self.ROWS]
+
+    def test_a_task_by_id_is_two_requests(self, emulator, context, job_id):
+        task_id = emulator.job(job_id)["tasks"][0]["id"]
+        operator = NebulaExplorerGetTaskResultOperator(
+            task_id="t", job_id=job_id, explorer_task_id=task_id, limit="1"
+        )
+        assert operator.execute(context) == [list(self.ROWS[0])]
+        assert emulator.count() == 2
+
+    @pytest.mark.parametrize(("name", "count"), [("twin", 2), ("nobody", 0)])
+    def test_a_name_that_fits_none_or_several_lists_the_tasks(self, emulator, context, job_id, name, count):
+        operator = NebulaExplorerGetTaskResultOperator(task_id="t", job_id=job_id, explorer_task_name=name)
+        with pytest.raises(NebulaExplorerConfigError, match=f"fits {count} tasks") as raised:
+            operator.execute(context)
+        for task in emulator.job(job_id)["tasks"]:
+            assert f"{task['name']} ({task['id']})" in str(raised.value)
+
+    @pytest.mark.parametrize("names", [{}, {"explorer_task_id": "f" * 32, "explorer_task_name": "x"}])
+    def test_just_one_of_the_two_names_the_task(self, names):
+        with pytest.raises(NebulaExplorerConfigError, match="just one of the two"):
+            NebulaExplorerGetTaskResultOperator(task_id="t", job_id=1, **names)

@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
+
+import pytest
+from airflow.exceptions import AirflowRescheduleException
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+)
+
+from airflow_provider_nebula_explorer.emulator import Fault, JobPlan
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerConfigError,
+    NebulaExplorerConnectionError,
+    NebulaExplorerJobError,
+    NebulaExplorerNotFoundError,
+)
+from airflow_provider_nebula_explorer.explorer.models import JobStatus
+from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink
+from airflow_provider_nebula_explorer.sensors.nebula_explorer import (
+    NebulaExplorerJobSensor,
+    NebulaExplorerWorkflowSensor,
+)
+
+MODES = ["poke", "reschedule"]
+
+
+@pytest.fixture(params=MODES)
+def wait(request, context, ti):
+    """Run a sensor to its end in each mode; a rescheduled one is a new object at each look."""
+    begun = datetime.now(timezone.utc)
+    ti.max_tries, ti.try_number = 0, 1
+    ti.get_first_reschedule_date = lambda context: begun
+
+    def wait(sensor, **arguments):
+        arguments = {"task_id": "t", "poke_interval": 0.05, "mode": request.param, **arguments}
+        while True:
+            try:
+                return sensor(**arguments).execute(context)
+            except AirflowRescheduleException as pause:
+                assert request.param == "reschedule"
+                assert pause.reschedule_date > datetime.now(timezone.utc) - timedelta(seconds=1)
+
+    return wait
+
+
+def job_sensor(wait, **arguments):
+    return wait(NebulaExplorerJobSensor, **arguments)
+
+
+class TestJobSensor:
+    def test_it_waits_for_success_and_returns_the_apis_object(self, emulator, wait, ti):
+        job_id = emulator.start_job(5, plan=JobPlan(preparing=0.1, running=0.2))
+        assert job_sensor(wait, job_id=str(job_id)) == emulator.job(job_id)
+        assert emulator.count("get_job") > 2
+        assert ti.xcoms == {NebulaExplorerJobLink.xcom_key: f"{emulator.url}/"}
+
+    @pytest.mark.parametrize("ends", ["FAILED", "INTERRUPTED"])
+    def test_another_end_fails_for_good_and_is_both_kinds_of_error(self, emulator, wait, ends):
+        job_id = emulator.start_job(5, plan=JobPlan(running=0, ends=ends))
+        with pytest.raises(
+            NebulaExplorerJobError, match=f"Job {job_id} .* ended {ends}, not SUCCESS"
+        ) as raised:
+            job_sensor(wait, job_id=job_id)
+        assert isinstance(raised.value, AirflowFailException)
+        assert raised.value.job.data == emulator.job(job_id)
+        assert "pagerank_1" in str(raised.value)
+
+    @pytest.mark.parametrize("targets", [("failed", 4), [JobStatus.FAILED], "FAILED"])
+    def test_targets_may_be_any_statuses(self, emulator, wait, targets):
+        job_id = emulator.start_job(5, plan=JobPlan(running=0, ends="FAILED"))
+        assert job_sensor(wait, job_id=job_id, target_statuses=targets)["status"] == 3
+
+    def test_a_target_need_not_be_final(self, emulator, wait):
+        job_id = emulator.start_job(5, plan=JobPlan(preparing=0.1, running=1000))
+        assert job_sensor(wait, job_id=job_id, target_statuses=["RUNNING"])["status"] == 1
+
+    def test_a_final_success_outside_the_targets_fails(self, emulator, wait):
+        job_id = emulator.start_job(5, plan=JobPlan(running=0))
+        with pytest.raises(NebulaExplorerJobError, match="ended SUCCESS, not FAILED or INTERRUPTED"):
+            job_sensor(wait, job_id=job_id, target_statuses=("FAILED", "INTERRUPTED"))
+
+    def test_soft_fail_skips(self, emulator, wait):
+        job_id = emulator.start_job(5, plan=JobPlan(running=0, ends="FAILED"))
+        with pytest.raises(AirflowSkipException):
+            job_sensor(wait, job_id=job_id, soft_fail=True)
+
+    def test_it_times_out_as_every_sensor(self, emulator, wait):
+        job_id = emulator.start_job(5, plan=JobPlan(running=1000))
+        with pytest.raises(AirflowSensorTimeout):
+            job_sensor(wait, job_id=job_id, timeout=0.2)
+        with pytest.raises(AirflowSkipException):
+            job_sensor(wait, job_id=job_id, timeout=0.1, soft_fail=True)
+
+    def test_failed_looks_delay_the_wait_but_do_not_fail_it(self, explorer, emulator, wait):
+        explorer.set_connection(extra={"max_consecutive_failures": 4})
+        job_id = emulator.start_job(5, plan=JobPlan(running=0.3))
+        emulator.fail(
+            Fault("status", "get_job", times=2),
+            Fault("html", "get_job", after=1, times=2),
+            Fault("status", "connect"),
+        )
+        assert job_sensor(wait, job_id=job_id) == emulator.job(job_id)
+
+    def test_too_many_failed_looks_in_a_row_end_the_wait_in_every_mode(self, explorer, emulator, wait):
+        explorer.set_connection(extra={"max_consecutive_failures": 3})
+        emulator.fail(Fault("status", "get_job", times=None))
+        with pytest.raises(
+            NebulaExplorerConnectionError, match="Cannot observe job 7: 3 looks in a row"
+        ) as raised:
+            job_sensor(wait, job_id=7)
+        assert not isinstance(raised.value, NebulaExplorerJobError)
+        assert emulator.count("get_job") == 3
+
+    def test_failed_looks_do_not_outlast_the_timeout(self, explorer, emulator, wait):
+        explorer.set_connection(extra={"max_consecutive_failures": 1000})
+        emulator.fail(Fault("status", "get_job", times=None))
+        with pytest.raises(AirflowSensorTimeout):
+            job_sensor(wait, job_id=7, timeout=0.2)
+
+    def test_a_job_that_is_not_there_is_told_at_once(self, emulator, wait):
+        with pytest.raises(NebulaExplorerNotFoundError):
+            job_sensor(wait, job_id=7)
+        assert emulator.count("get_job") == 1
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"job_id": "../1"},
+            {"job_id": 1, "target_statuses": ["done"]},
+            {"job_id": 1, "target_statuses": []},
+        ],
+    )
+    def test_wrong_arguments_are_refused_before_any_request(self, emulator, wait, wrong):
+        with pytest.raises(NebulaExplorerConfigError, match=" is .*; allowed: "):
+            job_sensor(wait, **wrong)
+        assert emulator.count() == 0
+
+    def test_an_unknown_status_is_waited_on(self, monkeypatch, requests_mock, wait, caplog):
+        monkeypatch.setenv(
+            "AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT",
+            '{"conn_type": "nebula_explorer", "host": "graph", "login": "root", "extra": {"nebula_address": "g"}}',
+        )
+        requests_mock.post(
+            "http://graph:7002/api-open/v1/connect",
+            json={"code": 0},
+            headers={"Set-Cookie": "explorer_token=abc"},
+        )
+        looks = [{"json": {"code": 0, "data": {"id": 7, "status": status}}} for status in (9, 9, 2)]
+        requests_mock.get("http://graph:7002/api-open/v1/jobs/7", looks)
+        assert job_sensor(wait, job_id=7) == {"id": 7, "status": 2}
+        assert any("Status 9 is not known" in record.getMessage() for record in caplog.records)
+
+    def test_a_poking_sensor_logs_in_once(self, emulator, context):
+        job_id = emulator.start_job(5, plan=JobPlan(running=0.3))
+        NebulaExplorerJobSensor(task_id="t", job_id=job_id, poke_interval=0.02).execute(context)
+        assert (emulator.logins, emulator.connections) == (1, 1)
+
+
+class TestWorkflowSensor:
+    @pytest.fixture
+    def since(self, emulator, context):
+        moment = datetime.fromtimestamp(emulator.now(), timezone.utc) - timedelta(hours=1)
+        context["data_interval_start"] = moment
+        return moment
+
+    def test_it_waits_for_a_success_of_the_run_whoever_started_the_job(self, emulator, wait, since, ti):
+        earlier = since.timestamp() - 10
+        emulator.start_job(5, created=earlier, plan=JobPlan(running=0))
+        emulator.start_job(5, plan=JobPlan(running=0, ends="FAILED"))
+        emulator.start_job(6, plan=JobPlan(running=0))
+        wanted = emulator.start_job(5, plan=JobPlan(running=0.3))
+        got = wait(NebulaExplorerWorkflowSensor, workflow_id="5")
+        assert got == emulator.job(wanted)
+        assert got["tasks"], "details, not an item of a list"
+        assert ti.xcoms == {NebulaExplorerJobLink.xcom_key: f"{emulator.url}/"}
+
+    def test_the_first_of_several_counts(self, emulator, wait, since):
+        first = emulator.start_job(5, created=since.timestamp(), plan=JobPlan(running=0))
+        emulator.start_job(5, plan=JobPlan(running=0))
+        assert wait(NebulaExplorerWorkflowSensor, workflow_id=5)["id"] == first
+
+    def test_a_name_and_a_time_can_be_given(self, emulator, wait):
+        emulator.start_job(5, plan=JobPlan(running=0), name="other")
+        old = emulator.start_job(5, created=emulator.now() - 9000, plan=JobPlan(running=0), name="nightly")
+        since = datetime.fromtimestamp(emulator.now() - 9001, timezone.utc)
+        got = wait(
+            NebulaExplorerWorkflowSensor, workflow_id=5, name="nightly", created_after=since.isoformat()
+        )
+        assert got["id"] == old
+
+    @pytest.mark.parametrize("given", ["data_interval_start", "logical_date", "dag_run"])
+    def test_the_default_time_is_the_runs(self, emulator, context, wait, given):
+        moment = datetime(2022, 7, 12, 2, 33, 32, 505999, tzinfo=timezone.utc)
+        later = moment + timedelta(days=1)
+        context["dag_run"] = SimpleNamespace(start_date=moment if given == "dag_run" else later)
+        if given != "dag_run":
+            context["logical_date"] = moment if given == "logical_date" else later
+        if given == "data_interval_start":
+            context["data_interval_start"] = moment
+        emulator.start_job(5, plan=JobPlan(running=0))
+        wait(NebulaExplorerWorkflowSensor, workflow_id=5)
+        (call,) = [call for call in emulator.calls if call.endpoint == "list_workflow_jobs"]
+        assert '"fromCreateTime":1657593212505' in call.query["filter"]
+        assert '"status":2' in call.query["filter"]
+
+    def test_failed_looks_in_a_row_end_it_too(self, explorer, emulator, wait, since):
+        explorer.set_connection(extra={"max_consecutive_failures": 2})
+        emulator.fail(Fault("status", "list_workflow_jobs", times=None))
+        with pytest.raises(NebulaExplorerConnectionError, match="Cannot observe workflow 5: 2 looks"):
+            wait(NebulaExplorerWorkflowSensor, workflow_id=5)
+        assert emulator.count("list_workflow_jobs") == 2
+
+    @pytest.mark.parametrize(
+        "wrong", [{"workflow_id": "x"}, {"workflow_id": 5, "created_after": "yesterday"}]
+    )
+    def test_wrong_arguments_are_refused_before_any_request(self, emulator, wait, since, wrong):
+        with pytest.raises(NebulaExplorerConfigError, match=" is .*; allowed: "):
+            wait(NebulaExplorerWorkflowSensor, **wrong)
+        assert emulator.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("sensor", "arguments"),
+    [(NebulaExplorerJobSensor, {"job_id": 1}), (NebulaExplorerWorkflowSensor, {"workflow_id": 1})],
+)
+class TestBothSensors:
+    def test_deferrable_is_refused_in_words(self, sensor, arguments):
+        with pytest.raises(NebulaExplorerConfigError, match="deferrable is True; allowed: False"):
+            sensor(task_id="t", deferrable=True, **arguments)
+
+    def test_they_take_what_every_sensor_takes(self, sensor, arguments):
+        task = sensor(
+            task_id="t",
+            poke_interval=5,
+            timeout=60,
+            mode="reschedule",
+            soft_fail=True,
+            exponential_backoff=True,
+            **arguments,
+        )
+        assert (task.poke_interval, task.timeout, task.mode, task.soft_fail) == (5, 60, "reschedule", True)
+
+    def test_constructing_one_uses_no_template(self, sensor, arguments):
+        templates = dict.fromkeys(arguments, "{{ not.rendered }}")
+        task = sensor(task_id="t", nebula_explorer_conn_id="{{ conn }}", **templates)
+        assert {"nebula_explorer_conn_id", *arguments} <= set(task.template_fields)
+
+    def test_poke_alone_works(self, sensor, arguments, emulator, context):
+        context["logical_date"] = datetime(2022, 1, 1, tzinfo=timezone.utc)
+        job_id = emulator.start_job(1, plan=JobPlan(running=0))
+        task = sensor(task_id="t", **{"job_id": job_id} if "job_id" in arguments else arguments)
+        assert task.poke(context).xcom_value == emulator.job(job_id)
+        task._close()

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from factories import settings
+
+from airflow_provider_nebula_explorer.emulator import Emulator
+from airflow_provider_nebula_explorer.explorer.session import ignore_secret
+from airflow_provider_nebula_explorer.explorer.settings import Account
+from airflow_provider_nebula_explorer.explorer.transport import AsyncClient, Client
+
+
+class Blocking:
+    """The blocking driver, for tests that are about both."""
+
+    def __init__(self, settings, pauses, on_secret):
+        self.client = Client(settings, on_secret=on_secret, sleep=pauses.append)
+        self.run = self.client.run
+        self.login = self.client.login
+        self.close = self.client.close
+
+
+class Asynchronous:
+    """The asynchronous driver, with a loop of its own."""
+
+    def __init__(self, settings, pauses, on_secret):
+        async def sleep(seconds):
+            pauses.append(seconds)
+
+        async def open_client():
+            return AsyncClient(settings, on_secret=on_secret, sleep=sleep)
+
+        self.loop = asyncio.new_event_loop()
+        self.client = self.loop.run_until_complete(open_client())
+
+    def run(self, call):
+        return self.loop.run_until_complete(self.client.run(call))
+
+    def login(self):
+        return self.loop.run_until_complete(self.client.login())
+
+    def close(self):
+        self.loop.run_until_complete(self.client.close())
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()
+
+
+@pytest.fixture
+def pauses():
+    """The pauses that clients made, in seconds; they take no time."""
+    return []
+
+
+@pytest.fixture(params=[Blocking, Asynchronous], ids=["requests", "httpx"])
+def open_client(request, pauses):
+    """Open clients of one driver, and close them in the end."""
+    clients = []
+
+    def open_client(settings, on_secret=ignore_secret):
+        clients.append(request.param(settings, pauses, on_secret))
+        return clients[-1]
+
+    yield open_client
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def explorer():
+    with Emulator() as emulator:
+        yield emulator
+
+
+def settings_of(emulator, **changes):
+    account = Account("root", "nebula", "graphd")
+    return replace(settings(account=account, base_url=emulator.url), **changes)

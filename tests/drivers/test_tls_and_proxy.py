@@ -1,0 +1,206 @@
+"""TLS and proxies: both drivers obey the same settings and the same environment."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import ssl
+import threading
+
+import pytest
+import trustme
+from conftest import settings_of
+
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError
+from airflow_provider_nebula_explorer.explorer import api
+
+
+class TlsFront:
+    """Ends TLS before a plain server, as Explorer's own HTTPS would."""
+
+    def __init__(self, port, context):
+        self.context, self.target = context, ("127.0.0.1", port)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://localhost:{self.listener.getsockname()[1]}"
+        self.sockets = [self.listener]
+        self.threads = []
+        self.start(self.accept)
+
+    def start(self, work, *arguments):
+        thread = threading.Thread(target=work, args=arguments)
+        self.threads.append(thread)
+        thread.start()
+
+    def accept(self):
+        while True:
+            try:
+                client = self.listener.accept()[0]
+            except OSError:
+                return
+            self.sockets.append(client)
+            try:
+                client = self.context.wrap_socket(client, server_side=True)
+                server = socket.create_connection(self.target)
+            except OSError:
+                client.close()
+                continue
+            self.sockets += [client, server]
+            self.start(self.pump, client, server)
+            self.start(self.pump, server, client)
+
+    @staticmethod
+    def pump(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+        except OSError:
+            pass
+        for end in (source, sink):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def close(self):
+        for end in self.sockets:
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        for thread in self.threads:
+            thread.join()
+        for end in self.sockets:
+            end.close()
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+@pytest.fixture
+def context(authority):
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def front(explorer, context):
+    front = TlsFront(explorer.port, context)
+    yield front
+    front.close()
+
+
+@pytest.fixture
+def bundle(authority, tmp_path):
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch):
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def ask(open_client, explorer, front, **changes):
+    client = open_client(settings_of(explorer, base_url=front.url, max_retries=0, **changes))
+    return client.run(api.list_jobs(None, {}, 1, 10))
+
+
+def test_a_certificate_that_nobody_signed_is_refused_in_words(open_client, explorer, front):
+    with pytest.raises(
+        NebulaExplorerConnectionError, match=r"TLS: the certificate is not trusted .* Set verify"
+    ) as e:
+        ask(open_client, explorer, front)
+    assert not e.value.may_have_acted
+    assert explorer.count() == 0
+
+
+def test_a_ca_bundle_of_ones_own_is_trusted(open_client, explorer, front, bundle):
+    assert ask(open_client, explorer, front, verify=bundle).jobs == ()
+
+
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+def test_verification_can_be_switched_off(open_client, explorer, front):
+    assert ask(open_client, explorer, front, verify=False).jobs == ()
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_true_leaves_the_environment_in_force(open_client, explorer, front, bundle, monkeypatch, name):
+    monkeypatch.setenv(name, bundle)
+    assert ask(open_client, explorer, front, verify=True).jobs == ()
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+def test_a_path_wins_over_the_environment(open_client, explorer, front, bundle, monkeypatch, tmp_path, name):
+    other = tmp_path / "other.pem"
+    trustme.CA().cert_pem.write_to_path(str(other))
+    monkeypatch.setenv(name, str(other))
+    assert ask(open_client, explorer, front, verify=bundle).jobs == ()
+    assert ask(open_client, explorer, front, verify=False).jobs == ()
+    with pytest.raises(NebulaExplorerConnectionError, match="not trusted"):
+        ask(open_client, explorer, front, verify=True)
+
+
+def test_a_certificate_for_another_name_is_refused(open_client, explorer, front, bundle):
+    client = open_client(
+        settings_of(
+            explorer, base_url=front.url.replace("localhost", "127.0.0.1"), max_retries=0, verify=bundle
+        )
+    )
+    with pytest.raises(NebulaExplorerConnectionError, match="not trusted .*mismatch"):
+        client.login()
+
+
+@pytest.mark.parametrize("is_split", [False, True], ids=["one file", "two files"])
+def test_mutual_tls(open_client, explorer, context, authority, bundle, tmp_path, is_split):
+    authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    mine = authority.issue_cert("client")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    mine.private_key_and_cert_chain_pem.write_to_path(str(cert))
+    mine.private_key_pem.write_to_path(str(key))
+    front = TlsFront(explorer.port, context)
+    try:
+        changes = {"verify": bundle, "client_cert": str(cert), "client_key": str(key) if is_split else None}
+        assert ask(open_client, explorer, front, **changes).jobs == ()
+        with pytest.raises(NebulaExplorerConnectionError):
+            ask(open_client, explorer, front, verify=bundle)
+    finally:
+        front.close()
+
+
+def test_a_proxy_is_used(open_client, explorer):
+    behind = "http://graph.invalid:7002"
+    client = open_client(settings_of(explorer, base_url=behind, proxy=explorer.url, max_retries=0))
+    client.login()
+    assert explorer.logins == 1
+
+
+def test_a_proxy_of_the_environment_is_used_unless_one_is_given(open_client, explorer, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", explorer.url)
+    monkeypatch.setenv("http_proxy", explorer.url)
+    behind = "http://graph.invalid:7002"
+    open_client(settings_of(explorer, base_url=behind, max_retries=0)).login()
+    assert explorer.logins == 1
+    wrong = open_client(settings_of(explorer, base_url=behind, proxy="http://127.0.0.1:1", max_retries=0))
+    with pytest.raises(NebulaExplorerConnectionError):
+        wrong.login()
+
+
+def test_a_folder_of_certificates_is_trusted(open_client, explorer, front, authority, bundle, tmp_path):
+    folder = tmp_path / "certs"
+    folder.mkdir()
+    import subprocess
+
+    if shutil.which("openssl") is None:
+        pytest.skip("the openssl command, which names such a folder's files, is not installed")
+    digest = subprocess.run(
+        ["openssl", "x509", "-hash", "-noout", "-in", bundle], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    shutil.copy(bundle, folder / f"{digest}.0")
+    assert ask(open_client, explorer, front, verify=str(folder)).jobs == ()
