@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from emulator_clients import JSON_ACCOUNT, encoded
+
+COMMAND = [sys.executable, "-m", "airflow_provider_nebula_explorer.emulator"]
+ROOT = Path(__file__).parents[2]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    """An emulator on a free port: its process, its greeting and its address."""
+    plans = tmp_path / "plans.json"
+    plans.write_text(json.dumps({"12": {"name": "pagerank", "running": 60}}))
+    arguments = ["--port", "0", "--password", "s3cret", "--encoding", "both", "--plans", str(plans)]
+    with subprocess.Popen(
+        [*COMMAND, *arguments], stdout=subprocess.PIPE, text=True, env=environment()
+    ) as process:
+        assert process.stdout is not None
+        greeting = "".join(process.stdout.readline() for _ in range(4))
+        address = re.search(r"http://127\.0\.0\.1:\d+", greeting)
+        assert address
+        yield process, greeting, address[0]
+        process.kill()
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_it_greets_prints_calls_without_secrets_and_ends_cleanly(
+    started: tuple[subprocess.Popen[str], str, str], ending: signal.Signals
+):
+    process, greeting, address = started
+    variable = re.search(r"^export AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT='(.*)'$", greeting, re.MULTILINE)
+    assert variable
+    assert f":{json.loads(variable[1])['port']}" in address
+
+    header = {"Authorization": f"Bearer {encoded(JSON_ACCOUNT.replace('nebula', 's3cret'))}"}
+    body = {"address": "graphd", "port": 9669}
+    cookie = requests.post(f"{address}/api-open/v1/connect", json=body, headers=header, timeout=5).headers[
+        "Set-Cookie"
+    ]
+    listed = requests.get(f"{address}/api-open/v1/jobs", headers={"Cookie": cookie}, timeout=5).json()["data"]
+    requests.post(f"{address}/_emulator/jobs", json={"workflow_id": 12}, timeout=5)
+    jobs = requests.get(f"{address}/_emulator/jobs", timeout=5).json()
+    process.send_signal(ending)
+    printed, _ = process.communicate(timeout=10)
+
+    assert process.returncode == 0
+    assert {item["workflowName"] for item in listed["items"]} == {"workflow_xkkjf"}
+    assert jobs[-1]["workflowName"] == "pagerank"
+    lines = [line.split(" ", 1)[1] for line in printed.splitlines()]
+    assert lines == ["POST /api-open/v1/connect 200", "GET /api-open/v1/jobs 200"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "plans", "named"),
+    [
+        (["--port", "70000"], None, "port must be 0-65535"),
+        (["--token-ttl", "0"], None, "token_ttl"),
+        (["--plans", "plans.json"], None, "plans.json"),
+        (["--plans", "plans.json"], "{", "plans.json"),
+        (["--plans", "plans.json"], "[]", "a plans file is a JSON object"),
+        (["--plans", "plans.json"], '{"12": {"runing": 1}}', "'runing'"),
+    ],
+)
+def test_a_wrong_argument_is_one_line_and_exit_code_1(
+    tmp_path: Path, arguments: list[str], plans: str | None, named: str
+):
+    if plans is not None:
+        (tmp_path / "plans.json").write_text(plans)
+    options = {"cwd": tmp_path, "env": environment(), "capture_output": True, "text": True, "timeout": 30}
+    ended = subprocess.run([*COMMAND, "--port", "0", *arguments], check=False, **options)  # type: ignore[call-overload]
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: ")
+    assert named in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+WITHOUT_AIOHTTP = """
+import sys
+sys.modules["aiohttp"] = None
+import airflow_provider_nebula_explorer.emulator as package
+import airflow_provider_nebula_explorer.pytest_plugin
+package.JobPlan, package.TaskPlan, package.Fault
+try:
+    package.Emulator
+except ModuleNotFoundError as error:
+    print(error)
+"""
+
+
+def test_without_aiohttp_it_says_what_to_install_when_it_is_used():
+    options = {"env": environment(), "capture_output": True, "text": True, "timeout": 30}
+    ended = subprocess.run([sys.executable, "-c", WITHOUT_AIOHTTP], check=True, **options)  # type: ignore[call-overload]
+
+    assert "pip install 'airflow-provider-nebula-explorer[emulator]'" in ended.stdout
+
+
+IMPORTS = """
+import sys
+import airflow_provider_nebula_explorer.pytest_plugin
+print(sorted(name for name in sys.modules if name.startswith("airflow_provider")))
+from airflow_provider_nebula_explorer.emulator import Emulator
+heavy = {"airflow", "requests", "httpx", "airflow_provider_nebula_explorer.explorer.api"}
+print(sorted(heavy & {*sys.modules}))
+"""
+
+
+def test_the_plugin_loads_nothing_and_the_emulator_neither_airflow_nor_a_client():
+    options = {"env": environment(), "capture_output": True, "text": True, "timeout": 30}
+    ended = subprocess.run([sys.executable, "-c", IMPORTS], check=True, **options)  # type: ignore[call-overload]
+
+    plugin, emulator = ended.stdout.splitlines()
+    assert plugin == "['airflow_provider_nebula_explorer', 'airflow_provider_nebula_explorer.pytest_plugin']"
+    assert emulator == "[]"

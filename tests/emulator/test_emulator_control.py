@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+from emulator_clients import Client
+
+from airflow_provider_nebula_explorer.emulator import Emulator
+
+
+def test_another_process_starts_a_job_and_sees_the_jobs_with_their_inputs(emulator: Emulator, client: Client):
+    order = {
+        "workflow_id": 12,
+        "input": {"q": {"a": 1}},
+        "name": "theirs",
+        "plan": {"ends": "FAILED", "running": 0},
+    }
+
+    job_id = client.post("/_emulator/jobs", json=order).json()["id"]
+    assert client.get("/_emulator/jobs").json() == [{**emulator.job(job_id), "input": {"q": {"a": 1}}}]
+    assert (emulator.job(job_id)["name"], emulator.job(job_id)["status"]) == ("theirs", 3)
+
+
+def test_another_process_sees_the_calls(client: Client):
+    client.get("/jobs", params={"page": 2})
+
+    seen = client.get("/_emulator/calls").json()
+    assert (seen["logins"], seen["connections"]) == (1, 1)
+    assert [(call["endpoint"], call["query"], call["status"]) for call in seen["calls"]] == [
+        ("connect", {}, 200),
+        ("list_jobs", {"page": "2"}, 200),
+    ]
+
+
+def test_another_process_plans_a_workflow(emulator: Emulator, client: Client):
+    client.post("/_emulator/plans/12", json={"name": "pagerank", "running": 60})
+
+    job = emulator.job(emulator.start_job(12))
+    assert (job["workflowName"], job["status"]) == ("pagerank", 1)
+
+
+def test_another_process_makes_faults_and_takes_them_back(client: Client):
+    client.post("/_emulator/faults", json={"kind": "status", "times": None})
+    assert client.get("/jobs").status_code == 503
+
+    client.delete("/_emulator/faults")
+    assert client.get("/jobs").status_code == 200
+
+
+def test_another_process_ends_every_session(client: Client):
+    client.post("/_emulator/sessions/forget")
+
+    assert client.get("/jobs").status_code == 401
+
+
+def test_another_process_moves_the_clock(emulator: Emulator, client: Client):
+    before = emulator.now()
+    told = client.post("/_emulator/advance", json={"seconds": 3600}).json()
+
+    assert before + 3600 <= told["now"] <= emulator.now()
+
+
+def test_control_requests_are_neither_calls_nor_struck_by_faults(emulator: Emulator, client: Client):
+    client.post("/_emulator/faults", json={"kind": "reset"})
+    client.get("/_emulator/calls")
+
+    assert emulator.count() == 1  # the login
+
+
+@pytest.mark.parametrize(
+    ("asked", "body", "named"),
+    [
+        ("POST plans/12", {"runing": 1}, "'runing'"),
+        ("POST plans/12", None, "a JSON object"),
+        ("POST faults", {"kind": "explode"}, "'explode'"),
+        ("POST jobs", {}, "workflow_id"),
+        ("POST jobs", [], "a JSON object"),
+        ("POST jobs", {"workflow_id": "x"}, "'x'"),
+        ("POST jobs", {"workflow_id": 1, "input": {"q": 1}}, "input.q"),
+        ("POST jobs", {"workflow_id": 1, "created": "yesterday"}, "yesterday"),
+        ("POST advance", {}, "float"),
+        ("POST advance", {"seconds": "inf"}, "finite"),
+        ("GET nothing", None, "GET /_emulator/calls"),
+        ("DELETE jobs", None, "GET /_emulator/jobs"),
+    ],
+)
+def test_a_wrong_control_request_is_told_what_is_wrong(
+    emulator: Emulator, client: Client, asked: str, body: object, named: str
+):
+    method, path = asked.split()
+    answer = client.request(method, f"/_emulator/{path}", json=body)
+
+    assert answer.status_code in (400, 404)
+    assert named in answer.json()["message"]
+    assert emulator.jobs == []
