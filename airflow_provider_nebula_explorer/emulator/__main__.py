@@ -27,12 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     signals = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # before the emulator's thread, which inherits it
+    _log_calls()
     try:
         emulator = _emulator(options).start()
     except (ImportError, OSError, OverflowError, ValueError) as error:
         sys.exit(f"error: {error}")
     print(_greeting(emulator), flush=True)  # noqa: T201 - what a person waits for
-    _log_calls()
     signal.sigwait(signals)
     emulator.stop()
 

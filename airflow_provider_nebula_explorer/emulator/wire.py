@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import socket
 import struct
@@ -12,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from email.utils import formatdate
+from typing import Any
 
 from airflow_provider_nebula_explorer.emulator.api import Answer, Request
 from airflow_provider_nebula_explorer.emulator.faults import Fault
@@ -39,6 +41,7 @@ class ServerThread:
         self._thread: threading.Thread | None = None
         self._loop: Future[asyncio.AbstractEventLoop]
         self._stopping: asyncio.Event
+        self._arriving: set[asyncio.Task[Any]] = set()
 
     def start(self) -> None:
         """Listen, from now on.
@@ -69,14 +72,23 @@ class ServerThread:
         loop = asyncio.get_running_loop()
         self._loop.set_result(loop)
         server = web.Server(self._handler, access_log=None)
-        acceptor = await loop.create_server(lambda: self._accept(server), sock=listener)
+        listener.setblocking(False)
+        loop.add_reader(listener, self._accept, listener, server)
         await self._stopping.wait()
-        acceptor.close()
+        loop.remove_reader(listener)
+        listener.close()
+        await asyncio.gather(*self._arriving, return_exceptions=True)
         await _close(server)
 
-    def _accept(self, server: web.Server) -> asyncio.Protocol:
-        self.connections += 1
-        return server()
+    def _accept(self, listener: socket.socket, server: web.Server) -> None:
+        # asyncio's own server loses a connection that arrives while it closes: python/cpython#109564
+        with contextlib.suppress(OSError):
+            connection, _ = listener.accept()
+            self.connections += 1
+            loop = asyncio.get_running_loop()
+            arriving = loop.create_task(loop.connect_accepted_socket(server, connection))
+            self._arriving.add(arriving)
+            arriving.add_done_callback(self._arriving.discard)
 
 
 async def _close(server: web.Server) -> None:
