@@ -74,8 +74,6 @@ def _ending(job: Job) -> Iterator[LogLine]:
         yield logging.INFO, f"It ran for {_seconds(job.duration.total_seconds())}."
     for task in job.tasks:
         yield logging.INFO, f"  task {_describe_task(task)}"
-    if not job.status.is_success:
-        yield logging.ERROR, f"{describe(job)} ended {job.status.name}.{_blame(job)}"
 
 
 def _describe_task(task: Task) -> str:

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import signal
-import threading
-import time
 from datetime import datetime, timezone
 
 import pytest
@@ -153,16 +151,12 @@ class TestRunWorkflow:
                 operator.execute(context)
         assert len(emulator.jobs) == 2
 
-    def test_the_link_is_there_before_the_job_is_final(self, emulator, context, ti):
-        emulator.plan(5, JobPlan(running=1000))
-        thread = threading.Thread(target=self.run, args=(context,))
-        thread.start()
-        while emulator.count("get_job") == 0:
-            time.sleep(0.01)
-        seen = dict(ti.xcoms)
-        emulator.advance(2000)
-        thread.join()
-        assert seen == {LINK: f"{emulator.url}/"}
+    def test_the_link_is_there_before_the_first_look_at_the_job(self, emulator, context, ti, monkeypatch):
+        looks = {}
+        monkeypatch.setattr(ti, "xcom_push", lambda key, value: looks.update({key: emulator.count("get_job")}))
+        emulator.plan(5, DONE)
+        self.run(context)
+        assert looks == {LINK: 0, "job": 1}
 
     def test_deferrable_is_refused_in_words(self):
         with pytest.raises(NebulaExplorerConfigError, match="deferrable is True; allowed: False"):
@@ -172,43 +166,39 @@ class TestRunWorkflow:
         with pytest.raises(NebulaExplorerConfigError, match="poll_interval is 0"):
             NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, poll_interval=0)
 
+    @pytest.fixture
+    def killed(self):
+        """Run an operator and kill its task while it waits, as Airflow does: in a signal handler."""
+
+        def killed(operator, context):
+            def kill(signum, frame):
+                operator.on_kill()
+                raise KeyboardInterrupt
+
+            before = signal.signal(signal.SIGALRM, kill)
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            try:
+                with pytest.raises(KeyboardInterrupt):
+                    operator.execute(context)
+            finally:
+                signal.signal(signal.SIGALRM, before)
+
+        return killed
+
     @pytest.mark.parametrize(("cancel_on_kill", "status"), [(True, 4), (False, 1)])
-    def test_a_task_that_is_killed_while_it_waits_cancels_its_job(
-        self, emulator, context, cancel_on_kill, status
-    ):
-        """As Airflow does it: ``on_kill`` runs in a signal handler, in the middle of ``execute``."""
+    def test_a_task_that_is_killed_cancels_its_job(self, emulator, context, killed, cancel_on_kill, status):
         emulator.plan(5, JobPlan(running=1000, stopping=0))
         operator = NebulaExplorerRunWorkflowOperator(
             task_id="t", workflow_id=5, poll_interval=0.02, cancel_on_kill=cancel_on_kill
         )
-
-        class Killed(BaseException):
-            pass
-
-        def kill(signum, frame):
-            operator.on_kill()
-            raise Killed
-
-        before = signal.signal(signal.SIGALRM, kill)
-        signal.setitimer(signal.ITIMER_REAL, 0.5)
-        try:
-            with pytest.raises(Killed):
-                operator.execute(context)
-        finally:
-            signal.signal(signal.SIGALRM, before)
+        killed(operator, context)
         assert emulator.jobs[0]["status"] == status
 
-    def test_a_cancel_that_fails_names_the_job(self, emulator, context, caplog):
+    def test_a_cancel_that_fails_names_the_job(self, emulator, context, killed, caplog):
         emulator.plan(5, JobPlan(running=1000))
         emulator.fail(Fault("status", "cancel_job"))
         operator = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, poll_interval=0.02)
-        thread = threading.Thread(target=operator.execute, args=(context,))
-        thread.start()
-        while emulator.count("get_job") == 0:
-            time.sleep(0.01)
-        operator.on_kill()
-        emulator.advance(2000)
-        thread.join()
+        killed(operator, context)
         job_id = emulator.jobs[0]["id"]
         assert any(f"Job {job_id} was not cancelled and may go on" in r.getMessage() for r in caplog.records)
 

@@ -142,7 +142,7 @@ class TestJobSensor:
     def test_an_unknown_status_is_waited_on(self, monkeypatch, requests_mock, wait, caplog):
         monkeypatch.setenv(
             "AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT",
-            '{"conn_type": "nebula_explorer", "host": "graph", "login": "root", "extra": {"nebula_address": "g"}}',
+            '{"conn_type": "nebula_explorer", "host": "graph", "login": "x", "extra": {"nebula_address": "g"}}',
         )
         requests_mock.post(
             "http://graph:7002/api-open/v1/connect",

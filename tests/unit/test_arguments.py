@@ -16,6 +16,7 @@ def test_ids_are_numbers_or_text_of_digits(value, expected):
     assert arguments.parse_id("job_id", value) == expected
 
 
+HUGE = pytest.param(10**5000, id="huge")  # more digits than Python writes
 NO_IDS = [
     "../1",
     True,
@@ -31,11 +32,11 @@ NO_IDS = [
     b"1",
     [1],
     "9" * 21,
-    10**5000,
+    HUGE,
 ]
 
 
-@pytest.mark.parametrize("value", NO_IDS, ids=lambda value: repr(value)[:20] if value != 10**5000 else "huge")
+@pytest.mark.parametrize("value", NO_IDS)
 def test_anything_else_is_no_id(value):
     with pytest.raises(NebulaExplorerConfigError, match="job_id is .*; allowed: "):
         arguments.parse_id("job_id", value)
@@ -57,7 +58,7 @@ def test_a_status_may_be_one_of_a_newer_explorer():
     assert arguments.parse_status("status", 9) == 9
 
 
-@pytest.mark.parametrize("value", ["done", True, None, 2.0, "-1", "", 10**5000])
+@pytest.mark.parametrize("value", ["done", True, None, 2.0, "-1", "", HUGE])
 def test_a_wrong_status_names_the_right_ones(value):
     with pytest.raises(NebulaExplorerConfigError, match="0 PREPARING, 1 RUNNING, 2 SUCCESS, 3 FAILED"):
         arguments.parse_status("status", value)

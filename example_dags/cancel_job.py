@@ -1,0 +1,31 @@
+"""Start a job and cancel it, as a DAG might that notices it is no longer needed."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from airflow.providers.common.compat.sdk import dag
+
+from airflow_provider_nebula_explorer.operators.nebula_explorer import (
+    NebulaExplorerCancelJobOperator,
+    NebulaExplorerRunWorkflowOperator,
+)
+
+
+@dag(
+    schedule=None,
+    start_date=datetime(2024, 1, 1, tzinfo=timezone.utc),
+    catchup=False,
+    tags=["nebula_explorer"],
+    params={"workflow_id": "3992429968"},
+)
+def nebula_explorer_cancel_job():
+    run = NebulaExplorerRunWorkflowOperator(
+        task_id="run", workflow_id="{{ params.workflow_id }}", wait_for_completion=False
+    )
+    NebulaExplorerCancelJobOperator(
+        task_id="cancel", job_id=run.output, wait_for_completion=True, poll_interval=1
+    )
+
+
+nebula_explorer_cancel_job()

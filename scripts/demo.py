@@ -1,0 +1,301 @@
+"""Show the provider at work: an emulated Explorer, a real Airflow, and what a workflow's job leaves in XCom.
+
+Everything lives in a temporary folder and ends with this program. With ``--ui`` a whole Airflow runs until
+Ctrl-C. With AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT and WORKFLOW_ID set, a real Explorer takes the emulator's
+place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from airflow_provider_nebula_explorer.emulator import Emulator, JobPlan, TaskPlan
+from airflow_provider_nebula_explorer.explorer.models import JobStatus, parse_job, parse_time
+
+ROOT = Path(__file__).resolve().parents[1]
+CONNECTION = "AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT"
+DAG_ID = "nebula_explorer_run_workflow"
+BEGUN = time.monotonic()
+
+RANKS = (("player101", "0.4211"), ("player102", "0.2706"), ("player125", "0.1532"), ("player100", "0.0911"))
+PLAN = JobPlan(
+    preparing=1,
+    running=5,
+    tasks=(TaskPlan("query_1", (("player100", "Tim Duncan"),)), TaskPlan("pagerank_1", RANKS)),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Run a workflow of Explorer on a real Airflow.")
+    parser.add_argument("--ui", action="store_true", help="a whole Airflow, to look around in until Ctrl-C")
+    show_ui = parser.parse_args().ui
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with explorer() as (connection, workflow_id), airflow_home() as home:
+        airflow = Airflow(home, connection)
+        say("Setting up Airflow's database ...")
+        airflow.run("db", "migrate")
+        if show_ui:
+            look_around(airflow, connection, workflow_id)
+        else:
+            run_once(airflow, workflow_id)
+
+
+@contextlib.contextmanager
+def explorer() -> Iterator[tuple[str, str]]:
+    """Give a connection, as JSON or URI, and a workflow's id."""
+    connection, workflow_id = os.environ.get(CONNECTION), os.environ.get("WORKFLOW_ID")
+    if connection and workflow_id:
+        say(f"Using Explorer as {CONNECTION} says, workflow {workflow_id}.")
+        yield connection, workflow_id
+        return
+    if connection or workflow_id:
+        sys.exit(f"To use a real Explorer set both {CONNECTION} and WORKFLOW_ID; for the emulator neither.")
+    with Emulator() as emulator:
+        emulator.plan(3992429968, PLAN, name="workflow_xkkjf")
+        say(f"An emulated Explorer listens on {emulator.url}.")
+        yield emulator.airflow_connection, "3992429968"
+
+
+@contextlib.contextmanager
+def airflow_home() -> Iterator[Path]:
+    home = Path(tempfile.mkdtemp(prefix="nebula-explorer-demo-"))
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+class Airflow:
+    """An Airflow of its own in a folder; nothing of the user's settings reaches it."""
+
+    def __init__(self, home: Path, connection: str) -> None:
+        mine = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW")}
+        mine.pop("PYTHONDONTWRITEBYTECODE", None)
+        mine["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{mine.get('PATH', '')}"
+        self.home = home
+        self.log = home / "demo.log"
+        self.environment = mine | {
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            CONNECTION: connection,
+        }
+
+    def run(self, *arguments: str) -> None:
+        """Run ``airflow ARGUMENTS`` to its end."""
+        for _ in self.lines(*arguments):
+            pass
+
+    def lines(self, *arguments: str) -> Iterator[str]:
+        """Run ``airflow ARGUMENTS`` and yield what it prints."""
+        with (
+            self.log.open("a") as log,
+            subprocess.Popen(
+                [sys.executable, "-m", "airflow", *arguments],
+                env=self.environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            ) as process,
+            ended_with(process),
+        ):
+            assert process.stdout is not None
+            for line in process.stdout:
+                log.write(line)
+                yield line
+        if process.returncode != 0:
+            self.fail(f"airflow {' '.join(arguments)} ended with code {process.returncode}")
+
+    def fail(self, what: str) -> None:
+        """Say what went wrong, with the end of the log, and leave."""
+        end = "".join(self.log.read_text().splitlines(keepends=True)[-40:])
+        sys.exit(f"{end}\n{what}. The end of its output is above.")
+
+
+@contextlib.contextmanager
+def ended_with(process: subprocess.Popen[Any]) -> Iterator[None]:
+    """End a process and all that it started, however the block is left."""
+    try:
+        yield
+    finally:
+        family = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            parent = psutil.Process(process.pid)
+            family = [*parent.children(recursive=True), parent] if process.poll() is None else []
+        for member in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.terminate()
+        for member in psutil.wait_procs(family, timeout=10)[1]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+        process.wait()
+
+
+def run_once(airflow: Airflow, workflow_id: str) -> None:
+    say(f"Running the DAG {DAG_ID} (example_dags/run_workflow.py) ...")
+    for line in airflow.lines("dags", "test", DAG_ID, "--conf", json.dumps({"workflow_id": workflow_id})):
+        if news := in_short(line):
+            say(news)
+    xcoms = xcoms_in(airflow)
+    if "rows" not in xcoms:
+        airflow.fail("The DAG did not succeed")
+    show_job(xcoms["details"])
+    show_rows(xcoms["rows"])
+    print(
+        f"\nDone in {time.monotonic() - BEGUN:.0f} s. Nothing is left running. `make ui` shows it in Airflow's pages."
+    )
+
+
+def in_short(line: str) -> str | None:
+    """Return what is worth showing of a line of Airflow's log."""
+    if started := re.search(r"\[DAG TEST\] starting task_id=(\S+)", line):
+        return f"task {started[1]}"
+    if told := re.search(r"\] (.*?)\s+\[airflow_provider_nebula_explorer\.", line):
+        return f"    {told[1]}"
+    return None
+
+
+def xcoms_in(airflow: Airflow) -> dict[str, Any]:
+    """Return what each task of the only run returned."""
+    program = (
+        "import json; from airflow.models.xcom import XComModel; from airflow.utils.session import create_session\n"
+        "with create_session() as session:\n"
+        "    rows = session.query(XComModel).filter(XComModel.key == 'return_value')\n"
+        "    print('XCOMS', json.dumps({r.task_id: XComModel.deserialize_value(r) for r in rows}))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], env=airflow.environment, check=True, capture_output=True, text=True
+    )
+    found: dict[str, Any] = json.loads(answer.stdout.partition("XCOMS ")[2])
+    return found
+
+
+def show_job(data: dict[str, Any]) -> None:
+    print("\nXCom of the task `details`: the job as Explorer's API tells it")
+    show_table(("key", "value"), [(key, in_words(key, data[key])) for key in data if key != "tasks"])
+    print("\n  tasks")
+    show_table(
+        ("name", "status", "duration", "id"),
+        [
+            (task.name, in_words("status", task.status.value), seconds(task.duration), task.id)
+            for task in parse_job(data).tasks
+        ],
+    )
+
+
+def in_words(key: str, value: Any) -> str:
+    if key == "status":
+        return f"{value} ({JobStatus(value).name})"
+    if key.endswith("Time") and (moment := parse_time(value)):
+        return f"{value} ({moment:%Y-%m-%d %H:%M:%S} UTC)"
+    return str(value)
+
+
+def seconds(duration: timedelta | None) -> str:
+    return f"{duration.total_seconds():.0f} s" if duration is not None else ""
+
+
+def show_rows(rows: list[list[str]]) -> None:
+    print("\nXCom of the task `rows`: the first rows of the last task's result")
+    show_table(
+        tuple(f"column {number}" for number, _ in enumerate(rows[0], 1)) if rows else ("no rows",), rows
+    )
+
+
+def show_table(heads: tuple[str, ...], rows: list[Any]) -> None:
+    widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
+    for row in [heads, ["-" * width for width in widths], *rows]:
+        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def look_around(airflow: Airflow, connection: str, workflow_id: str) -> None:
+    port = free_port()
+    url = f"http://localhost:{port}"
+    # A connection of the environment would not be among Airflow's pages, so it goes into the database.
+    del airflow.environment[CONNECTION]
+    airflow.run("connections", "add", "nebula_explorer_default", *as_arguments(connection))
+    airflow.environment |= {
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+    }
+    say("Starting Airflow ...")
+    with (
+        airflow.log.open("a") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", "airflow", "standalone"],
+            env=airflow.environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C comes to this program alone, which then ends all the others
+        ) as process,
+        ended_with(process),
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        wait_until_healthy(airflow, process, url)
+        airflow.run("dags", "trigger", DAG_ID, "--conf", json.dumps({"workflow_id": workflow_id}))
+        say(f"Airflow is at {url}")
+        say(f"  the example's run:  {url}/dags/{DAG_ID}")
+        say(f"  the connection:     {url}/connections")
+        say("Ctrl-C ends everything.")
+        process.wait()
+        airflow.fail("Airflow ended by itself")
+    print()
+    say("Ended; nothing is left running.")
+
+
+def as_arguments(connection: str) -> list[str]:
+    return ["--conn-json", connection] if connection.lstrip().startswith("{") else ["--conn-uri", connection]
+
+
+def free_port() -> int:
+    for wanted in (8080, 0):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", wanted)) as server:
+            port: int = server.getsockname()[1]
+            return port
+    sys.exit("No port is free on 127.0.0.1.")
+
+
+def wait_until_healthy(airflow: Airflow, process: subprocess.Popen[Any], url: str) -> None:
+    parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+    while process.poll() is None:
+        with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+            with urllib.request.urlopen(f"{url}/api/v2/monitor/health", timeout=5) as answer:
+                health = json.load(answer)
+            if all((health.get(part) or {}).get("status") == "healthy" for part in parts):
+                return
+        time.sleep(1)
+    airflow.fail("Airflow did not start")
+
+
+def say(text: str) -> None:
+    print(f"{time.monotonic() - BEGUN:4.0f} s  {text}", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,101 @@
+"""The example DAGs, run by a real Airflow against the emulator."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_nebula_explorer.emulator import JobPlan
+
+EXAMPLES = Path(__file__).parents[2] / "example_dags"
+
+pytestmark = pytest.mark.filterwarnings("default")  # Airflow's own warnings are not ours
+
+
+@pytest.fixture(scope="module", autouse=True)
+def database():
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def dags(database):
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:  # Airflow before 3.2
+        from airflow.models.dagbag import DagBag
+
+    bag = DagBag(EXAMPLES)
+    assert bag.import_errors == {}
+    return bag.dags
+
+
+@pytest.fixture
+def run(dags, emulator):
+    def run(name, **arguments):
+        ended = dags[f"nebula_explorer_{name}"].test(**arguments)
+        states = {ti.task_id: str(ti.state) for ti in ended.get_task_instances()}
+        return states, xcoms_of(ended.run_id)
+
+    return run
+
+
+def xcoms_of(run_id):
+    """The XComs of a run: by task, key and map index."""
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        rows = session.query(XComModel).filter(XComModel.run_id == run_id).all()
+        return {(row.task_id, row.key, row.map_index): XComModel.deserialize_value(row) for row in rows}
+
+
+def test_every_example_is_a_dag(dags):
+    assert len(dags) == len(list(EXAMPLES.glob("*.py")))
+
+
+def test_run_workflow(run, emulator):
+    emulator.plan(3992429968, JobPlan(preparing=0.5, running=1.5))
+    states, xcoms = run("run_workflow")
+    job_id = xcoms["run", "return_value", -1]
+    assert emulator.input(job_id) == {"query_1": {"limit": 10}}
+    assert states.pop("report_failure") == "skipped"
+    assert set(states.values()) == {"success"}
+    assert xcoms["details", "return_value", -1] == emulator.job(job_id)
+    assert xcoms["wait", "return_value", -1] == emulator.job(job_id)
+    assert xcoms["rows", "return_value", -1] == [["player110", "0.150000"], ["player106", "0.120000"]]
+    assert xcoms["run", "nebula_explorer_job_link", -1] == f"{emulator.url}/"
+
+
+def test_run_workflow_takes_the_other_branch_when_the_job_fails(run, emulator):
+    emulator.plan(7, JobPlan(running=0, ends="FAILED"))
+    states, _ = run("run_workflow", run_conf={"workflow_id": "7"})
+    assert (states["report_failure"], states["last_task"], states["rows"]) == (
+        "success",
+        "skipped",
+        "skipped",
+    )
+
+
+def test_wait_for_workflow(run, emulator):
+    emulator.plan(3992429968, JobPlan(running=1))
+    states, xcoms = run("wait_for_workflow")
+    assert set(states.values()) == {"success"}
+    assert xcoms["wait", "return_value", -1]["workflowId"] == "3992429968"
+
+
+def test_list_jobs(run, emulator):
+    ids = [emulator.start_job(3992429968, plan=JobPlan(running=0)) for _ in range(4)]
+    states, xcoms = run("list_jobs")
+    assert set(states.values()) == {"success"}
+    found = [xcoms["details", "return_value", index]["id"] for index in range(3)]
+    assert found == ids[:0:-1]
+
+
+def test_cancel_job(run, emulator):
+    emulator.plan(3992429968, JobPlan(running=1000))
+    states, _ = run("cancel_job")
+    assert set(states.values()) == {"success"}
+    assert [job["status"] for job in emulator.jobs] == [4]
