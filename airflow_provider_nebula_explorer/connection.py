@@ -29,7 +29,7 @@ class AirflowConnection(Protocol):
 
     conn_id: str
     host: str | None
-    port: int | str | None
+    port: Any
     schema: str | None
     login: str | None
     password: str | None
@@ -277,8 +277,10 @@ class _Reader:
         self._extra = extra
 
     def wrong(self, name: str, value: object, allowed: str) -> NebulaExplorerConfigError:
-        # Whatever stands before an @ may be a password.
+        # Whatever stands before an @ may be a password, and the password may be in the wrong field.
         shown = re.sub(r"[^/\s'\"]+@", "***@", show(value))
+        if self._connection.password:
+            shown = shown.replace(self._connection.password, "***")
         return NebulaExplorerConfigError(
             f"Connection {self._connection.conn_id!r}: {name} is {shown}; allowed: {allowed}."
         )

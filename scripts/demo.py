@@ -176,12 +176,15 @@ def in_short(line: str) -> str | None:
 
 def xcoms_in(airflow: Airflow) -> dict[str, Any]:
     """Return what each task of the only run returned."""
-    program = (
-        "import json; from airflow.models.xcom import XComModel; from airflow.utils.session import create_session\n"
-        "with create_session() as session:\n"
-        "    rows = session.query(XComModel).filter(XComModel.key == 'return_value')\n"
-        "    print('XCOMS', json.dumps({r.task_id: XComModel.deserialize_value(r) for r in rows}))"
-    )
+    program = """
+import json
+from airflow.models.xcom import XComModel
+from airflow.utils.session import create_session
+
+with create_session() as session:
+    rows = session.query(XComModel).filter(XComModel.key == "return_value")
+    print("XCOMS", json.dumps({row.task_id: XComModel.deserialize_value(row) for row in rows}))
+"""
     answer = subprocess.run(
         [sys.executable, "-c", program], env=airflow.environment, check=True, capture_output=True, text=True
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_nebula_explorer.emulator.plans import JobPlan, TaskPlan, as_object, read_workflow
+from airflow_provider_nebula_explorer.emulator.sessions import DEFAULT_PASSWORD
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--host", default="127.0.0.1", help="address to listen on")
     add("--port", type=int, default=7002, help="port to listen on; 0 picks a free one")
     add("--login", default="root", help="the only account that is let in")
-    add("--password", default="nebula", help="its password")
+    add("--password", default=DEFAULT_PASSWORD, help="its password")
     encodings = "how clients must write the account: json as for Explorer 3.3 and later, colon as before"
     add("--encoding", choices=("json", "colon", "both"), default="json", help=encodings)
     plans = "JSON file: workflows by id, each with how its jobs go; any other workflow exists too"

@@ -18,7 +18,7 @@ from airflow_provider_nebula_explorer.emulator import control
 from airflow_provider_nebula_explorer.emulator.api import Answer, Explorer, Request, endpoint_of
 from airflow_provider_nebula_explorer.emulator.faults import Fault, FaultQueue
 from airflow_provider_nebula_explorer.emulator.plans import JobPlan
-from airflow_provider_nebula_explorer.emulator.sessions import Cookie, Encoding, Sessions
+from airflow_provider_nebula_explorer.emulator.sessions import DEFAULT_PASSWORD, Cookie, Encoding, Sessions
 from airflow_provider_nebula_explorer.emulator.state import ExplorerState, check_input
 from airflow_provider_nebula_explorer.emulator.wire import Exchange, ServerThread, read_request
 from airflow_provider_nebula_explorer.explorer.models import JsonObject
@@ -81,7 +81,7 @@ class Emulator:
         host: str = "127.0.0.1",
         port: int = 0,
         login: str = "root",
-        password: str = "nebula",  # noqa: S107 - a stand-in's, to be read by all
+        password: str = DEFAULT_PASSWORD,
         encoding: Encoding = "json",
         token_ttl: float = 259200,
         max_page_size: int = 100,

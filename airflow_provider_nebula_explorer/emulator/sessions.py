@@ -16,6 +16,8 @@ Encoding = Literal["json", "colon", "both"]
 Cookie = Literal["plain", "secure", "misspelt", "bare"]
 
 COOKIE_NAME = "explorer_token"
+DEFAULT_PASSWORD = "stand-in-secret"  # noqa: S105 - to be read by all
+"""Of the account ``root``. Airflow masks a password wherever it stands in a log, so it is no common word."""
 _ATTRIBUTES = {
     "plain": "Path=/; Max-Age={ttl}; HttpOnly",
     "secure": "Path=/; Max-Age={ttl}; HttpOnly; Secure; SameSite=None",
@@ -35,7 +37,7 @@ class Sessions:
     """
 
     login: str = "root"
-    password: str = field(default="nebula", repr=False)
+    password: str = field(default=DEFAULT_PASSWORD, repr=False)
     encoding: Encoding = "json"
     ttl: float = 259200
     cookie: Cookie = "plain"

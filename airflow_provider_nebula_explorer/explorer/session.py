@@ -53,7 +53,8 @@ class Session:
         self._settings = settings
         self._on_secret = on_secret
         self._jitter = jitter
-        self._secrets = {settings.account.password} - {""}
+        self._secrets = set(settings.account.secrets)
+        self._told: set[str] = set()
         self._encodings = settings.account.encodings
         self._token: str | None = None
 
@@ -137,15 +138,16 @@ class Session:
         try:
             return call.read(data)
         except ValueError as error:
-            text = f"{asked}: the answer is not as Explorer's API documents it: {error}."
-            raise NebulaExplorerConnectionError(text, transient=False) from error
+            text = f"{asked}: the answer is not as Explorer's API documents it: {self._hide(str(error))}."
+            raise NebulaExplorerConnectionError(text, transient=False) from None
 
     def _describe(self, request: Request) -> str:
         return f"{request.method} {self._settings.base_url}{request.path}"
 
     def _learn(self, secret: str) -> None:
-        if secret not in self._secrets:
-            self._secrets.add(secret)
+        self._secrets.add(secret)
+        if secret not in self._told:
+            self._told.add(secret)
             self._on_secret(secret)
 
     def _hide(self, text: str) -> str:

@@ -24,6 +24,12 @@ class Account:
     nebula_port: int = 9669
     encodings: tuple[AccountEncoding, ...] = ("json", "colon")
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no text may show: the password and its encodings."""
+        known = (self.password, self.encoded("json"), self.encoded("colon"))
+        return tuple(secret for secret in known if secret)
+
     def encoded(self, encoding: AccountEncoding) -> str:
         """Return base64 of the account, as the login's ``Authorization`` header carries it.
 

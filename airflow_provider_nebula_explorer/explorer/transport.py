@@ -52,11 +52,11 @@ class Client:
         settings: Settings,
         *,
         on_secret: Callable[[str], None] = ignore_secret,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
     ) -> None:
         self._settings = settings
         self._session = Session(settings, on_secret=on_secret)
-        self._sleep = sleep
+        self._sleep = sleep or time.sleep
         self._http = requests.Session()
         self._http.headers.update(_HEADERS)
         self._http.cookies.set_policy(_no_cookies())
@@ -127,11 +127,11 @@ class AsyncClient:
         settings: Settings,
         *,
         on_secret: Callable[[str], None] = ignore_secret,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Callable[[float], Awaitable[None]] | None = None,
     ) -> None:
         self._settings = settings
         self._session = Session(settings, on_secret=on_secret)
-        self._sleep = sleep
+        self._sleep = sleep or asyncio.sleep
         self._http = httpx.AsyncClient(
             headers=_HEADERS,
             cookies=http.cookiejar.CookieJar(_no_cookies()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import subprocess
 import sys
 from pathlib import Path
@@ -44,12 +45,16 @@ def run(dags, emulator):
 
 def xcoms_of(run_id):
     """The XComs of a run: by task, key and map index."""
-    from airflow.models.xcom import XComModel
+    from airflow.models import xcom
     from airflow.utils.session import create_session
 
+    if hasattr(xcom, "XComModel"):
+        model, read = xcom.XComModel, xcom.XComModel.deserialize_value
+    else:  # Airflow 2 reads the value as it loads the row
+        model, read = xcom.XCom, operator.attrgetter("value")
     with create_session() as session:
-        rows = session.query(XComModel).filter(XComModel.run_id == run_id).all()
-        return {(row.task_id, row.key, row.map_index): XComModel.deserialize_value(row) for row in rows}
+        rows = session.query(model).filter(model.run_id == run_id).all()
+        return {(row.task_id, row.key, row.map_index): read(row) for row in rows}
 
 
 def test_every_example_is_a_dag(dags):

@@ -153,7 +153,9 @@ class TestRunWorkflow:
 
     def test_the_link_is_there_before_the_first_look_at_the_job(self, emulator, context, ti, monkeypatch):
         looks = {}
-        monkeypatch.setattr(ti, "xcom_push", lambda key, value: looks.update({key: emulator.count("get_job")}))
+        monkeypatch.setattr(
+            ti, "xcom_push", lambda key, value: looks.update({key: emulator.count("get_job")})
+        )
         emulator.plan(5, DONE)
         self.run(context)
         assert looks == {LINK: 0, "job": 1}

@@ -74,5 +74,5 @@ def explorer():
 
 
 def settings_of(emulator, **changes):
-    account = Account("root", "nebula", "graphd")
+    account = Account("root", "stand-in-secret", "graphd")
     return replace(settings(account=account, base_url=emulator.url), **changes)

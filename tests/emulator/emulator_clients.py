@@ -14,7 +14,7 @@ from airflow_provider_nebula_explorer.emulator.api import Answer, Explorer, Requ
 from airflow_provider_nebula_explorer.emulator.sessions import Sessions
 from airflow_provider_nebula_explorer.emulator.state import ExplorerState
 
-JSON_ACCOUNT = '["root","nebula"]'
+JSON_ACCOUNT = '["root","stand-in-secret"]'
 BASE = "/api-open/v1"
 START = 1_657_593_212.505  # the createTime of the published example
 

@@ -16,12 +16,12 @@ WRONG_PARAMETER, NO_SESSION, NOT_FOUND = 40004001, 40104001, 40404000
 @pytest.mark.parametrize(
     ("encoding", "account", "status"),
     [
-        ("json", '["root","nebula"]', 200),
-        ("json", "root:nebula", 400),
-        ("colon", "root:nebula", 200),
-        ("colon", '["root","nebula"]', 400),
-        ("both", '["root","nebula"]', 200),
-        ("both", "root:nebula", 200),
+        ("json", '["root","stand-in-secret"]', 200),
+        ("json", "root:stand-in-secret", 400),
+        ("colon", "root:stand-in-secret", 200),
+        ("colon", '["root","stand-in-secret"]', 400),
+        ("both", '["root","stand-in-secret"]', 200),
+        ("both", "root:stand-in-secret", 200),
         ("both", "root:wrong", 400),
     ],
 )
@@ -114,7 +114,7 @@ def test_a_token_holds_the_password_in_clear_as_explorer_s_does():
     payload = Asker().connect().headers["Set-Cookie"].split(".")[1]
 
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    assert (claims["username"], claims["password"]) == ("root", "nebula")
+    assert (claims["username"], claims["password"]) == ("root", "stand-in-secret")
 
 
 def test_every_login_gets_a_token_of_its_own(explorer: Asker):

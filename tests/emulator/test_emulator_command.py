@@ -47,7 +47,7 @@ def test_it_greets_prints_calls_without_secrets_and_ends_cleanly(
     assert variable
     assert f":{json.loads(variable[1])['port']}" in address
 
-    header = {"Authorization": f"Bearer {encoded(JSON_ACCOUNT.replace('nebula', 's3cret'))}"}
+    header = {"Authorization": f"Bearer {encoded(JSON_ACCOUNT.replace('stand-in-secret', 's3cret'))}"}
     body = {"address": "graphd", "port": 9669}
     cookie = requests.post(f"{address}/api-open/v1/connect", json=body, headers=header, timeout=5).headers[
         "Set-Cookie"

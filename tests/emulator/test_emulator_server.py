@@ -105,7 +105,7 @@ def test_calls_are_recorded_without_the_account_and_the_token(emulator: Emulator
     ]
     assert (emulator.count(), emulator.count("list_jobs"), emulator.count("get_job")) == (4, 1, 0)
     token = str(client.headers["Cookie"]).partition("=")[2]
-    assert not [secret for secret in ("nebula", token) if secret in repr(emulator.calls)]
+    assert not [secret for secret in ("stand-in-secret", token) if secret in repr(emulator.calls)]
 
 
 def test_logins_and_connections_are_counted(emulator: Emulator, client: Client):
@@ -124,7 +124,7 @@ def test_the_airflow_connection_holds_all_that_a_client_needs(emulator: Emulator
         "port": emulator.port,
         "schema": "http",
         "login": "root",
-        "password": "nebula",
+        "password": "stand-in-secret",
         "extra": {"nebula_address": "graphd", "nebula_port": 9669},
     }
     assert emulator.url == f"http://127.0.0.1:{emulator.port}"

@@ -101,10 +101,10 @@ PACKAGE = "airflow_provider_nebula_explorer"
 
 
 def test_a_dag_file_loads_no_http_library():
-    before = imported_by("import airflow.sdk", "from airflow.sdk import BaseSensorOperator, BaseHook")
+    airflow = "from airflow.providers.common.compat.sdk import BaseSensorOperator, BaseHook"
+    before = imported_by(airflow)
     after = imported_by(
-        "import airflow.sdk",
-        "from airflow.sdk import BaseSensorOperator, BaseHook",
+        airflow,
         f"import {PACKAGE}.operators.nebula_explorer, {PACKAGE}.sensors.nebula_explorer",
     )
     assert not (after - before) & {

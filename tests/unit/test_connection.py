@@ -223,6 +223,11 @@ def test_a_proxy_password_is_not_shown():
     assert "***@proxy" in refused({"proxy": "socks5://user:very-secret@proxy"})
 
 
+@pytest.mark.parametrize("name", ["verify", "account_encoding", "nebula_port", "max_retries"])
+def test_a_password_in_the_wrong_field_is_not_shown(name):
+    assert refused({name: "very-secret"}).startswith(f"{name} is '***'")
+
+
 def test_the_address_of_graphd_is_required():
     connection = SimpleNamespace(**{**GOOD, "extra_dejson": {}})
     with pytest.raises(NebulaExplorerConfigError, match="nebula_address is None; allowed"):
