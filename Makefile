@@ -1,8 +1,15 @@
 # Needs make and Python 3.10 or newer. Everything is installed into $(VENV), nothing elsewhere.
 VENV ?= .venv
 PYTHON ?= python3
-BIN := $(VENV)/bin
+BIN = $(VENV)/bin
 INPUTS := pyproject.toml constraints.txt requirements-dev.txt scripts/make_venv.sh
+
+# make test AIRFLOW=2.11: on another Airflow, unpinned, in an environment of its own.
+ifdef AIRFLOW
+VENV := .venv-airflow-$(AIRFLOW)
+OTHER_AIRFLOW := 'apache-airflow==$(AIRFLOW).*'
+export CONSTRAINTS := /dev/null
+endif
 
 export PYTHON
 # With this set, each start of Airflow would compile all of it afresh.
@@ -53,5 +60,5 @@ $(VENV)/installed: $(INPUTS)
 	@touch $@
 
 $(VENV)/installed-dev: $(INPUTS)
-	@scripts/make_venv.sh $(VENV) --requirement requirements-dev.txt
+	@scripts/make_venv.sh $(VENV) --requirement requirements-dev.txt $(OTHER_AIRFLOW)
 	@touch $@ $(VENV)/installed

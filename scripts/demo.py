@@ -160,9 +160,8 @@ def run_once(airflow: Airflow, workflow_id: str) -> None:
         airflow.fail("The DAG did not succeed")
     show_job(xcoms["details"])
     show_rows(xcoms["rows"])
-    print(
-        f"\nDone in {time.monotonic() - BEGUN:.0f} s. Nothing is left running. `make ui` shows it in Airflow's pages."
-    )
+    print()
+    say("Done; nothing is left running. `make ui` shows the same in Airflow's own pages.")
 
 
 def in_short(line: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -12,14 +13,27 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "unit"))  # factories
 
+ROOT = Path(__file__).parents[1]
 HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))
+
+
+def make_dags_folder() -> Path:
+    """The example DAGs, and the README's."""
+    folder = HOME / "dags"
+    shutil.copytree(ROOT / "example_dags", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    first_dag = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (folder / "readme.py").write_text(
+        first_dag[1].replace("airflow.sdk", "airflow.providers.common.compat.sdk")
+    )
+    return folder
+
 
 for name in list(os.environ):
     if name.startswith("AIRFLOW") or name.lower().endswith("_proxy"):
         del os.environ[name]
 os.environ.update(
     AIRFLOW_HOME=str(HOME),
-    AIRFLOW__CORE__DAGS_FOLDER=str(Path(__file__).parents[1] / "example_dags"),
+    AIRFLOW__CORE__DAGS_FOLDER=str(make_dags_folder()),
     AIRFLOW__CORE__LOAD_EXAMPLES="False",
     AIRFLOW__CORE__UNIT_TEST_MODE="False",
     AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS="False",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from airflow_provider_nebula_explorer.emulator import JobPlan
 
-EXAMPLES = Path(__file__).parents[2] / "example_dags"
+DAGS = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
 
 pytestmark = pytest.mark.filterwarnings("default")  # Airflow's own warnings are not ours
 
@@ -28,7 +29,7 @@ def dags(database):
     except ImportError:  # Airflow before 3.2
         from airflow.models.dagbag import DagBag
 
-    bag = DagBag(EXAMPLES)
+    bag = DagBag(DAGS)
     assert bag.import_errors == {}
     return bag.dags
 
@@ -36,7 +37,7 @@ def dags(database):
 @pytest.fixture
 def run(dags, emulator):
     def run(name, **arguments):
-        ended = dags[f"nebula_explorer_{name}"].test(**arguments)
+        ended = dags[name].test(**arguments)
         states = {ti.task_id: str(ti.state) for ti in ended.get_task_instances()}
         return states, xcoms_of(ended.run_id)
 
@@ -58,12 +59,12 @@ def xcoms_of(run_id):
 
 
 def test_every_example_is_a_dag(dags):
-    assert len(dags) == len(list(EXAMPLES.glob("*.py")))
+    assert len(dags) == len(list(DAGS.glob("*.py")))
 
 
 def test_run_workflow(run, emulator):
     emulator.plan(3992429968, JobPlan(preparing=0.5, running=1.5))
-    states, xcoms = run("run_workflow")
+    states, xcoms = run("nebula_explorer_run_workflow")
     job_id = xcoms["run", "return_value", -1]
     assert emulator.input(job_id) == {"query_1": {"limit": 10}}
     assert states.pop("report_failure") == "skipped"
@@ -76,7 +77,7 @@ def test_run_workflow(run, emulator):
 
 def test_run_workflow_takes_the_other_branch_when_the_job_fails(run, emulator):
     emulator.plan(7, JobPlan(running=0, ends="FAILED"))
-    states, _ = run("run_workflow", run_conf={"workflow_id": "7"})
+    states, _ = run("nebula_explorer_run_workflow", run_conf={"workflow_id": "7"})
     assert (states["report_failure"], states["last_task"], states["rows"]) == (
         "success",
         "skipped",
@@ -86,14 +87,14 @@ def test_run_workflow_takes_the_other_branch_when_the_job_fails(run, emulator):
 
 def test_wait_for_workflow(run, emulator):
     emulator.plan(3992429968, JobPlan(running=1))
-    states, xcoms = run("wait_for_workflow")
+    states, xcoms = run("nebula_explorer_wait_for_workflow")
     assert set(states.values()) == {"success"}
     assert xcoms["wait", "return_value", -1]["workflowId"] == "3992429968"
 
 
 def test_list_jobs(run, emulator):
     ids = [emulator.start_job(3992429968, plan=JobPlan(running=0)) for _ in range(4)]
-    states, xcoms = run("list_jobs")
+    states, xcoms = run("nebula_explorer_list_jobs")
     assert set(states.values()) == {"success"}
     found = [xcoms["details", "return_value", index]["id"] for index in range(3)]
     assert found == ids[:0:-1]
@@ -101,6 +102,14 @@ def test_list_jobs(run, emulator):
 
 def test_cancel_job(run, emulator):
     emulator.plan(3992429968, JobPlan(running=1000))
-    states, _ = run("cancel_job")
+    states, _ = run("nebula_explorer_cancel_job")
     assert set(states.values()) == {"success"}
     assert [job["status"] for job in emulator.jobs] == [4]
+
+
+def test_the_readmes_first_dag(run, emulator):
+    emulator.plan(3992429968, JobPlan(running=0))
+    states, xcoms = run("ranks")
+    assert set(states.values()) == {"success"}
+    assert list(emulator.input(xcoms["run", "return_value", -1])) == ["query_1"]
+    assert xcoms["rows", "return_value", -1] == [["player110", "0.150000"], ["player106", "0.120000"]]

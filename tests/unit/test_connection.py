@@ -1,11 +1,18 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_nebula_explorer.connection import read_connection, unknown_extras
+from airflow_provider_nebula_explorer.connection import (
+    EXTRA_FIELDS,
+    STANDARD_FIELDS,
+    read_connection,
+    unknown_extras,
+)
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
 
 GOOD = {
@@ -255,3 +262,12 @@ def test_settings_hold_no_secret_in_their_text():
     settings = read({"proxy": "http://user:proxy-secret@proxy:1"})
     assert "secret" not in repr(settings)
     assert json.dumps(str(settings))
+
+
+def test_the_page_about_connections_has_every_field_and_its_default():
+    page = (Path(__file__).parents[2] / "docs" / "connection.md").read_text()
+    rows = dict(re.findall(r"^\| `?(\w+)`? \|.*\| (.*?) \|$", page, re.MULTILINE))
+    assert {field.name for field in (*STANDARD_FIELDS, *EXTRA_FIELDS)} <= set(rows)
+    for field in EXTRA_FIELDS:
+        if field.default is not None:
+            assert rows[field.name] == f"`{field.default}`"
