@@ -115,9 +115,12 @@ def _read_path(value: Any) -> str:
 
 
 def _read_address(value: Any) -> str:
-    if not isinstance(value, str) or not (re.fullmatch(r"[^\s:/@?#]+", value) or ipaddress.ip_address(value)):
+    if not isinstance(value, str) or not (_HOST_NAME.fullmatch(value) or ipaddress.ip_address(value)):
         raise ValueError
     return value
+
+
+_HOST_NAME = re.compile(r"[^\s:/@?#%\[\]\\.]{1,63}(\.[^\s:/@?#%\[\]\\.]{1,63})*\.?")
 
 
 def _read_proxy(value: Any) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
-from itertools import count
 
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerApiError,
@@ -116,7 +115,8 @@ class Session:
         self, request: Request, read: Callable[[Response], T], *, is_repeatable: bool = True
     ) -> Exchange[T]:
         """Send a request, and again after a pause while that is safe and may help."""
-        for attempt in count():
+        attempt = 0
+        while True:
             response = None
             try:
                 reply = yield request
@@ -130,7 +130,7 @@ class Session:
                 if attempt >= self._settings.max_retries or not (error.is_transient and is_safe):
                     raise
             yield pause_before_retry(attempt, response, self._jitter())
-        raise AssertionError("count() has no end")
+            attempt += 1
 
     def _read(self, call: Call[T], response: Response) -> T:
         asked = self._describe(call.request)

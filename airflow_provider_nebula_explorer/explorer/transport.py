@@ -269,7 +269,8 @@ def _failure(request: Request, settings: Settings, error: Exception) -> NebulaEx
     """Return the error for an answer that did not come, in words, and whether the request may have."""
     causes = list(_causes(error))
     failure = NebulaExplorerConnectionError(
-        f"{request.method} {settings.base_url}{request.path}: {_in_words(settings, causes)}",
+        f"{request.method} {settings.base_url}{request.path}: {_in_words(settings, causes)} "
+        f"({type(error).__name__})",
         sent=not any(isinstance(cause, _BEFORE_SENDING) for cause in causes),
         transient=not isinstance(error, _AnswerTooLargeError),
     )

@@ -55,7 +55,7 @@ class JobProgress:
         :param now: seconds of a monotonic clock.
         """
         before, since = self._status, self._since
-        if job.status is before or job.status == before:
+        if job.status == before:
             return
         self._status, self._since = job.status, now
         after = "" if before is None else f", after {_seconds(now - since)} of {before.name}"
