@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+import time
 from types import SimpleNamespace
 
 import pytest
+
+from airflow_provider_nebula_explorer.emulator import Emulator
 
 
 class TaskInstance:
@@ -26,19 +29,38 @@ def context(ti):
     return {"ti": ti, "task_instance": ti}
 
 
+class Clock:
+    """Explorer's time: it goes on by a second with each request and not otherwise, so load does not matter.
+
+    ``at_request`` is called with the number of requests before each.
+    """
+
+    def __init__(self):
+        self.begun = time.time()
+        self.emulator = None
+        self.at_request = lambda number: None
+
+    def __call__(self):
+        number = self.emulator.count()
+        self.at_request(number)
+        return self.begun + number
+
+
 @pytest.fixture
-def explorer(nebula_explorer_emulator, monkeypatch):
-    """The emulator of the package's own fixture; ``set_connection`` changes the connection to it."""
-    emulator = nebula_explorer_emulator
+def explorer(monkeypatch):
+    """An emulator with a connection to it, which ``set_connection`` changes, and its clock."""
+    clock = Clock()
+    clock.emulator = Emulator(clock=clock)
+    with clock.emulator as emulator:
 
-    def set_connection(**changes):
-        connection = json.loads(emulator.airflow_connection)
-        extra = {**connection["extra"], "max_retries": 0, **changes.pop("extra", {})}
-        text = json.dumps({**connection, **changes, "extra": extra})
-        monkeypatch.setenv("AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT", text)
+        def set_connection(**changes):
+            connection = json.loads(emulator.airflow_connection)
+            extra = {**connection["extra"], "max_retries": 0, **changes.pop("extra", {})}
+            text = json.dumps({**connection, **changes, "extra": extra})
+            monkeypatch.setenv("AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT", text)
 
-    set_connection()
-    return SimpleNamespace(emulator=emulator, set_connection=set_connection)
+        set_connection()
+        yield SimpleNamespace(emulator=emulator, set_connection=set_connection, clock=clock)
 
 
 @pytest.fixture

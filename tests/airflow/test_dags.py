@@ -63,7 +63,7 @@ def test_every_example_is_a_dag(dags):
 
 
 def test_run_workflow(run, emulator):
-    emulator.plan(3992429968, JobPlan(preparing=0.5, running=1.5))
+    emulator.plan(3992429968, JobPlan(preparing=2, running=2))
     states, xcoms = run("nebula_explorer_run_workflow")
     job_id = xcoms["run", "return_value", -1]
     assert emulator.input(job_id) == {"query_1": {"limit": 10}}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 from datetime import datetime, timezone
 
@@ -116,7 +117,7 @@ class TestRunWorkflow:
         return NebulaExplorerRunWorkflowOperator(task_id="t", **arguments).execute(context)
 
     def test_it_returns_the_id_and_leaves_the_finished_job(self, emulator, context, ti):
-        emulator.plan(5, JobPlan(running=0.1))
+        emulator.plan(5, JobPlan(running=3))
         job_id = self.run(context, input={"query_1": {"limit": 3}})
         assert type(job_id) is int
         assert emulator.input(job_id) == {"query_1": {"limit": 3}}
@@ -169,16 +170,22 @@ class TestRunWorkflow:
             NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, poll_interval=0)
 
     @pytest.fixture
-    def killed(self):
-        """Run an operator and kill its task while it waits, as Airflow does: in a signal handler."""
+    def killed(self, explorer):
+        """Run an operator and kill its task in the middle of a look, as Airflow does: with a signal."""
 
         def killed(operator, context):
-            def kill(signum, frame):
+            def on_signal(signum, frame):
                 operator.on_kill()
                 raise KeyboardInterrupt
 
-            before = signal.signal(signal.SIGALRM, kill)
-            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            def at_request(number):
+                if number == 4 and not sent:
+                    sent.append(number)
+                    os.kill(os.getpid(), signal.SIGALRM)
+
+            sent = []
+            explorer.clock.at_request = at_request
+            before = signal.signal(signal.SIGALRM, on_signal)
             try:
                 with pytest.raises(KeyboardInterrupt):
                     operator.execute(context)
@@ -221,7 +228,7 @@ class TestCancelJob:
         assert ti.xcoms == {LINK: f"{emulator.url}/"}
 
     def test_it_waits_for_the_end_where_asked_to(self, emulator, context):
-        job_id = emulator.start_job(5, plan=JobPlan(running=1000, stopping=0.2))
+        job_id = emulator.start_job(5, plan=JobPlan(running=1000, stopping=3))
         operator = NebulaExplorerCancelJobOperator(
             task_id="t", job_id=str(job_id), wait_for_completion=True, poll_interval=0.02
         )

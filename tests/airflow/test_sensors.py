@@ -40,13 +40,12 @@ def wait(request, context, ti, monkeypatch):
         monkeypatch.setattr("airflow.sensors.base._orig_start_date", lambda **_: begun)
 
     def wait(sensor, **arguments):
-        arguments = {"task_id": "t", "poke_interval": 0.05, "mode": request.param, **arguments}
+        arguments = {"task_id": "t", "poke_interval": 0.01, "mode": request.param, **arguments}
         while True:
             try:
                 return sensor(**arguments).execute(context)
-            except AirflowRescheduleException as pause:
+            except AirflowRescheduleException:
                 assert request.param == "reschedule"
-                assert pause.reschedule_date > datetime.now(timezone.utc) - timedelta(seconds=1)
 
     return wait
 
@@ -57,7 +56,7 @@ def job_sensor(wait, **arguments):
 
 class TestJobSensor:
     def test_it_waits_for_success_and_returns_the_apis_object(self, emulator, wait, ti):
-        job_id = emulator.start_job(5, plan=JobPlan(preparing=0.1, running=0.2))
+        job_id = emulator.start_job(5, plan=JobPlan(preparing=3, running=9))
         assert job_sensor(wait, job_id=str(job_id)) == emulator.job(job_id)
         assert emulator.count("get_job") > 2
         assert ti.xcoms == {NebulaExplorerJobLink.xcom_key: f"{emulator.url}/"}
@@ -79,7 +78,7 @@ class TestJobSensor:
         assert job_sensor(wait, job_id=job_id, target_statuses=targets)["status"] == 3
 
     def test_a_target_need_not_be_final(self, emulator, wait):
-        job_id = emulator.start_job(5, plan=JobPlan(preparing=0.1, running=1000))
+        job_id = emulator.start_job(5, plan=JobPlan(preparing=3, running=1000))
         assert job_sensor(wait, job_id=job_id, target_statuses=["RUNNING"])["status"] == 1
 
     def test_a_final_success_outside_the_targets_fails(self, emulator, wait):
@@ -101,7 +100,7 @@ class TestJobSensor:
 
     def test_failed_looks_delay_the_wait_but_do_not_fail_it(self, explorer, emulator, wait):
         explorer.set_connection(extra={"max_consecutive_failures": 4})
-        job_id = emulator.start_job(5, plan=JobPlan(running=0.3))
+        job_id = emulator.start_job(5, plan=JobPlan(running=9))
         emulator.fail(
             Fault("status", "get_job", times=2),
             Fault("html", "get_job", after=1, times=2),
@@ -160,7 +159,7 @@ class TestJobSensor:
         assert any("Status 9 is not known" in record.getMessage() for record in caplog.records)
 
     def test_a_poking_sensor_logs_in_once(self, emulator, context):
-        job_id = emulator.start_job(5, plan=JobPlan(running=0.3))
+        job_id = emulator.start_job(5, plan=JobPlan(running=9))
         NebulaExplorerJobSensor(task_id="t", job_id=job_id, poke_interval=0.02).execute(context)
         assert (emulator.logins, emulator.connections) == (1, 1)
 
@@ -177,7 +176,7 @@ class TestWorkflowSensor:
         emulator.start_job(5, created=earlier, plan=JobPlan(running=0))
         emulator.start_job(5, plan=JobPlan(running=0, ends="FAILED"))
         emulator.start_job(6, plan=JobPlan(running=0))
-        wanted = emulator.start_job(5, plan=JobPlan(running=0.3))
+        wanted = emulator.start_job(5, plan=JobPlan(running=9))
         got = wait(NebulaExplorerWorkflowSensor, workflow_id="5")
         assert got == emulator.job(wanted)
         assert got["tasks"], "details, not an item of a list"

@@ -21,10 +21,11 @@ from airflow_provider_nebula_explorer.explorer.models import JobStatus
 
 
 def test_all_seven_calls(open_client, explorer):
+    explorer.plan(5, JobPlan(running=1000, stopping=1000))
     client = open_client(settings_of(explorer))
     job_id = client.run(api.add_job(5, {"query_1": {"limit": 3}}))
     assert explorer.input(job_id) == {"query_1": {"limit": 3}}
-    explorer.advance(10)
+    explorer.advance(1000)
     job = client.run(api.get_job(job_id))
     assert (job.id, job.status, job.data) == (job_id, JobStatus.SUCCESS, explorer.job(job_id))
     rows = client.run(api.get_task_result(job_id, job.tasks[0].id, 1))
@@ -34,7 +35,7 @@ def test_all_seven_calls(open_client, explorer):
     other = client.run(api.add_job("5"))
     client.run(api.cancel_job(other))
     assert client.run(api.get_job(other)).status is JobStatus.STOPPING
-    explorer.advance(10)
+    explorer.advance(1000)
     assert client.run(api.get_job(other)).status is JobStatus.INTERRUPTED
 
 
