@@ -1,14 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
-from factories import settings
 
 from airflow_provider_nebula_explorer.emulator import Emulator
 from airflow_provider_nebula_explorer.explorer.session import ignore_secret
-from airflow_provider_nebula_explorer.explorer.settings import Account
 from airflow_provider_nebula_explorer.explorer.transport import AsyncClient, Client
 
 
@@ -71,8 +68,3 @@ def open_client(request, pauses):
 def explorer():
     with Emulator() as emulator:
         yield emulator
-
-
-def settings_of(emulator, **changes):
-    account = Account("root", "stand-in-secret", "graphd")
-    return replace(settings(account=account, base_url=emulator.url), **changes)

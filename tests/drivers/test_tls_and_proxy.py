@@ -9,7 +9,7 @@ import threading
 
 import pytest
 import trustme
-from conftest import settings_of
+from factories import settings_of
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError
 from airflow_provider_nebula_explorer.explorer import api

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from airflow_provider_nebula_explorer.emulator import Emulator
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError
 from airflow_provider_nebula_explorer.explorer.models import Job, parse_job
 from airflow_provider_nebula_explorer.explorer.protocol import Exchange, Pause, Reply, Request, Response
@@ -43,6 +43,11 @@ def a_job(status: int = 2, **fields: Any) -> Job:
 def settings(**changes: Any) -> Settings:
     account = Account("root", "nebula-password", "10.0.0.9")
     return replace(Settings("http://graph:7002", account, max_retries=2), **changes)
+
+
+def settings_of(emulator: Emulator, **changes: Any) -> Settings:
+    account = Account("root", "stand-in-secret", "graphd")
+    return settings(**{"base_url": emulator.url, "account": account, **changes})
 
 
 def answer(data: object = None, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -100,6 +105,3 @@ class Played:
 
 def no_jitter() -> float:
     return 0.0
-
-
-Secrets = Callable[[str], None]
