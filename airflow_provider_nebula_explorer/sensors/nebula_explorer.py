@@ -91,7 +91,8 @@ class _ExplorerSensor(BaseSensorOperator):
     def _close(self) -> None:
         if self._hook is not None:
             self._hook.close()
-        self._hook = self._watch = None
+        # What the next execute of this object finds is as at the first: its XComs are cleared, too.
+        self._hook, self._watch, self._is_shown = None, None, False
 
 
 class NebulaExplorerJobSensor(_ExplorerSensor):

@@ -218,6 +218,16 @@ def test_a_wait_that_runs_out_of_time(hook, emulator):
     assert isinstance(NebulaExplorerTimeoutError(), TimeoutError)
 
 
+def test_a_wait_does_not_sleep_past_its_timeout(hook, emulator, monkeypatch):
+    pauses = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+    job_id = emulator.start_job(5, plan=JobPlan(running=1e9))
+    with pytest.raises(NebulaExplorerTimeoutError):
+        hook.wait_for_job(job_id, poll_interval=1000, timeout=0.1)
+    assert pauses
+    assert max(pauses) <= 0.1
+
+
 @pytest.mark.parametrize("arguments", [{"poll_interval": 0}, {"timeout": -1}, {"poll_interval": "5"}])
 def test_wrong_times_of_a_wait_are_refused(hook, arguments):
     with pytest.raises(NebulaExplorerConfigError):
@@ -249,6 +259,17 @@ def test_a_hook_stays_usable_after_it_is_closed(hook, emulator):
     hook.close()
     assert hook.get_job(job_id).id == job_id
     assert emulator.logins == 1
+
+
+def open_connections(hook):
+    return len(hook.get_conn()._http.get_adapter(hook.settings.base_url).poolmanager.pools)
+
+
+def test_leaving_a_hooks_block_closes_its_connection(explorer, emulator):
+    with NebulaExplorerHook() as hook:
+        hook.get_job(emulator.start_job(5))
+        assert open_connections(hook) == 1
+    assert open_connections(hook) == 0
 
 
 def test_an_unknown_extra_is_a_warning(explorer, caplog):

@@ -158,10 +158,23 @@ class TestJobSensor:
         assert job_sensor(wait, job_id=7) == {"id": 7, "status": 2}
         assert any("Status 9 is not known" in record.getMessage() for record in caplog.records)
 
-    def test_a_poking_sensor_logs_in_once(self, emulator, context):
+    def test_a_poking_sensor_logs_in_once_and_shows_the_link_once(self, emulator, context, ti, monkeypatch):
+        shown = []
+        monkeypatch.setattr(ti, "xcom_push", lambda key, value: shown.append(key))
         job_id = emulator.start_job(5, plan=JobPlan(running=9))
-        NebulaExplorerJobSensor(task_id="t", job_id=job_id, poke_interval=0.02).execute(context)
+        sensor = NebulaExplorerJobSensor(task_id="t", job_id=job_id, poke_interval=0.02)
+        sensor.execute(context)
         assert (emulator.logins, emulator.connections) == (1, 1)
+        assert shown == [NebulaExplorerJobLink.xcom_key]
+        sensor.execute(context)
+        assert len(shown) == 2, "Airflow clears the XComs of a task that it runs again"
+
+    def test_a_sensor_leaves_no_connection_open(self, emulator, context):
+        job_id = emulator.start_job(5, plan=JobPlan(running=0, ends="FAILED"))
+        sensor = NebulaExplorerJobSensor(task_id="t", job_id=job_id)
+        with pytest.raises(NebulaExplorerJobError):
+            sensor.execute(context)
+        assert sensor._hook is None
 
 
 class TestWorkflowSensor:

@@ -230,6 +230,12 @@ def test_the_clients_names_and_types_reach_the_server(open_client, explorer):
     assert '"name":"ü & \\"x\\" +/?#"' in explorer.calls[-1].query["filter"]
 
 
+def test_no_cookie_of_the_servers_is_kept(open_client, explorer):
+    client = open_client(settings_of(explorer))
+    client.login()
+    assert list(getattr(client.client._http.cookies, "jar", client.client._http.cookies)) == []
+
+
 def test_a_netrc_does_not_touch_the_account(open_client, explorer, tmp_path, monkeypatch):
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login someone password else\n")

@@ -139,6 +139,7 @@ def test_too_many_requests_may_pass():
 def test_401_without_an_envelope_is_a_refused_session():
     error = error_of(Response(401, {}, b"<html>"))
     assert isinstance(error, NebulaExplorerAuthError)
+    assert (error.code, error.http_status) == (None, 401)
     assert not error.may_have_acted
 
 

@@ -182,7 +182,14 @@ def test_a_fixed_encoding_is_the_only_one_tried(encoding):
         Response(429),
         Response(200, {}, b"<html>"),
     ]
-    + [broken(), Response(401), refusal(40304000), refusal(40404000), refusal(50004003)],
+    + [
+        broken(),
+        Response(401),
+        refusal(40004000, status=429),
+        refusal(40304000),
+        refusal(40404000),
+        refusal(50004003),
+    ],
     ids=str,
 )
 def test_the_other_encoding_is_tried_on_nothing_but_a_refused_account(reply):
