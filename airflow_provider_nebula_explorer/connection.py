@@ -115,25 +115,29 @@ def _read_path(value: Any) -> str:
 
 
 def _read_address(value: Any) -> str:
-    if not isinstance(value, str) or not (_HOST_NAME.fullmatch(value) or ipaddress.ip_address(value)):
-        raise ValueError
+    if not isinstance(value, str):
+        raise TypeError
+    if not _HOST_NAME.fullmatch(value):
+        ipaddress.ip_address(value)
+    value.encode("idna")
     return value
 
 
-_HOST_NAME = re.compile(r"[^\s:/@?#%\[\]\\.]{1,63}(\.[^\s:/@?#%\[\]\\.]{1,63})*\.?")
+_HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
 
 
 def _read_proxy(value: Any) -> str:
     parts = urlsplit(str(value))
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or parts.path not in ("", "/") or parts.port == 0:
         raise ValueError
+    _read_address(parts.hostname)
     return str(value)
 
 
 def _read_job_url(value: Any) -> str:
-    places = [name for _, name, _, _ in string.Formatter().parse(value) if name is not None]
-    if not set(places) <= {"job_id", "workflow_id", "base_url"}:
-        raise ValueError
+    for _, name, specification, conversion in string.Formatter().parse(value):
+        if name not in (None, "job_id", "workflow_id", "base_url") or specification or conversion:
+            raise ValueError
     if not value.format(job_id=1, workflow_id=1, base_url="http://host").startswith(("http://", "https://")):
         raise ValueError
     return str(value)
@@ -280,13 +284,17 @@ class _Reader:
         self._extra = extra
 
     def wrong(self, name: str, value: object, allowed: str) -> NebulaExplorerConfigError:
-        # Whatever stands before an @ may be a password, and the password may be in the wrong field.
-        shown = re.sub(r"[^/\s'\"]+@", "***@", show(value))
-        if self._connection.password:
-            shown = shown.replace(self._connection.password, "***")
+        shown = "not shown, as it may hold a secret" if self._may_be_secret(name, value) else show(value)
         return NebulaExplorerConfigError(
             f"Connection {self._connection.conn_id!r}: {name} is {shown}; allowed: {allowed}."
         )
+
+    def _may_be_secret(self, name: str, value: object) -> bool:
+        # A password may be in the wrong field, an address with an @ may hold one, and a text of several
+        # lines may be a key where its path belongs.
+        password, text = self._connection.password, str(value)
+        is_password = name == "password" or bool(password and password in text)
+        return is_password or "@" in text or "\n" in text
 
     def required(self, name: str, value: str, allowed: str) -> str:
         if not value:
@@ -294,14 +302,19 @@ class _Reader:
         return value
 
     def text(self, name: str) -> str:
-        return str(getattr(self._connection, name) or "").strip()
+        text = str(getattr(self._connection, name) or "").strip()
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # lone surrogates
+            raise self.wrong(name, text, _WRITABLE) from None
+        return text
 
     def password(self) -> str:
         password = self._connection.password or ""
         try:
             password.encode()
         except UnicodeEncodeError:
-            raise self.wrong("password", "not shown", "text that UTF-8 can write") from None
+            raise self.wrong("password", password, _WRITABLE) from None
         return password
 
     def ours(self, field: ExtraField) -> Any:
@@ -313,7 +326,7 @@ class _Reader:
             value = field.default
         try:
             return None if value is None else field.read(value)
-        except (ValueError, TypeError, OverflowError):
+        except (ValueError, TypeError, OverflowError, OSError):
             raise self.wrong(field.name, value, field.allowed) from None
 
     def base_url(self) -> str:
@@ -337,7 +350,7 @@ class _Reader:
     def _host_name(self, host: str) -> str:
         try:
             _read_address(host)
-        except ValueError:
+        except (ValueError, TypeError):
             raise self.wrong("host", host, _HOST_ALLOWED) from None
         return f"[{host}]" if ":" in host else host
 
@@ -351,6 +364,8 @@ class _Reader:
             raise self.wrong("host", url, _HOST_ALLOWED)
         if schema and schema != parts.scheme:
             raise self.wrong("schema", schema, f"{parts.scheme} or nothing, as the host is {url!r}")
+        if own_port == 0:
+            raise self.wrong("host", url, _HOST_ALLOWED)
         if port and own_port and port != own_port:
             raise self.wrong("port", port, f"{own_port} or nothing, as the host is {url!r}")
         host = self._host_name(parts.hostname or "")
@@ -358,4 +373,5 @@ class _Reader:
         return f"{parts.scheme}://{place}{quote(unquote(parts.path)).rstrip('/')}"
 
 
+_WRITABLE = "a text that UTF-8 can write"
 _HOST_ALLOWED = "a host name or address, or a whole URL as https://graph.example.com/explorer"

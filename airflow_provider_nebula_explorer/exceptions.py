@@ -10,7 +10,7 @@
     │   ├── NebulaExplorerAuthError         401xxxxx, and every refused login
     │   ├── NebulaExplorerForbiddenError    403xxxxx
     │   ├── NebulaExplorerNotFoundError     404xxxxx
-    │   └── NebulaExplorerServerError       500xxxxx, 900xxxxx and HTTP 5xx
+    │   └── NebulaExplorerServerError       5xxxxxxx, 900xxxxx and HTTP 5xx
     ├── NebulaExplorerJobError              a job ended other than wanted: .job
     ├── NebulaExplorerTimeoutError          a wait took longer than its timeout (also a TimeoutError)
     └── NebulaExplorerAmbiguousSubmitError  a job may or may not have been started: .candidates
@@ -97,7 +97,7 @@ class NebulaExplorerApiError(NebulaExplorerError):
 
     @property
     def is_transient(self) -> bool:
-        return self.http_status == 429
+        return self.http_status == 429 or (self.code is not None and category_of(self.code) == 429)
 
     @property
     def may_have_acted(self) -> bool:
@@ -204,6 +204,10 @@ def category_of(code: int) -> int:
     return code // 100_000
 
 
-def class_of(code: int) -> type[NebulaExplorerApiError]:
-    """Return the class for a code of Explorer's, by its category; the base for an unknown one."""
-    return _CLASS_BY_CATEGORY.get(category_of(code), NebulaExplorerApiError)
+def class_of(code: int, http_status: int) -> type[NebulaExplorerApiError]:
+    """Return the class for a code of Explorer's: by its category, else by the HTTP status."""
+    category = category_of(code)
+    if category in _CLASS_BY_CATEGORY:
+        return _CLASS_BY_CATEGORY[category]
+    is_of_the_server = 500 <= category < 600 or http_status >= 500
+    return NebulaExplorerServerError if is_of_the_server else NebulaExplorerApiError

@@ -21,7 +21,7 @@ from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_task_id,
     parse_text,
 )
-from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject, parse_job
+from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject, parse_job, whole_number
 from airflow_provider_nebula_explorer.explorer.protocol import Call, Request
 from airflow_provider_nebula_explorer.explorer.settings import Account, AccountEncoding
 
@@ -158,8 +158,10 @@ def _read_nothing(data: object) -> None:
 
 
 def _read_new_id(data: object) -> int:
-    value = data.get("id") if isinstance(data, dict) else None
-    return parse_id("the new job's id", value)
+    new_id = whole_number(data, "id") if isinstance(data, dict) else -1
+    if new_id < 0:
+        raise ValueError("a new job is a JSON object with 'id', not below 0")
+    return new_id
 
 
 def _read_page(data: object, asked_size: int) -> Page:

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
-from airflow_provider_nebula_explorer.explorer.models import JobStatus, show
+from airflow_provider_nebula_explorer.explorer.models import JobStatus, parse_iso, show
 
 WorkflowInput = Mapping[str, Mapping[str, str | int | float]]
 """Parameters of a run: by component id (``query_1``), then by parameter name."""
@@ -70,7 +70,7 @@ def parse_milliseconds(name: str, value: datetime | str) -> int:
     :param value: an aware datetime, or ISO 8601 text with an offset as templates give it.
     """
     try:
-        time = datetime.fromisoformat(value.replace("Z", "+00:00")) if isinstance(value, str) else value
+        time = parse_iso(value) if isinstance(value, str) else value
         if time.tzinfo is not None:
             since_epoch = time - datetime(1970, 1, 1, tzinfo=timezone.utc)
             return (since_epoch.days * 86_400 + since_epoch.seconds) * 1000 + since_epoch.microseconds // 1000
@@ -81,8 +81,11 @@ def parse_milliseconds(name: str, value: datetime | str) -> int:
 
 def parse_text(name: str, value: object) -> str:
     """Return a text that is not empty."""
-    if isinstance(value, str) and value:
-        return value
+    try:
+        if isinstance(value, str) and value.encode():
+            return value
+    except UnicodeEncodeError:  # lone surrogates
+        pass
     raise wrong(name, value, "a text that is not empty")
 
 
@@ -95,10 +98,10 @@ def parse_count(name: str, value: object) -> int:
 
 
 def parse_seconds(name: str, value: object) -> float:
-    """Return a number of seconds, above 0."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
+    """Return a number of seconds, above 0 and up to a year."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 31_536_000:
         return float(value)
-    raise wrong(name, value, "a number of seconds above 0")
+    raise wrong(name, value, "a number of seconds above 0, up to a year")
 
 
 def parse_order(value: object) -> str:
@@ -113,13 +116,18 @@ def parse_input(value: object) -> dict[str, Any] | None:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise wrong("input", value, _INPUT_ALLOWED) from None
     if value is None:
         return None
     if not isinstance(value, Mapping) or not all(_is_task_input(*item) for item in value.items()):
         raise wrong("input", value, _INPUT_ALLOWED)
-    return {task: dict(parameters) for task, parameters in value.items()}
+    checked = {task: dict(parameters) for task, parameters in value.items()}
+    try:
+        json.dumps(checked, ensure_ascii=False).encode()
+    except ValueError:  # lone surrogates, and whole numbers of thousands of digits
+        raise wrong("input", value, _INPUT_ALLOWED) from None
+    return checked
 
 
 _INPUT_ALLOWED = "{'<component id, as query_1>': {'<parameter>': <text or number>}}, or its JSON text"

@@ -110,10 +110,10 @@ def parse_job(data: object) -> Job:
     :raises ValueError: where it is no object, or has no usable ``id`` or ``status``.
     """
     if not isinstance(data, dict):
-        raise ValueError(f"a job is a JSON object, not {show(data)}")
+        raise ValueError(f"a job is a JSON object, not {type(data).__name__}")
     return Job(
-        id=_whole_number(data, "id"),
-        status=JobStatus(_whole_number(data, "status")),
+        id=whole_number(data, "id"),
+        status=JobStatus(whole_number(data, "status")),
         name=_text(data, "name"),
         workflow_id=_text(data, "workflowId"),
         workflow_name=_text(data, "workflowName"),
@@ -127,7 +127,7 @@ def parse_job(data: object) -> Job:
 
 def _parse_task(data: JsonObject) -> Task:
     # Go leaves a zero out where a field is marked so: a task without a status has not started.
-    status = _whole_number(data, "status") if data.get("status") is not None else JobStatus.PREPARING
+    status = whole_number(data, "status") if data.get("status") is not None else JobStatus.PREPARING
     return Task(
         id=_text(data, "id"),
         name=_text(data, "name"),
@@ -141,13 +141,18 @@ def _objects(value: object) -> list[JsonObject]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _whole_number(data: JsonObject, key: str) -> int:
+def whole_number(data: JsonObject, key: str) -> int:
+    """Return a number of an object of Explorer's, which may have come as text.
+
+    :raises ValueError: where there is none.
+    """
     value = data.get(key)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,20}", value):
         return int(value)
-    raise ValueError(f"{key!r} is {show(value)} where a whole number belongs")
+    # The value is not shown: whatever comes from outside may hold a secret.
+    raise ValueError(f"{key!r} is no whole number but {type(value).__name__}")
 
 
 def _text(data: JsonObject, key: str) -> str:
@@ -171,7 +176,7 @@ def parse_time(value: object) -> datetime | None:
         Go's zero time) and for what is no time at all.
     """
     if isinstance(value, str) and not value.isdigit():
-        return _parse_iso(value)
+        return _parse_past(value)
     try:
         milliseconds = int(value) if isinstance(value, (int, float, str)) else 0
         return _EPOCH + timedelta(milliseconds=milliseconds) if milliseconds > 0 else None
@@ -179,11 +184,19 @@ def parse_time(value: object) -> datetime | None:
         return None
 
 
-def _parse_iso(text: str) -> datetime | None:
-    # Python 3.10 reads neither "Z" nor a fraction of other than 3 or 6 digits; Go writes both.
+def parse_iso(text: str) -> datetime:
+    """Read ISO 8601 text; aware where the text has an offset.
+
+    :raises ValueError: where it is none.
+    """
+    # Python 3.10 reads neither "Z", nor "+0800", nor a fraction of other than 3 or 6 digits.
     text = re.sub(r"\.\d+", lambda fraction: fraction[0][:7].ljust(7, "0"), text.replace("Z", "+00:00"))
+    return datetime.fromisoformat(re.sub(r"(:\S*[+-]\d\d)(\d\d)$", r"\1:\2", text))
+
+
+def _parse_past(text: str) -> datetime | None:
     try:
-        time = datetime.fromisoformat(text)
+        time = parse_iso(text)
         time = (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
     except (ValueError, OverflowError):
         return None

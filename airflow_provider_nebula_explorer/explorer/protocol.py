@@ -118,7 +118,7 @@ def _parse_envelope(body: bytes) -> JsonObject | None:
 
 def _refusal(asked: str, http_status: int, code: int, message: str) -> NebulaExplorerApiError:
     name, meaning = CODES.get(code, ("", "a code this version does not know"))
-    error_class = class_of(code)
+    error_class = class_of(code, http_status)
     hint = "Renew Explorer's licence." if code == LICENCE_ERROR else error_class.hint
     return error_class(
         f"{asked}: Explorer refused with code {code}, {message or name} ({meaning}). {hint}",
@@ -183,5 +183,5 @@ def _retry_after(response: Response) -> float | None:
     try:
         until, now = parsedate_to_datetime(value), parsedate_to_datetime(response.header("date"))
         return max(0.0, (until - now).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 
 from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerAmbiguousSubmitError,
     NebulaExplorerApiError,
     NebulaExplorerAuthError,
     NebulaExplorerConnectionError,
@@ -96,7 +97,13 @@ class Session:
 
         def read_token(response: Response) -> str:
             self._read(call, response)
-            return _token_in(response) or self._no_token(call.request)
+            token = _token_in(response)
+            if token is None:
+                raise NebulaExplorerConnectionError(
+                    f"{self._describe(call.request)}: accepted the login, but sent no {COOKIE!r} cookie. "
+                    "Does a proxy before Explorer remove cookies?"
+                )
+            return token
 
         token = yield from self._ask(call.request, read_token)
         self._learn(token)
@@ -105,11 +112,19 @@ class Session:
     def _call_with(self, token: str, call: Call[T]) -> Exchange[T]:
         headers = {**call.request.headers, "Cookie": f"{COOKIE}={token}"}
         request = Request(call.request.method, call.request.target, headers, call.request.body)
-        return (
-            yield from self._ask(
-                request, lambda response: self._read(call, response), is_repeatable=call.is_repeatable
-            )
-        )
+
+        def read(response: Response) -> T:
+            return self._read(call, response)
+
+        try:
+            return (yield from self._ask(request, read, is_repeatable=call.is_repeatable))
+        except NebulaExplorerError as error:
+            if call.is_repeatable or not error.may_have_acted:
+                raise
+            raise NebulaExplorerAmbiguousSubmitError(
+                f"{error} So a job may or may not have been started; no other was asked for. Look at the "
+                "workflow's newest jobs in Explorer before you run it again."
+            ) from error
 
     def _ask(
         self, request: Request, read: Callable[[Response], T], *, is_repeatable: bool = True
@@ -155,12 +170,6 @@ class Session:
             text = text.replace(secret, "***")
         return text
 
-    def _no_token(self, request: Request) -> str:
-        raise NebulaExplorerConnectionError(
-            f"{self._describe(request)}: accepted the login, but sent no {COOKIE!r} cookie. "
-            "Does a proxy before Explorer remove cookies?"
-        )
-
     def _login_error(self, refusal: NebulaExplorerApiError) -> NebulaExplorerAuthError:
         account = self._settings.account
         graphd = f"nebula_address {account.nebula_address!r}, nebula_port {account.nebula_port}"
@@ -190,7 +199,9 @@ _GRAPHD_UNREACHABLE = re.compile(
 
 
 def _refuses_account(error: NebulaExplorerApiError) -> bool:
-    return error.code is not None and category_of(error.code) in (400, 401) and not error.is_transient
+    if error.code is None or error.is_transient or (error.http_status or 0) >= 500:
+        return False
+    return category_of(error.code) in (400, 401)
 
 
 def _token_in(response: Response) -> str | None:

@@ -6,12 +6,14 @@ Both send what a :class:`~.session.Session` asks for and hand back what came; ne
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.cookiejar
 import logging
 import os
 import socket
 import ssl
 import time
+import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,10 @@ import requests
 import urllib3.exceptions
 
 from airflow_provider_nebula_explorer import __version__
-from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerConfigError,
+    NebulaExplorerConnectionError,
+)
 from airflow_provider_nebula_explorer.explorer.protocol import (
     MAX_ANSWER_BYTES,
     Call,
@@ -57,6 +62,7 @@ class Client:
         self._settings = settings
         self._session = Session(settings, on_secret=on_secret)
         self._sleep = sleep or time.sleep
+        _tls_context(settings)  # what is wrong with its files is said now, and in the same words for both
         self._http = requests.Session()
         self._http.headers.update(_HEADERS)
         self._http.cookies.set_policy(_no_cookies())
@@ -99,24 +105,29 @@ class Client:
     def _send(self, request: Request) -> Response:
         settings = self._settings
         deadline = time.monotonic() + settings.timeout
-        with self._http.request(
-            request.method,
-            settings.base_url + request.target,
-            headers=dict(request.headers),
-            data=request.body,
-            timeout=settings.timeout,
-            allow_redirects=False,
-            stream=True,
-            verify=_trust(settings),
-            cert=_client_cert(settings),
-            proxies={"http": settings.proxy, "https": settings.proxy} if settings.proxy else None,
-        ) as answer:
+        with (
+            _no_warning_at_every_request(),
+            self._http.request(
+                request.method,
+                settings.base_url + request.target,
+                headers=dict(request.headers),
+                data=request.body,
+                timeout=settings.timeout,
+                allow_redirects=False,
+                stream=True,
+                verify=_trust(settings),
+                cert=_client_cert(settings),
+                proxies={"http": settings.proxy, "https": settings.proxy} if settings.proxy else None,
+            ) as answer,
+        ):
             body = _collect(_chunks(answer, deadline))
             return Response(answer.status_code, answer.headers, body)
 
 
 class AsyncClient:
-    """Makes calls on an event loop; one login and few connections serve them all.
+    """Makes calls on an event loop; one login and few connections serve them.
+
+    Calls that begin at the same time, before there is a token, each log in.
 
     :param on_secret: told each secret before it is first used.
     :param sleep: makes the pauses, in seconds.
@@ -136,7 +147,7 @@ class AsyncClient:
             headers=_HEADERS,
             cookies=http.cookiejar.CookieJar(_no_cookies()),
             timeout=settings.timeout,
-            verify=_tls_context(settings),
+            verify=tls if (tls := _tls_context(settings)) else False,
             proxy=settings.proxy,
             # httpx drops idle connections after 5 s, so before the next poll, unless told otherwise.
             limits=httpx.Limits(max_connections=8, max_keepalive_connections=8, keepalive_expiry=600),
@@ -170,7 +181,7 @@ class AsyncClient:
             return None
         try:
             return await asyncio.wait_for(self._send(step), self._settings.timeout)
-        except (httpx.HTTPError, OSError, asyncio.TimeoutError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, asyncio.TimeoutError) as error:
             return _failure(step, self._settings, error)
 
     async def _send(self, request: Request) -> Response:
@@ -210,6 +221,14 @@ def _chunks(answer: requests.Response, deadline: float) -> Iterator[bytes]:
         yield chunk
 
 
+@contextlib.contextmanager
+def _no_warning_at_every_request() -> Iterator[None]:
+    # urllib3 would warn of verify=false at each poll; whoever set it knows.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
+        yield
+
+
 def _leave_as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
@@ -236,17 +255,39 @@ def _client_cert(settings: Settings) -> str | tuple[str, str] | None:
     return settings.client_cert
 
 
-def _tls_context(settings: Settings) -> ssl.SSLContext:
+def _tls_context(settings: Settings) -> ssl.SSLContext | None:
+    """Return how to speak TLS; ``None`` where Explorer is reached without it.
+
+    :raises NebulaExplorerConfigError: where a file of certificates or keys cannot be used.
+    """
+    if not settings.base_url.startswith("https:"):
+        return None
     trust = _trust(settings)
-    context = httpx.create_ssl_context(verify=bool(trust), trust_env=False)
-    if isinstance(trust, str):
-        is_folder = Path(trust).is_dir()
-        context = ssl.create_default_context(
-            cafile=None if is_folder else trust, capath=trust if is_folder else None
-        )
-    if settings.client_cert:
-        context.load_cert_chain(settings.client_cert, settings.client_key)
+    try:
+        context = _context_trusting(trust)
+    except OSError as error:
+        raise _wrong_file("verify, or the environment's CA bundle,", trust, error) from error
+    try:
+        if settings.client_cert:
+            context.load_cert_chain(settings.client_cert, settings.client_key)
+    except OSError as error:
+        raise _wrong_file("client_cert, or client_key,", settings.client_cert, error) from error
     return context
+
+
+def _context_trusting(trust: bool | str) -> ssl.SSLContext:
+    if not isinstance(trust, str):
+        return httpx.create_ssl_context(verify=trust, trust_env=False)
+    is_folder = Path(trust).is_dir()
+    return ssl.create_default_context(
+        cafile=None if is_folder else trust, capath=trust if is_folder else None
+    )
+
+
+def _wrong_file(name: str, path: object, error: OSError) -> NebulaExplorerConfigError:
+    return NebulaExplorerConfigError(
+        f"{name} is {path!r}; allowed: the path of a readable file in PEM form ({type(error).__name__})."
+    )
 
 
 class _TokenFilter(logging.Filter):
@@ -272,7 +313,7 @@ def _failure(request: Request, settings: Settings, error: Exception) -> NebulaEx
         f"{request.method} {settings.base_url}{request.path}: {_in_words(settings, causes)} "
         f"({type(error).__name__})",
         sent=not any(isinstance(cause, _BEFORE_SENDING) for cause in causes),
-        transient=not isinstance(error, _AnswerTooLargeError),
+        transient=not any(isinstance(cause, _PERMANENT) for cause in causes),
     )
     failure.__cause__ = error
     return failure
@@ -290,6 +331,17 @@ _BEFORE_SENDING = (
 )
 """Failures that came before the first byte of a request could have left."""
 
+_PERMANENT = (
+    _AnswerTooLargeError,
+    ssl.SSLCertVerificationError,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidProxyURL,
+    httpx.InvalidURL,
+    httpx.UnsupportedProtocol,
+)
+"""Failures that time does not mend."""
+
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and all that it wraps: the libraries hide the socket's own error at many depths."""
@@ -300,7 +352,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(current))
         yield current
-        inner: tuple[Any, ...] = (current.__cause__, current.__context__, getattr(current, "reason", None))
+        # Not __context__: an error that the caller is handling just now says nothing about this one.
+        inner: tuple[Any, ...] = (current.__cause__, getattr(current, "reason", None))
         left.extend(item for item in (*inner, *current.args) if isinstance(item, BaseException))
 
 

@@ -24,7 +24,6 @@ from airflow_provider_nebula_explorer.connection import (
     unknown_extras,
 )
 from airflow_provider_nebula_explorer.exceptions import (
-    NebulaExplorerAmbiguousSubmitError,
     NebulaExplorerBadRequestError,
     NebulaExplorerConfigError,
     NebulaExplorerError,
@@ -163,16 +162,7 @@ class NebulaExplorerHook(BaseHook):
         :raises NebulaExplorerAmbiguousSubmitError: where the answer was lost, so that a job may have been
             started.
         """
-        call = api.add_job(workflow_id, input)
-        try:
-            return self.get_conn().run(call)
-        except NebulaExplorerError as error:
-            if not error.may_have_acted:
-                raise
-            raise NebulaExplorerAmbiguousSubmitError(
-                f"{error} So a job of workflow {workflow_id} may or may not have been started; no other was "
-                "asked for. Look at the workflow's newest jobs in Explorer before you run it again."
-            ) from error
+        return self.get_conn().run(api.add_job(workflow_id, input))
 
     def cancel_job(self, job_id: int | str) -> None:
         """Ask Explorer to stop a job. It goes to Stopping and then, a little later, to Interrupted.
@@ -325,9 +315,7 @@ class WorkflowWatch(Watch):
         self._name = name
         self._created_after = created_after
         super().__init__(hook, f"workflow {self._workflow_id}")
-        hook.log.info(
-            "Waiting for a job of workflow %s from %s on to succeed.", self._workflow_id, created_after
-        )
+        log.info("Waiting for a job of workflow %s from %s on to succeed.", self._workflow_id, created_after)
 
     def _ask(self) -> Job | None:
         succeeded = self._hook.list_jobs(

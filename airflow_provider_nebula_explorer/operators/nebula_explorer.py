@@ -170,22 +170,29 @@ class NebulaExplorerRunWorkflowOperator(BaseOperator):
 
     def execute(self, context: Context) -> int:
         """Run the workflow, wait where asked to, and return the job's id."""
-        with NebulaExplorerHook(self.nebula_explorer_conn_id) as self._hook:
-            self._job_id = job_id = self._hook.run_workflow(self.workflow_id, self.input)
-            show_job(context, self._hook, job_id, self.workflow_id)
+        with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
+            self._hook, self._job_id = hook, None
+            self._job_id = job_id = hook.run_workflow(self.workflow_id, self.input)
+            show_job(context, hook, job_id, self.workflow_id)
             if self.wait_for_completion:
-                job = self._hook.wait_for_job(job_id, poll_interval=self.poll_interval)
-                self._job_id = None
+                job = hook.wait_for_job(job_id, poll_interval=self.poll_interval)
+                self._hook = None  # nothing is left to cancel
                 context["ti"].xcom_push(key="job", value=job.data)
                 has_reached(job, {JobStatus.SUCCESS})
+        self._hook = None
         return job_id
 
     def on_kill(self) -> None:
         """Cancel the job that this task waits for; runs in a signal handler, so it uses what is loaded."""
-        if self._hook is None or self._job_id is None or not self.cancel_on_kill:
+        if self._hook is None or not self.cancel_on_kill:
+            return
+        if self._job_id is None:
+            log.warning("Killed before a job's id was known: one of workflow %s may run.", self.workflow_id)
             return
         try:
             self._hook.cancel_job(self._job_id)
+        except NebulaExplorerBadRequestError:
+            log.info("Job %s was final already when its task was killed.", self._job_id)
         except NebulaExplorerError as error:
             log.error(  # noqa: TRY400 - the text says it all
                 "Job %s was not cancelled and may go on: %s", self._job_id, error
@@ -289,7 +296,7 @@ class NebulaExplorerGetTaskResultOperator(BaseOperator):
     def execute(self, context: Context) -> list[list[str]]:
         """Find the task where it was named, and return its rows."""
         with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
-            task_id = self.explorer_task_id or self._find_task(hook)
+            task_id = self._find_task(hook) if self.explorer_task_id is None else self.explorer_task_id
             rows = hook.get_task_result(self.job_id, task_id, self.limit)
         log.info("Fetched %d rows of task %s.", len(rows), task_id)
         return rows

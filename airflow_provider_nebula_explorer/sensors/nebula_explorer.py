@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
+    AirflowException,
     AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
     BaseSensorOperator,
     PokeReturnValue,
 )
@@ -60,20 +63,33 @@ class _ExplorerSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait, and return the job's object."""
-        from airflow.exceptions import AirflowRescheduleException
-
         try:
-            while True:
-                try:
-                    return super().execute(context)
-                except AirflowRescheduleException as pause:
-                    # Failed looks in a row are counted here, in this process: it may end only after a
-                    # look that saw something.
-                    if self._watch is None or not self._watch.last_look_failed:
-                        raise
-                    time.sleep(max(0.0, (pause.reschedule_date - datetime.now(timezone.utc)).total_seconds()))
+            return self._execute_while_looks_fail(super().execute, context)
         finally:
             self._close()
+
+    def _execute_while_looks_fail(self, execute: Callable[[Context], Any], context: Context) -> Any:
+        """Run the base class's ``execute``; in reschedule mode again and again while looks fail.
+
+        Failed looks in a row are counted in this process, so it may end only after a look that saw something.
+        """
+        from airflow.exceptions import AirflowRescheduleException
+
+        begun = time.monotonic()
+        while True:
+            try:
+                return execute(context)
+            except AirflowRescheduleException as pause:
+                if self._watch is None or not self._watch.last_look_failed:
+                    raise
+                # Before its first rescheduling Airflow measures the timeout from each execute.
+                if time.monotonic() - begun > self.timeout:
+                    raise self._timeout_error(time.monotonic() - begun) from None
+                time.sleep(max(0.0, (pause.reschedule_date - datetime.now(timezone.utc)).total_seconds()))
+
+    def _timeout_error(self, seconds: float) -> AirflowException:
+        kind = AirflowSkipException if self.soft_fail else AirflowSensorTimeout
+        return kind(f"Sensor has timed out; {seconds:.0f} seconds exceed the timeout of {self.timeout}.")
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once."""

@@ -171,15 +171,18 @@ class TestRunWorkflow:
 
     @pytest.fixture
     def killed(self, explorer):
-        """Run an operator and kill its task in the middle of a look, as Airflow does: with a signal."""
+        """Run an operator and kill its task in the middle of a request, as Airflow does: with a signal.
 
-        def killed(operator, context):
+        The first request logs in, the second runs the workflow, the others look at the job.
+        """
+
+        def killed(operator, context, *, request=4):
             def on_signal(signum, frame):
                 operator.on_kill()
                 raise KeyboardInterrupt
 
             def at_request(number):
-                if number == 4 and not sent:
+                if number == request and not sent:
                     sent.append(number)
                     os.kill(os.getpid(), signal.SIGALRM)
 
@@ -211,13 +214,29 @@ class TestRunWorkflow:
         job_id = emulator.jobs[0]["id"]
         assert any(f"Job {job_id} was not cancelled and may go on" in r.getMessage() for r in caplog.records)
 
-    def test_a_task_that_no_longer_waits_cancels_nothing(self, emulator, context):
-        emulator.plan(5, DONE)
+    def test_a_kill_before_the_jobs_id_is_known_says_that_a_job_may_run(self, context, killed, caplog):
         operator = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5)
+        killed(operator, context, request=1)
+        assert any("one of workflow 5 may run" in record.getMessage() for record in caplog.records)
+
+    def test_a_job_that_is_final_already_is_no_error_when_the_task_is_killed(
+        self, emulator, context, killed, caplog
+    ):
+        emulator.plan(5, JobPlan(running=1000))
+        emulator.fail(Fault("code", "cancel_job", code=40004000))
+        operator = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, poll_interval=0.02)
+        killed(operator, context)
+        assert any("was final already" in record.getMessage() for record in caplog.records)
+
+    @pytest.mark.parametrize("wait", [True, False])
+    def test_a_task_that_no_longer_waits_cancels_nothing(self, emulator, context, wait, caplog):
+        emulator.plan(5, DONE)
+        operator = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, wait_for_completion=wait)
         operator.on_kill()
         operator.execute(context)
         operator.on_kill()
         assert emulator.count("cancel_job") == 0
+        assert "Killed" not in caplog.text
 
 
 class TestCancelJob:

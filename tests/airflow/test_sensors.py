@@ -124,6 +124,16 @@ class TestJobSensor:
         with pytest.raises(AirflowSensorTimeout):
             job_sensor(wait, job_id=7, timeout=0.2)
 
+    @pytest.mark.parametrize(
+        ("soft_fail", "error"), [(False, AirflowSensorTimeout), (True, AirflowSkipException)]
+    )
+    def test_nor_when_the_task_was_never_rescheduled(self, explorer, emulator, wait, ti, soft_fail, error):
+        explorer.set_connection(extra={"max_consecutive_failures": 1000})
+        ti.get_first_reschedule_date = lambda context: None
+        emulator.fail(Fault("status", "get_job", times=None))
+        with pytest.raises(error):
+            job_sensor(wait, job_id=7, timeout=0.2, soft_fail=soft_fail)
+
     def test_a_job_that_is_not_there_is_told_at_once(self, emulator, wait):
         with pytest.raises(NebulaExplorerNotFoundError):
             job_sensor(wait, job_id=7)

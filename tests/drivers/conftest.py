@@ -30,7 +30,11 @@ class Asynchronous:
             return AsyncClient(settings, on_secret=on_secret, sleep=sleep)
 
         self.loop = asyncio.new_event_loop()
-        self.client = self.loop.run_until_complete(open_client())
+        try:
+            self.client = self.loop.run_until_complete(open_client())
+        except BaseException:
+            self.loop.close()
+            raise
 
     def run(self, call):
         return self.loop.run_until_complete(self.client.run(call))

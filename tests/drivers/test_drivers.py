@@ -9,6 +9,7 @@ from factories import settings_of
 
 from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
 from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerAmbiguousSubmitError,
     NebulaExplorerApiError,
     NebulaExplorerAuthError,
     NebulaExplorerBadRequestError,
@@ -113,10 +114,21 @@ def test_lasting_faults_are_errors_of_ours(open_client, explorer, pauses, fault)
 def test_a_job_whose_answer_is_lost_is_not_added_again(open_client, explorer, kind):
     client = open_client(settings_of(explorer))
     explorer.fail(Fault(kind, "run_workflow"))
-    with pytest.raises(NebulaExplorerConnectionError) as raised:
+    with pytest.raises(NebulaExplorerAmbiguousSubmitError):
         client.run(api.add_job(5))
-    assert raised.value.may_have_acted
     assert len(explorer.jobs) == 1
+
+
+def test_an_error_that_is_being_handled_says_nothing_about_a_new_one(open_client, explorer, free_port):
+    client = open_client(settings_of(explorer))
+    elsewhere = open_client(settings_of(explorer, base_url=f"http://127.0.0.1:{free_port}", max_retries=0))
+    explorer.fail(Fault("lost", "run_workflow"))
+    try:
+        elsewhere.login()
+    except NebulaExplorerConnectionError:  # refused: certainly nothing was sent there
+        with pytest.raises(NebulaExplorerAmbiguousSubmitError):
+            client.run(api.add_job(5))
+    assert explorer.count("run_workflow") == 1
 
 
 def test_retry_after_is_honoured(open_client, explorer, pauses):

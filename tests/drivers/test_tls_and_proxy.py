@@ -11,7 +11,10 @@ import pytest
 import trustme
 from factories import settings_of
 
-from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerConfigError,
+    NebulaExplorerConnectionError,
+)
 from airflow_provider_nebula_explorer.explorer import api
 
 
@@ -105,6 +108,17 @@ def no_environment(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.mark.parametrize("name", ["verify", "client_cert"])
+def test_a_file_that_holds_no_certificate_is_named_before_any_request(
+    open_client, explorer, front, bundle, tmp_path, name
+):
+    junk = tmp_path / "junk.pem"
+    junk.write_text("no certificate")
+    with pytest.raises(NebulaExplorerConfigError, match=f"{name}, or .* is '.*junk.pem'; allowed"):
+        open_client(settings_of(explorer, base_url=front.url, **{"verify": bundle, name: str(junk)}))
+    assert explorer.connections == 0
+
+
 def ask(open_client, explorer, front, **changes):
     client = open_client(settings_of(explorer, base_url=front.url, max_retries=0, **changes))
     return client.run(api.list_jobs(None, {}, 1, 10))
@@ -116,6 +130,7 @@ def test_a_certificate_that_nobody_signed_is_refused_in_words(open_client, explo
     ) as e:
         ask(open_client, explorer, front)
     assert not e.value.may_have_acted
+    assert not e.value.is_transient
     assert explorer.count() == 0
 
 
@@ -123,7 +138,6 @@ def test_a_ca_bundle_of_ones_own_is_trusted(open_client, explorer, front, bundle
     assert ask(open_client, explorer, front, verify=bundle).jobs == ()
 
 
-@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
 def test_verification_can_be_switched_off(open_client, explorer, front):
     assert ask(open_client, explorer, front, verify=False).jobs == ()
 
@@ -135,7 +149,6 @@ def test_true_leaves_the_environment_in_force(open_client, explorer, front, bund
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
-@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
 def test_a_path_wins_over_the_environment(open_client, explorer, front, bundle, monkeypatch, tmp_path, name):
     other = tmp_path / "other.pem"
     trustme.CA().cert_pem.write_to_path(str(other))

@@ -129,7 +129,7 @@ def test_a_list_of_another_shape_is_a_value_error(data):
 
 @pytest.mark.parametrize("data", [None, {}, {"id": None}, {"id": "x"}, {"id": -1}, "107"])
 def test_a_new_job_without_an_id_is_a_value_error(data):
-    with pytest.raises(ValueError, match="new job's id"):
+    with pytest.raises(ValueError, match="'id'"):
         api.add_job(1).read(data)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
 from airflow_provider_nebula_explorer.explorer import arguments
-from airflow_provider_nebula_explorer.explorer.models import JobStatus
+from airflow_provider_nebula_explorer.explorer.models import JobStatus, show
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,8 @@ def test_wrong_statuses_are_named(value):
         "2022-07-12T10:33:32.505999+08:00",
         "2022-07-12 02:33:32.505999+00:00",
         "2022-07-12T02:33:32.505999Z",
+        "2022-07-12T02:33:32.505999123Z",
+        "2022-07-12T10:33:32.505999+0800",
     ],
 )
 def test_times_become_milliseconds_rounded_down(value):
@@ -110,7 +112,7 @@ def test_a_count_is_positive_and_whole(value):
         arguments.parse_count("limit", value)
 
 
-@pytest.mark.parametrize("value", [0, -1, True, "5", None, float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [0, -1, True, "5", None, float("nan"), float("inf"), 1e10])
 def test_seconds_are_above_zero(value):
     assert arguments.parse_seconds("poll_interval", 0.5) == 0.5
     with pytest.raises(NebulaExplorerConfigError, match="poll_interval is"):
@@ -139,7 +141,14 @@ def test_no_input_is_no_input():
 @pytest.mark.parametrize(
     "value",
     [[], "nonsense", 5, {"query_1": 5}, {"q": {"p": None}}, {"q": {"p": True}}, {"q": {"p": [1]}}, {1: {}}]
-    + [{"q": {"p": float("nan")}}, {"q": {2: "x"}}],
+    + [
+        {"q": {"p": float("nan")}},
+        {"q": {2: "x"}},
+        {"q": {"p": "\ud800"}},
+        {"q": {"p": 10**5000}},
+        "[" * 200_000,
+    ],
+    ids=lambda value: show(value)[:30],
 )
 def test_a_wrong_input_is_refused(value):
     with pytest.raises(NebulaExplorerConfigError, match="input is .*query_1"):

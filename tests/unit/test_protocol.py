@@ -76,12 +76,21 @@ def test_a_code_without_a_message_is_named_all_the_same():
         (40009999, NebulaExplorerBadRequestError),
         (50004999, NebulaExplorerServerError),
         (41804000, NebulaExplorerApiError),
+        (50304000, NebulaExplorerServerError),
+        (1, NebulaExplorerApiError),
     ],
 )
 def test_an_unknown_code_keeps_its_number_and_text(code, error_class):
     error = error_of(refusal(code, "ErrNew::what", status=400))
     assert type(error) is error_class
     assert (error.code, error.message) == (code, "ErrNew::what")
+
+
+@pytest.mark.parametrize(
+    "response", [refusal(50304000), refusal(50404000), refusal(1, status=502), refusal(42904000, status=200)]
+)
+def test_every_code_of_overload_may_pass(response):
+    assert error_of(response).is_transient
 
 
 def test_the_code_counts_not_the_http_status():
@@ -182,9 +191,12 @@ def test_retry_after_is_honoured_and_capped(value, seconds):
     assert pause_before_retry(3, response, 1.0).seconds == seconds + 1
 
 
-@pytest.mark.parametrize("value", ["", "soon", "-5", "1.5", "²"])
+@pytest.mark.parametrize(
+    "value", ["", "soon", "-5", "1.5", "²", "Tue, 12 Jul 2022 02:00:00 +99999999999999999999"]
+)
 def test_an_unreadable_retry_after_counts_as_none(value):
-    assert pause_before_retry(0, Response(503, {"Retry-After": value}), 1.0).seconds == 1
+    headers = {"Retry-After": value, "Date": "Tue, 12 Jul 2022 02:00:00 GMT"}
+    assert pause_before_retry(0, Response(503, headers), 1.0).seconds == 1
 
 
 def test_headers_and_bodies_are_not_shown():

@@ -17,6 +17,7 @@ from factories import (
 )
 
 from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerAmbiguousSubmitError,
     NebulaExplorerApiError,
     NebulaExplorerAuthError,
     NebulaExplorerConnectionError,
@@ -186,6 +187,7 @@ def test_a_fixed_encoding_is_the_only_one_tried(encoding):
         broken(),
         Response(401),
         refusal(40004000, status=429),
+        refusal(40004000, status=503),
         refusal(40304000),
         refusal(40404000),
         refusal(50004003),
@@ -263,7 +265,19 @@ def test_retry_after_makes_the_pause():
 def test_adding_a_job_is_never_repeated_when_it_may_have_arrived(reply):
     played = Played(a_session_with_token().call(api.add_job(5)), reply)
     assert played.asked == ["POST workflows/5/jobs"]
-    assert isinstance(played.error, (NebulaExplorerApiError, NebulaExplorerConnectionError))
+    was_refused = reply.__class__ is Response and b'"code": ' in reply.body and b'"da' not in reply.body
+    assert isinstance(played.error, NebulaExplorerAmbiguousSubmitError) is not was_refused
+
+
+@pytest.mark.parametrize("reply", [broken(), Response(503), Response(200, {}, b"<html>")], ids=str)
+def test_a_login_that_fails_before_a_job_is_added_is_not_ambiguous(reply):
+    for session, replies in (
+        (a_session(max_retries=0), [reply]),
+        (a_session_with_token(), [EXPIRED, *[reply] * 3]),
+    ):
+        played = Played(session.call(api.add_job(5)), *replies)
+        assert not isinstance(played.error, NebulaExplorerAmbiguousSubmitError)
+        assert "/connect" in str(played.error) or played.error is reply
 
 
 def test_adding_a_job_is_repeated_when_it_certainly_never_left():
