@@ -139,14 +139,15 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
         super().__init__(deferrable=deferrable, nebula_explorer_conn_id=nebula_explorer_conn_id, **kwargs)
         self.job_id = job_id
         self.target_statuses = target_statuses
+        self._targets: frozenset[JobStatus] = frozenset()
 
     def _open_watch(self, hook: NebulaExplorerHook, context: Context) -> Watch:
-        parse_statuses("target_statuses", self.target_statuses)
+        self._targets = parse_statuses("target_statuses", self.target_statuses)
         return JobWatch(hook, self.job_id)
 
     def _is_over(self, job: Job) -> bool:
         try:
-            return has_reached(job, parse_statuses("target_statuses", self.target_statuses))
+            return has_reached(job, self._targets)
         except NebulaExplorerJobError as error:
             raise NebulaExplorerFinalJobError(str(error), error.job) from None
 
