@@ -52,7 +52,7 @@ constraints: ## Pin the newest versions for development into constraints.txt (ne
 	    --no-emit-package airflow-provider-nebula-explorer requirements-dev.txt -o constraints.txt
 
 clean: ## Remove all that was built or installed here
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-airflow-* $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/installed: $(INPUTS)

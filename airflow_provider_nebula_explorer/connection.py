@@ -322,7 +322,9 @@ class _Reader:
         value = value.strip() if isinstance(value, str) else value
         if value is None or value == "":
             if field.is_required:
-                raise self.wrong(field.name, value, field.allowed)
+                unknown = ", ".join(unknown_extras(self._connection))
+                hint = f"; extra has {unknown}, which is not known" if unknown else ""
+                raise self.wrong(field.name, value, field.allowed + hint)
             value = field.default
         try:
             return None if value is None else field.read(value)
@@ -374,4 +376,4 @@ class _Reader:
 
 
 _WRITABLE = "a text that UTF-8 can write"
-_HOST_ALLOWED = "a host name or address, or a whole URL as https://graph.example.com/explorer"
+_HOST_ALLOWED = "a host name or address (its port has a field of its own), or a whole URL as https://graph.example.com/explorer"

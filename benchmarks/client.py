@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import os
 import statistics
 import subprocess
@@ -39,8 +40,13 @@ print(spent, ",".join(sorted(http)) or "none", len(set(sys.modules) - before))
 
 
 def main() -> None:
-    os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="nebula-explorer-bench-")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    with tempfile.TemporaryDirectory(prefix="nebula-explorer-bench-") as home:
+        os.environ["AIRFLOW_HOME"] = home
+        measure()
+
+
+def measure() -> None:
     print("| importing operators and sensors | ms, median | ms, least | HTTP libraries loaded | modules |")
     print("|---|---|---|---|---|")
     for name, pattern in IMPORTS.items():
@@ -72,6 +78,7 @@ def measure_import(name: str, modules: list[str]) -> None:
 def measure_calls() -> None:
     import requests
 
+    logging.disable(logging.WARNING)  # a line for each request would be measured too
     from airflow_provider_nebula_explorer.emulator import Emulator, JobPlan
     from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
     from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerGetJobOperator

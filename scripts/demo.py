@@ -48,7 +48,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Run a workflow of Explorer on a real Airflow.")
     parser.add_argument("--ui", action="store_true", help="a whole Airflow, to look around in until Ctrl-C")
     show_ui = parser.parse_args().ui
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     with explorer() as (connection, workflow_id), airflow_home() as home:
         airflow = Airflow(home, connection)
         say("Setting up Airflow's database ...")
@@ -82,6 +83,12 @@ def airflow_home() -> Iterator[Path]:
         yield home
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def conf_for(workflow_id: str) -> str:
+    """Return a run's conf; the example's input fits the emulator's workflow alone."""
+    is_emulated = "WORKFLOW_ID" not in os.environ
+    return json.dumps({"workflow_id": workflow_id} | ({} if is_emulated else {"input": {}}))
 
 
 class Airflow:
@@ -137,28 +144,50 @@ def ended_with(process: subprocess.Popen[Any]) -> Iterator[None]:
     try:
         yield
     finally:
-        family = []
+        with undisturbed():
+            if process.poll() is None:
+                print()
+                say("Ending Airflow ...")
+            end(process)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let no second Ctrl-C, nor a closed terminal, break off the cleaning up."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def end(process: subprocess.Popen[Any]) -> None:
+    family = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(process.pid)
+        family = [*parent.children(recursive=True), parent] if process.poll() is None else []
+    for member in family:
         with contextlib.suppress(psutil.NoSuchProcess):
-            parent = psutil.Process(process.pid)
-            family = [*parent.children(recursive=True), parent] if process.poll() is None else []
-        for member in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.terminate()
-        for member in psutil.wait_procs(family, timeout=10)[1]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.kill()
-        process.wait()
+            member.terminate()
+    for member in psutil.wait_procs(family, timeout=10)[1]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+    process.wait()
 
 
 def run_once(airflow: Airflow, workflow_id: str) -> None:
     say(f"Running the DAG {DAG_ID} (example_dags/run_workflow.py) ...")
-    for line in airflow.lines("dags", "test", DAG_ID, "--conf", json.dumps({"workflow_id": workflow_id})):
+    for line in airflow.lines("dags", "test", DAG_ID, "--conf", conf_for(workflow_id)):
         if news := in_short(line):
             say(news)
     xcoms = xcoms_in(airflow)
-    if "rows" not in xcoms:
-        airflow.fail("The DAG did not succeed")
+    if "details" not in xcoms:
+        airflow.fail("The DAG did not come to its job's details")
     show_job(xcoms["details"])
+    if "rows" not in xcoms:
+        sys.exit("\nThe job did not end in success, so there are no rows to show.")
     show_rows(xcoms["rows"])
     print()
     say("Done; nothing is left running. `make ui` shows the same in Airflow's own pages.")
@@ -236,6 +265,7 @@ def look_around(airflow: Airflow, connection: str, workflow_id: str) -> None:
     del airflow.environment[CONNECTION]
     airflow.run("connections", "add", "nebula_explorer_default", *as_arguments(connection))
     airflow.environment |= {
+        "AIRFLOW__API__HOST": "127.0.0.1",  # it asks nobody to log in
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": url,
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
@@ -257,14 +287,13 @@ def look_around(airflow: Airflow, connection: str, workflow_id: str) -> None:
         contextlib.suppress(KeyboardInterrupt),
     ):
         wait_until_healthy(airflow, process, url)
-        airflow.run("dags", "trigger", DAG_ID, "--conf", json.dumps({"workflow_id": workflow_id}))
+        airflow.run("dags", "trigger", DAG_ID, "--conf", conf_for(workflow_id))
         say(f"Airflow is at {url}")
         say(f"  the example's run:  {url}/dags/{DAG_ID}")
         say(f"  the connection:     {url}/connections")
         say("Ctrl-C ends everything.")
         process.wait()
         airflow.fail("Airflow ended by itself")
-    print()
     say("Ended; nothing is left running.")
 
 

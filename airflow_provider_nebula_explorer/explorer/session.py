@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import re
 from collections.abc import Callable
@@ -25,6 +26,8 @@ from airflow_provider_nebula_explorer.explorer.protocol import (
     read_data,
 )
 from airflow_provider_nebula_explorer.explorer.settings import AccountEncoding, Settings
+
+log = logging.getLogger(__name__)
 
 COOKIE = "explorer_token"
 
@@ -89,7 +92,7 @@ class Session:
             else:
                 self._encodings = (encoding, *(other for other in self._encodings if other != encoding))
                 return self._token
-        raise self._login_error(refusals[0]) from refusals[0]
+        raise self._login_error(refusals[0]) from None
 
     def _connect(self, encoding: AccountEncoding) -> Exchange[str]:
         call = connect(self._settings.account, encoding)
@@ -144,7 +147,10 @@ class Session:
                 is_safe = is_repeatable or not error.was_sent
                 if attempt >= self._settings.max_retries or not (error.is_transient and is_safe):
                     raise
-            yield pause_before_retry(attempt, response, self._jitter())
+                reason = error
+            pause = pause_before_retry(attempt, response, self._jitter())
+            log.info("%s Trying again in %.1f s.", reason, pause.seconds)
+            yield pause
             attempt += 1
 
     def _read(self, call: Call[T], response: Response) -> T:

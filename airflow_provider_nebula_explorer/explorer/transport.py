@@ -364,11 +364,18 @@ def _in_words(settings: Settings, causes: list[BaseException]) -> str:
             return words.format(
                 timeout=settings.timeout, limit=MAX_ANSWER_BYTES // 2**20, verify=settings.verify, error=found
             )
-    return "the connection broke before the whole answer came. Explorer may have restarted."
+    return (
+        "the connection broke before the whole answer came. Explorer may have restarted, "
+        "or the schema is wrong, http or https."
+    )
 
 
 _WORDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((_AnswerTooLargeError,), "the answer holds more than {limit} MiB and was refused. Is this Explorer?"),
+    (
+        (requests.exceptions.ProxyError, httpx.ProxyError),
+        "the proxy did not let it through. Check proxy, or the environment's proxy variables.",
+    ),
     ((socket.gaierror,), "the host's name cannot be resolved. Check the connection's host."),
     (
         (ConnectionRefusedError,),
@@ -378,7 +385,8 @@ _WORDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
         (ssl.SSLCertVerificationError,),
         (
             "TLS: the certificate is not trusted ({error.verify_message}). "
-            "Set verify (now: {verify}) to the path of the CA bundle that signed it."
+            "Set verify (now: {verify}) to the path of the CA bundle that signed it, and host to a name "
+            "that is in it."
         ),
     ),
     ((ssl.SSLError,), "TLS failed ({error.reason}). Is the schema right, http or https?"),
@@ -391,9 +399,5 @@ _WORDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
             httpx.TimeoutException,
         ),
         "no answer within {timeout:g} s. Check host and port, or raise timeout.",
-    ),
-    (
-        (requests.exceptions.ProxyError, httpx.ProxyError),
-        "the proxy did not let it through. Check proxy, or the environment's proxy variables.",
     ),
 )

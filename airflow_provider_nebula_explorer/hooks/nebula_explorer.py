@@ -221,7 +221,9 @@ class NebulaExplorerHook(BaseHook):
                 client.close()
         except Exception as error:  # noqa: BLE001 - whatever it is, the form shall say it
             return False, str(error) or type(error).__name__
-        return True, f"Logged in to Explorer at {settings.base_url} as {settings.account.login!r}."
+        unknown = ", ".join(unknown_extras(self.get_connection(self.nebula_explorer_conn_id)))
+        note = f" Not known, and so ignored: extra {unknown}." if unknown else ""
+        return True, f"Logged in to Explorer at {settings.base_url} as {settings.account.login!r}.{note}"
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerAmbiguousSubmitError,
     NebulaExplorerBadRequestError,
     NebulaExplorerConfigError,
     NebulaExplorerError,
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from airflow_provider_nebula_explorer.explorer.models import JsonObject
 
 log = logging.getLogger(__name__)
+
+
+class NebulaExplorerFinalAmbiguousSubmitError(NebulaExplorerAmbiguousSubmitError, AirflowFailException):
+    """A task may have started a job: Airflow must not retry it, for that could start another."""
 
 
 class NebulaExplorerGetJobOperator(BaseOperator):
@@ -138,6 +143,8 @@ class NebulaExplorerRunWorkflowOperator(BaseOperator):
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
     :return: in XCom: the job's id. Under the key ``job``: the finished job's object, where it waited.
     :raises NebulaExplorerJobError: where the job ended other than in success; a retry runs a new one.
+    :raises NebulaExplorerFinalAmbiguousSubmitError: where Explorer's answer to the start was lost; the task
+        is not retried.
     """
 
     template_fields: Sequence[str] = ("workflow_id", "input", "nebula_explorer_conn_id")
@@ -172,7 +179,7 @@ class NebulaExplorerRunWorkflowOperator(BaseOperator):
         """Run the workflow, wait where asked to, and return the job's id."""
         with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
             self._hook, self._job_id = hook, None
-            self._job_id = job_id = hook.run_workflow(self.workflow_id, self.input)
+            self._job_id = job_id = self._run(hook)
             show_job(context, hook, job_id, self.workflow_id)
             if self.wait_for_completion:
                 job = hook.wait_for_job(job_id, poll_interval=self.poll_interval)
@@ -181,6 +188,12 @@ class NebulaExplorerRunWorkflowOperator(BaseOperator):
                 has_reached(job, {JobStatus.SUCCESS})
         self._hook = None
         return job_id
+
+    def _run(self, hook: NebulaExplorerHook) -> int:
+        try:
+            return hook.run_workflow(self.workflow_id, self.input)
+        except NebulaExplorerAmbiguousSubmitError as error:
+            raise NebulaExplorerFinalAmbiguousSubmitError(str(error), error.candidates) from error
 
     def on_kill(self) -> None:
         """Cancel the job that this task waits for; runs in a signal handler, so it uses what is loaded."""

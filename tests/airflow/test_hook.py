@@ -319,6 +319,10 @@ class TestTestConnection:
         ok, text = NebulaExplorerHook().test_connection()
         assert (ok, text) == (True, f"Logged in to Explorer at {emulator.url} as 'root'.")
 
+    def test_success_names_what_is_ignored(self, explorer):
+        explorer.set_connection(extra={"verfy": "false"})
+        assert "Not known, and so ignored: extra verfy." in NebulaExplorerHook().test_connection()[1]
+
     @pytest.mark.parametrize(
         ("changes", "words"),
         [

@@ -5,9 +5,11 @@ import signal
 from datetime import datetime, timezone
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_nebula_explorer.emulator import Fault, JobPlan, TaskPlan
 from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerAmbiguousSubmitError,
     NebulaExplorerBadRequestError,
     NebulaExplorerConfigError,
     NebulaExplorerJobError,
@@ -135,8 +137,6 @@ class TestRunWorkflow:
 
     @pytest.mark.parametrize("ends", ["FAILED", "INTERRUPTED"])
     def test_a_job_that_ends_badly_fails_the_task_and_names_the_tasks(self, emulator, context, ti, ends):
-        from airflow.providers.common.compat.sdk import AirflowFailException
-
         emulator.plan(5, JobPlan(running=0, ends=ends, tasks=(TaskPlan("query_1"), TaskPlan("bfs_1"))))
         with pytest.raises(NebulaExplorerJobError, match=f"ended {ends}.*bfs_1") as raised:
             self.run(context)
@@ -160,6 +160,13 @@ class TestRunWorkflow:
         emulator.plan(5, DONE)
         self.run(context)
         assert looks == {LINK: 0, "job": 1}
+
+    def test_a_lost_answer_fails_the_task_for_good(self, emulator, context):
+        emulator.fail(Fault("lost", "run_workflow"))
+        with pytest.raises(NebulaExplorerAmbiguousSubmitError) as raised:
+            self.run(context)
+        assert isinstance(raised.value, AirflowFailException), "a retry could start a second job"
+        assert emulator.count("run_workflow") == 1
 
     def test_deferrable_is_refused_in_words(self):
         with pytest.raises(NebulaExplorerConfigError, match="deferrable is True; allowed: False"):

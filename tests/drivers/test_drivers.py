@@ -131,6 +131,16 @@ def test_an_error_that_is_being_handled_says_nothing_about_a_new_one(open_client
     assert explorer.count("run_workflow") == 1
 
 
+def test_each_retry_is_a_line_in_the_log(open_client, explorer, caplog):
+    caplog.set_level("INFO")
+    client = open_client(settings_of(explorer))
+    explorer.fail(Fault("status", "get_job", times=2))
+    client.run(api.get_job(explorer.start_job(5)))
+    lines = [record.getMessage() for record in caplog.records if "Trying again in" in record.getMessage()]
+    assert len(lines) == 2
+    assert "HTTP 503" in lines[0]
+
+
 def test_retry_after_is_honoured(open_client, explorer, pauses):
     client = open_client(settings_of(explorer))
     explorer.fail(Fault("status", "get_job", status=429, retry_after=7))

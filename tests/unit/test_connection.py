@@ -90,7 +90,10 @@ def test_the_base_address(fields, base_url):
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"host": None}, "host is ''; allowed: a host name or address, or a whole URL"),
+        (
+            {"host": None},
+            "host is ''; allowed: a host name or address (its port has a field of its own), or a whole URL",
+        ),
         ({"host": ""}, "host is ''"),
         ({"host": "graph:7002"}, "host is 'graph:7002'"),
         ({"host": "graph/explorer"}, "host is 'graph/explorer'"),
@@ -266,6 +269,12 @@ def test_a_key_in_place_of_its_path_is_not_shown(pem):
 def test_the_address_of_graphd_is_required():
     connection = SimpleNamespace(**{**GOOD, "extra_dejson": {}})
     with pytest.raises(NebulaExplorerConfigError, match="nebula_address is None; allowed"):
+        read_connection(connection)
+
+
+def test_a_misspelt_address_of_graphd_is_named():
+    connection = SimpleNamespace(**{**GOOD, "extra_dejson": {"nebula_adress": "graphd"}})
+    with pytest.raises(NebulaExplorerConfigError, match="extra has nebula_adress, which is not known"):
         read_connection(connection)
 
 
