@@ -120,8 +120,7 @@ class Client:
                 proxies={"http": settings.proxy, "https": settings.proxy} if settings.proxy else None,
             ) as answer,
         ):
-            body = _collect(_chunks(answer, deadline))
-            return Response(answer.status_code, answer.headers, body)
+            return Response(answer.status_code, answer.headers, _read_body(answer, deadline))
 
 
 class AsyncClient:
@@ -205,20 +204,15 @@ def _append(body: bytearray, chunk: bytes) -> None:
         raise _AnswerTooLargeError
 
 
-def _collect(chunks: Iterator[bytes]) -> bytes:
-    body = bytearray()
-    for chunk in chunks:
-        _append(body, chunk)
-    return bytes(body)
-
-
-def _chunks(answer: requests.Response, deadline: float) -> Iterator[bytes]:
+def _read_body(answer: requests.Response, deadline: float) -> bytes:
     # requests' own timeout counts from byte to byte, so a slow answer could take for ever; read1 comes
     # back with what is there, and so gives the chance to look at the clock.
+    body = bytearray()
     while chunk := answer.raw.read1(_CHUNK_BYTES, decode_content=True):
         if time.monotonic() > deadline:
             raise TimeoutError
-        yield chunk
+        _append(body, chunk)
+    return bytes(body)
 
 
 @contextlib.contextmanager
