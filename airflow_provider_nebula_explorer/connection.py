@@ -151,6 +151,12 @@ STANDARD_FIELDS = (
     StandardField("password", "NebulaGraph password", ""),
 )
 
+STANDARD_FORM = {
+    "relabeling": {field.name: field.label for field in STANDARD_FIELDS},
+    "placeholders": {field.name: field.placeholder for field in STANDARD_FIELDS},
+}
+"""What the form calls the standard fields, in the words that every version of Airflow reads."""
+
 EXTRA_FIELDS = (
     ExtraField(
         "nebula_address",

@@ -9,7 +9,7 @@ from airflow_provider_nebula_explorer.connection import (
     CONNECTION_TYPE,
     EXTRA_FIELDS,
     HOOK_NAME,
-    STANDARD_FIELDS,
+    STANDARD_FORM,
     ExtraField,
 )
 
@@ -41,8 +41,7 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-name": HOOK_NAME,
                 "ui-field-behaviour": {
                     "hidden-fields": [],
-                    "relabeling": {field.name: field.label for field in STANDARD_FIELDS},
-                    "placeholders": {field.name: field.placeholder for field in STANDARD_FIELDS},
+                    **STANDARD_FORM,
                 },
                 "conn-fields": {field.name: _form_field(field) for field in EXTRA_FIELDS},
             }

@@ -19,7 +19,7 @@ from airflow_provider_nebula_explorer.connection import (
     DEFAULT_CONNECTION_ID,
     EXTRA_FIELDS,
     HOOK_NAME,
-    STANDARD_FIELDS,
+    STANDARD_FORM,
     read_connection,
     unknown_extras,
 )
@@ -219,16 +219,16 @@ class NebulaExplorerHook(BaseHook):
                 client.login()
             finally:
                 client.close()
+            unknown = ", ".join(unknown_extras(self.get_connection(self.nebula_explorer_conn_id)))
         except Exception as error:  # noqa: BLE001 - whatever it is, the form shall say it
             return False, str(error) or type(error).__name__
-        unknown = ", ".join(unknown_extras(self.get_connection(self.nebula_explorer_conn_id)))
         note = f" Not known, and so ignored: extra {unknown}." if unknown else ""
         return True, f"Logged in to Explorer at {settings.base_url} as {settings.account.login!r}.{note}"
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Return our fields of the connection form up to Airflow 3.1; later ones read the metadata."""
-        # Airflow 3 needs neither and may lack both.
+        # Airflow 2 brings both; on Airflow 3 they come with the fab provider alone.
         from flask_appbuilder.fieldwidgets import BS3TextFieldWidget  # type: ignore[import-not-found]
         from wtforms import IntegerField, StringField  # type: ignore[import-untyped]
         from wtforms.validators import Optional  # type: ignore[import-untyped]
@@ -250,8 +250,7 @@ class NebulaExplorerHook(BaseHook):
         """Return how the form up to Airflow 3.1 calls the fields that every connection has."""
         return {
             "hidden_fields": [],
-            "relabeling": {field.name: field.label for field in STANDARD_FIELDS},
-            "placeholders": {field.name: field.placeholder for field in STANDARD_FIELDS},
+            **STANDARD_FORM,
         }
 
 
