@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from airflow_provider_nebula_explorer.emulator import Emulator
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError
 from airflow_provider_nebula_explorer.explorer.models import Job, parse_job
-from airflow_provider_nebula_explorer.explorer.protocol import Exchange, Pause, Reply, Request, Response
+from airflow_provider_nebula_explorer.explorer.protocol import (
+    Exchange,
+    Once,
+    Pause,
+    Reply,
+    Request,
+    Response,
+    Secret,
+    Step,
+)
 from airflow_provider_nebula_explorer.explorer.settings import Account, Settings
 
 TOKEN = "header.payload.signature"
@@ -78,24 +88,33 @@ class Played:
         self.pauses: list[float] = []
         self.value: Any = None
         self.error: BaseException | None = None
+        self.secrets: list[str] = []
         try:
-            self._play(exchange, iter(replies))
-        except StopIteration as done:
-            self.value = done.value
+            self.value = self._play(exchange, iter(replies))
         except Exception as error:
             self.error = error
 
-    def _play(self, exchange: Exchange[Any], replies: Any) -> None:
-        step = next(exchange)
-        while True:
-            if isinstance(step, Pause):
-                self.pauses.append(step.seconds)
-                step = exchange.send(None)
-            else:
-                self.requests.append(step)
-                reply = next(replies, None)
-                assert reply is not None, f"unexpected request {step.method} {step.target}"
-                step = exchange.send(reply)
+    def _play(self, exchange: Exchange[Any], replies: Iterator[Reply]) -> Any:
+        try:
+            step = next(exchange)
+            while True:
+                step = exchange.send(self._reply_to(step, replies))
+        except StopIteration as done:
+            return done.value
+
+    def _reply_to(self, step: Step, replies: Iterator[Reply]) -> Reply:
+        if isinstance(step, Once):
+            return self._play(step.begin(), replies)
+        if isinstance(step, Secret):
+            self.secrets.append(step.text)
+            return None
+        if isinstance(step, Pause):
+            self.pauses.append(step.seconds)
+            return None
+        self.requests.append(step)
+        reply = next(replies, None)
+        assert reply is not None, f"unexpected request {step.method} {step.target}"
+        return reply
 
     @property
     def asked(self) -> list[str]:

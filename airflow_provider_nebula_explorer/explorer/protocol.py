@@ -63,16 +63,34 @@ class Response:
 
 @dataclass(frozen=True)
 class Pause:
-    """A wait before the next request, in seconds."""
+    """A wait before the next request, in seconds.
+
+    :param is_for_all: whether the server asked for it, so that no other call may be made meanwhile either.
+    """
 
     seconds: float
+    is_for_all: bool = False
 
 
-Step = Request | Pause
+@dataclass(frozen=True)
+class Secret:
+    """Something that no log may show; told before it is first used."""
+
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Once:
+    """An exchange that calls made at the same time have in common: it runs once, and all get its value."""
+
+    begin: Callable[[], Exchange[str]]
+
+
+Step = Request | Pause | Secret | Once
 """What an exchange asks its driver to do."""
 
-Reply = Response | NebulaExplorerConnectionError | None
-"""What a driver hands back: the answer, why there is none, or nothing after a pause."""
+Reply = Response | NebulaExplorerConnectionError | str | None
+"""What a driver hands back: the answer, why there is none, the value of a :class:`Once`, or nothing."""
 
 Exchange = Generator[Step, Reply, T]
 """A whole call: yields steps, is sent replies, returns the call's value."""
@@ -170,7 +188,7 @@ def pause_before_retry(attempt: int, response: Response | None, jitter: float) -
     """
     wanted = _retry_after(response) if response else None
     if wanted is not None:
-        return Pause(min(wanted, RETRY_AFTER_CAP_SECONDS) + jitter)
+        return Pause(min(wanted, RETRY_AFTER_CAP_SECONDS) + jitter, is_for_all=True)
     backoff = min(BACKOFF_CAP_SECONDS, BACKOFF_SECONDS * 2 ** min(attempt, 10))
     return Pause(backoff * (0.5 + jitter / 2))
 

@@ -19,8 +19,10 @@ from airflow_provider_nebula_explorer.explorer.api import connect
 from airflow_provider_nebula_explorer.explorer.protocol import (
     Call,
     Exchange,
+    Once,
     Request,
     Response,
+    Secret,
     T,
     pause_before_retry,
     read_data,
@@ -32,29 +34,17 @@ log = logging.getLogger(__name__)
 COOKIE = "explorer_token"
 
 
-def ignore_secret(secret: str) -> None:
-    """Do nothing about a secret; the default of :class:`Session`."""
-
-
 class Session:
     """One login of one account, and the calls made under it.
 
     The token's life is not watched: ``Max-Age`` may be missing or wrong, and a session may end long
     before. A refusal with 401 tells the end for certain.
 
-    :param on_secret: told each secret before it is first used: the encoded account, the token.
     :param jitter: gives random numbers from 0 to 1.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        on_secret: Callable[[str], None] = ignore_secret,
-        jitter: Callable[[], float] = random.random,
-    ) -> None:
+    def __init__(self, settings: Settings, *, jitter: Callable[[], float] = random.random) -> None:
         self._settings = settings
-        self._on_secret = on_secret
         self._jitter = jitter
         self._secrets = set(settings.account.secrets)
         self._told: set[str] = set()
@@ -66,14 +56,24 @@ class Session:
 
         :raises NebulaExplorerError: the narrowest class for what came back instead of the data.
         """
-        token = self._token or (yield from self.login())
+        token = self._token or (yield from self._renew(None))
         try:
             return (yield from self._call_with(token, call))
         except NebulaExplorerAuthError:
-            if self._token == token:
-                self._token = None
-        token = self._token or (yield from self.login())
+            token = yield from self._renew(token)
         return (yield from self._call_with(token, call))
+
+    def _renew(self, refused: str | None) -> Exchange[str]:
+        """Return another token than the one that was refused; calls made at the same time share the login."""
+
+        def login_unless_done() -> Exchange[str]:
+            if self._token is not None and self._token != refused:
+                return self._token
+            return (yield from self.login())
+
+        token = yield Once(login_unless_done)
+        assert isinstance(token, str)  # noqa: S101 - what the exchange returns
+        return token
 
     def login(self) -> Exchange[str]:
         """Log in, with the account encoding that worked before, else with each in turn.
@@ -96,7 +96,7 @@ class Session:
 
     def _connect(self, encoding: AccountEncoding) -> Exchange[str]:
         call = connect(self._settings.account, encoding)
-        self._learn(self._settings.account.encoded(encoding))
+        yield from self._learn(self._settings.account.encoded(encoding))
 
         def read_token(response: Response) -> str:
             self._read(call, response)
@@ -109,7 +109,7 @@ class Session:
             return token
 
         token = yield from self._ask(call.request, read_token)
-        self._learn(token)
+        yield from self._learn(token)
         return token
 
     def _call_with(self, token: str, call: Call[T]) -> Exchange[T]:
@@ -140,7 +140,7 @@ class Session:
                 reply = yield request
                 if isinstance(reply, NebulaExplorerConnectionError):
                     raise reply
-                assert reply is not None  # noqa: S101 - only a pause gets no reply
+                assert isinstance(reply, Response)  # noqa: S101 - what a request is answered with
                 response = reply
                 return read(response)
             except NebulaExplorerError as error:
@@ -165,11 +165,11 @@ class Session:
     def _describe(self, request: Request) -> str:
         return f"{request.method} {self._settings.base_url}{request.path}"
 
-    def _learn(self, secret: str) -> None:
+    def _learn(self, secret: str) -> Exchange[None]:
         self._secrets.add(secret)
         if secret not in self._told:
             self._told.add(secret)
-            self._on_secret(secret)
+            yield Secret(secret)
 
     def _hide(self, text: str) -> str:
         for secret in self._secrets:

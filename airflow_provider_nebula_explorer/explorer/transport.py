@@ -9,13 +9,11 @@ import asyncio
 import contextlib
 import http.cookiejar
 import logging
-import os
 import socket
 import ssl
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -31,6 +29,7 @@ from airflow_provider_nebula_explorer.explorer.protocol import (
     MAX_ANSWER_BYTES,
     Call,
     Exchange,
+    Once,
     Pause,
     Reply,
     Request,
@@ -38,17 +37,19 @@ from airflow_provider_nebula_explorer.explorer.protocol import (
     Step,
     T,
 )
-from airflow_provider_nebula_explorer.explorer.session import COOKIE, Session, ignore_secret
+from airflow_provider_nebula_explorer.explorer.session import COOKIE, Session
 from airflow_provider_nebula_explorer.explorer.settings import Settings
+from airflow_provider_nebula_explorer.explorer.tls import client_cert, tls_context, trust
 
 _HEADERS = {"Accept": "application/json", "User-Agent": f"airflow-provider-nebula-explorer/{__version__}"}
 _CHUNK_BYTES = 64 * 1024
+_MAX_CONNECTIONS = 8
 
 
 class Client:
     """Makes calls, blocking; one login and one connection serve them all.
 
-    :param on_secret: told each secret before it is first used.
+    :param on_secret: told each secret before it is first used: the encoded account, the token.
     :param sleep: makes the pauses, in seconds.
     """
 
@@ -56,13 +57,14 @@ class Client:
         self,
         settings: Settings,
         *,
-        on_secret: Callable[[str], None] = ignore_secret,
+        on_secret: Callable[[str], None] | None = None,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
         self._settings = settings
-        self._session = Session(settings, on_secret=on_secret)
+        self._session = Session(settings)
+        self._on_secret = on_secret
         self._sleep = sleep or time.sleep
-        _tls_context(settings)  # what is wrong with its files is said now, and in the same words for both
+        tls_context(settings)  # what is wrong with its files is said now, and in the same words for both
         self._http = requests.Session()
         self._http.headers.update(_HEADERS)
         self._http.cookies.set_policy(_no_cookies())
@@ -94,13 +96,21 @@ class Client:
             return value
 
     def _perform(self, step: Step) -> Reply:
+        if isinstance(step, Request):
+            return self._answer(step)
+        if isinstance(step, Once):
+            return self._drive(step.begin())
         if isinstance(step, Pause):
             self._sleep(step.seconds)
-            return None
+        elif self._on_secret:
+            self._on_secret(step.text)
+        return None
+
+    def _answer(self, request: Request) -> Reply:
         try:
-            return self._send(step)
+            return self._send(request)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            return _failure(step, self._settings, error)
+            return _failure(request, self._settings, error)
 
     def _send(self, request: Request) -> Response:
         settings = self._settings
@@ -115,8 +125,8 @@ class Client:
                 timeout=settings.timeout,
                 allow_redirects=False,
                 stream=True,
-                verify=_trust(settings),
-                cert=_client_cert(settings),
+                verify=trust(settings),
+                cert=client_cert(settings),
                 proxies={"http": settings.proxy, "https": settings.proxy} if settings.proxy else None,
             ) as answer,
         ):
@@ -124,11 +134,12 @@ class Client:
 
 
 class AsyncClient:
-    """Makes calls on an event loop; one login and few connections serve them.
+    """Makes calls on an event loop; one login and a few connections serve them all.
 
-    Calls that begin at the same time, before there is a token, each log in.
+    Any number of calls may be made at the same time. Those that need a login share one; where Explorer
+    asks for a pause (``Retry-After``), all of them make it. Building one reads files: not on the loop.
 
-    :param on_secret: told each secret before it is first used.
+    :param on_secret: awaited with each secret before it is first used: the encoded account, the token.
     :param sleep: makes the pauses, in seconds.
     """
 
@@ -136,21 +147,17 @@ class AsyncClient:
         self,
         settings: Settings,
         *,
-        on_secret: Callable[[str], None] = ignore_secret,
+        on_secret: Callable[[str], Awaitable[None]] | None = None,
         sleep: Callable[[float], Awaitable[None]] | None = None,
     ) -> None:
         self._settings = settings
-        self._session = Session(settings, on_secret=on_secret)
+        self._session = Session(settings)
+        self._on_secret = on_secret
         self._sleep = sleep or asyncio.sleep
-        self._http = httpx.AsyncClient(
-            headers=_HEADERS,
-            cookies=http.cookiejar.CookieJar(_no_cookies()),
-            timeout=settings.timeout,
-            verify=tls if (tls := _tls_context(settings)) else False,
-            proxy=settings.proxy,
-            # httpx drops idle connections after 5 s, so before the next poll, unless told otherwise.
-            limits=httpx.Limits(max_connections=8, max_keepalive_connections=8, keepalive_expiry=600),
-        )
+        self._login: asyncio.Task[str] | None = None
+        self._silent_until = 0.0
+        self._free = asyncio.Semaphore(_MAX_CONNECTIONS)
+        self._http = _open_httpx(settings)
         _keep_tokens_out_of_logs()
 
     async def run(self, call: Call[T]) -> T:
@@ -163,6 +170,8 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close all connections to Explorer, for good."""
+        if self._login is not None:
+            self._login.cancel()
         await self._http.aclose()
 
     async def _drive(self, exchange: Exchange[T]) -> T:
@@ -175,13 +184,43 @@ class AsyncClient:
             return value
 
     async def _perform(self, step: Step) -> Reply:
+        if isinstance(step, Request):
+            return await self._answer(step)
+        if isinstance(step, Once):
+            return await self._share(step)
         if isinstance(step, Pause):
-            await self._sleep(step.seconds)
-            return None
-        try:
-            return await asyncio.wait_for(self._send(step), self._settings.timeout)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, asyncio.TimeoutError) as error:
-            return _failure(step, self._settings, error)
+            await self._pause(step)
+        elif self._on_secret:
+            await self._on_secret(step.text)
+        return None
+
+    async def _share(self, step: Once) -> str:
+        if self._login is None:
+            self._login = asyncio.ensure_future(self._drive(step.begin()))
+            self._login.add_done_callback(self._forget_login)
+        # A caller that is cancelled must not take the others' login with it.
+        return await asyncio.shield(self._login)
+
+    def _forget_login(self, done: asyncio.Task[str]) -> None:
+        self._login = None
+        if not done.cancelled():
+            done.exception()  # told to whoever waits for it; there may be nobody any more
+
+    async def _pause(self, pause: Pause) -> None:
+        if pause.is_for_all:  # made before the next request, whoever's it is
+            self._silent_until = max(self._silent_until, time.monotonic() + pause.seconds)
+        else:
+            await self._sleep(pause.seconds)
+
+    async def _answer(self, request: Request) -> Reply:
+        async with self._free:
+            silence = self._silent_until - time.monotonic()
+            if silence > 0:
+                await self._sleep(silence)
+            try:
+                return await asyncio.wait_for(self._send(request), self._settings.timeout)
+            except (httpx.HTTPError, httpx.InvalidURL, OSError, asyncio.TimeoutError) as error:
+                return _failure(request, self._settings, error)
 
     async def _send(self, request: Request) -> Response:
         url = self._settings.base_url + request.target
@@ -192,6 +231,27 @@ class AsyncClient:
             async for chunk in answer.aiter_bytes():
                 _append(body, chunk)
             return Response(answer.status_code, answer.headers, bytes(body))
+
+
+def _open_httpx(settings: Settings) -> httpx.AsyncClient:
+    try:
+        return httpx.AsyncClient(
+            headers=_HEADERS,
+            cookies=http.cookiejar.CookieJar(_no_cookies()),
+            timeout=settings.timeout,
+            verify=tls if (tls := tls_context(settings)) else False,
+            proxy=settings.proxy,
+            # httpx drops idle connections after 5 s, so before the next poll, unless told otherwise.
+            limits=httpx.Limits(
+                max_connections=_MAX_CONNECTIONS,
+                max_keepalive_connections=_MAX_CONNECTIONS,
+                keepalive_expiry=600,
+            ),
+        )
+    except ImportError as error:
+        raise NebulaExplorerConfigError(
+            f"The environment's proxy cannot be used: {error} Set the connection's proxy to an http one."
+        ) from error
 
 
 class _AnswerTooLargeError(OSError):
@@ -230,58 +290,6 @@ def _leave_as_it_is(request: requests.PreparedRequest) -> requests.PreparedReque
 def _no_cookies() -> http.cookiejar.DefaultCookiePolicy:
     """Return a policy that keeps no cookie: the session sends the token itself."""
     return http.cookiejar.DefaultCookiePolicy(allowed_domains=[])
-
-
-def _trust(settings: Settings) -> bool | str:
-    """Return what to verify certificates with: one rule for both drivers.
-
-    A path or ``False`` wins over the environment's CA variables; ``True`` leaves them in force.
-    """
-    if settings.verify is not True:
-        return settings.verify
-    names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
-    return next((os.environ[name] for name in names if os.environ.get(name)), True)
-
-
-def _client_cert(settings: Settings) -> str | tuple[str, str] | None:
-    if settings.client_cert and settings.client_key:
-        return settings.client_cert, settings.client_key
-    return settings.client_cert
-
-
-def _tls_context(settings: Settings) -> ssl.SSLContext | None:
-    """Return how to speak TLS; ``None`` where Explorer is reached without it.
-
-    :raises NebulaExplorerConfigError: where a file of certificates or keys cannot be used.
-    """
-    if not settings.base_url.startswith("https:"):
-        return None
-    trust = _trust(settings)
-    try:
-        context = _context_trusting(trust)
-    except OSError as error:
-        raise _wrong_file("verify, or the environment's CA bundle,", trust, error) from error
-    try:
-        if settings.client_cert:
-            context.load_cert_chain(settings.client_cert, settings.client_key)
-    except OSError as error:
-        raise _wrong_file("client_cert, or client_key,", settings.client_cert, error) from error
-    return context
-
-
-def _context_trusting(trust: bool | str) -> ssl.SSLContext:
-    if not isinstance(trust, str):
-        return httpx.create_ssl_context(verify=trust, trust_env=False)
-    is_folder = Path(trust).is_dir()
-    return ssl.create_default_context(
-        cafile=None if is_folder else trust, capath=trust if is_folder else None
-    )
-
-
-def _wrong_file(name: str, path: object, error: OSError) -> NebulaExplorerConfigError:
-    return NebulaExplorerConfigError(
-        f"{name} is {path!r}; allowed: the path of a readable file in PEM form ({type(error).__name__})."
-    )
 
 
 class _TokenFilter(logging.Filter):

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from airflow_provider_nebula_explorer.emulator import Emulator
-from airflow_provider_nebula_explorer.explorer.session import ignore_secret
 from airflow_provider_nebula_explorer.explorer.transport import AsyncClient, Client
 
 
@@ -26,8 +25,12 @@ class Asynchronous:
         async def sleep(seconds):
             pauses.append(seconds)
 
+        async def tell(secret):
+            if on_secret:
+                on_secret(secret)
+
         async def open_client():
-            return AsyncClient(settings, on_secret=on_secret, sleep=sleep)
+            return AsyncClient(settings, on_secret=tell, sleep=sleep)
 
         self.loop = asyncio.new_event_loop()
         try:
@@ -59,7 +62,7 @@ def open_client(request, pauses):
     """Open clients of one driver, and close them in the end."""
     clients = []
 
-    def open_client(settings, on_secret=ignore_secret):
+    def open_client(settings, on_secret=None):
         clients.append(request.param(settings, pauses, on_secret))
         return clients[-1]
 
