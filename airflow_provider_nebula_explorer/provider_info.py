@@ -34,6 +34,7 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [_modules("hooks")],
         "operators": [_modules("operators")],
         "sensors": [_modules("sensors")],
+        "triggers": [_modules("triggers")],
         "connection-types": [
             {
                 "connection-type": CONNECTION_TYPE,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from airflow_provider_nebula_explorer.explorer.arguments import (
@@ -21,7 +21,14 @@ from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_task_id,
     parse_text,
 )
-from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject, parse_job, whole_number
+from airflow_provider_nebula_explorer.explorer.models import (
+    Job,
+    JobStatus,
+    JsonObject,
+    parse_job,
+    parse_time,
+    whole_number,
+)
 from airflow_provider_nebula_explorer.explorer.protocol import Call, Request
 from airflow_provider_nebula_explorer.explorer.settings import Account, AccountEncoding
 
@@ -88,13 +95,73 @@ def list_jobs(workflow_id: int | str | None, filter: JsonObject, page: int, page
     :param filter: see :func:`job_filter`.
     :param page: counted from 1.
     """
-    owner = "" if workflow_id is None else f"/workflows/{parse_id('workflow_id', workflow_id)}"
-    query = {"filter": _json_text(filter), "pageSize": page_size, "page": page}
 
     def read(data: object) -> Page:
         return _read_page(data, page_size)
 
-    return Call(Request("GET", f"{ROOT}{owner}/jobs?{urlencode(query, quote_via=quote)}"), read)
+    return Call(_list_request(workflow_id, filter, page, page_size), read)
+
+
+class Glimpse(NamedTuple):
+    """The little of a job that tells whether to look closer.
+
+    :param created: epoch milliseconds; ``None`` where Explorer did not say.
+    """
+
+    id: int
+    status: JobStatus
+    workflow_id: str
+    created: int | None
+
+
+@dataclass(frozen=True)
+class Glance:
+    """The first page of a list of jobs, oldest first, as glimpses.
+
+    :param size: the page size that the server used.
+    :param is_complete: whether the page is the whole list.
+    """
+
+    jobs: tuple[Glimpse, ...]
+    size: int
+    is_complete: bool
+
+
+def glance(
+    workflow_id: int | str | None,
+    *,
+    status: JobStatus | None,
+    created_from: int,
+    created_to: int | None = None,
+    name: str | None = None,
+    page_size: int,
+) -> Call[Glance]:
+    """Fetch the first page of the jobs created from a time on, oldest first.
+
+    An item that cannot be read is left out, as if it were not in the list.
+
+    :param created_from: epoch milliseconds.
+    :param created_to: epoch milliseconds.
+    :param name: the jobs' name, as Explorer's own search takes it.
+    """
+    wanted: JsonObject = {"orderByCreateTime": "asc", "fromCreateTime": created_from}
+    if created_to is not None:
+        wanted["toCreateTime"] = created_to
+    if status is not None:
+        wanted["status"] = int(status)
+    if name is not None:
+        wanted["name"] = parse_text("name", name)
+
+    def read(data: object) -> Glance:
+        return _read_glance(data, page_size)
+
+    return Call(_list_request(workflow_id, wanted, 1, page_size), read)
+
+
+def _list_request(workflow_id: int | str | None, filter: JsonObject, page: int, page_size: int) -> Request:
+    owner = "" if workflow_id is None else f"/workflows/{parse_id('workflow_id', workflow_id)}"
+    query = {"filter": _json_text(filter), "pageSize": page_size, "page": page}
+    return Request("GET", f"{ROOT}{owner}/jobs?{urlencode(query, quote_via=quote)}")
 
 
 def job_filter(
@@ -116,6 +183,14 @@ def job_filter(
     if created_before is not None:
         wanted["toCreateTime"] = parse_milliseconds("created_before", created_before)
     return wanted
+
+
+def oldest_success(
+    workflow_id: int | str, *, name: str | None, created_after: datetime | str | None
+) -> Call[Page]:
+    """Find the job of a workflow that succeeded and was created first: a page of one, or of none."""
+    wanted = job_filter(name=name, status=JobStatus.SUCCESS, created_after=created_after, order="asc")
+    return list_jobs(workflow_id, wanted, 1, 1)
 
 
 def walk_list(
@@ -165,16 +240,53 @@ def _read_new_id(data: object) -> int:
 
 
 def _read_page(data: object, asked_size: int) -> Page:
+    items, size, total = _read_list(data, asked_size)
+    return Page(jobs=tuple(parse_job(item) for item in items), size=size, total=total)
+
+
+def _read_glance(data: object, asked_size: int) -> Glance:
+    items, size, total = _read_list(data, asked_size)
+    glimpses = tuple(glimpse for item in items if (glimpse := _read_glimpse(item)))
+    return Glance(glimpses, size, is_complete=len(items) >= total if total is not None else len(items) < size)
+
+
+def _read_glimpse(item: object) -> Glimpse | None:
+    # A page has a thousand of these, so no more is read than a glimpse needs.
+    try:
+        return glimpse_of(item) if isinstance(item, dict) else None
+    except ValueError:
+        return None
+
+
+def glimpse_of(data: JsonObject) -> Glimpse:
+    """Return the glimpse of a job's object.
+
+    :raises ValueError: where it has no usable ``id`` or ``status``.
+    """
+    created = data.get("createTime")
+    if type(created) is not int:
+        time = parse_time(created)
+        created = None if time is None else parse_milliseconds("createTime", time)
+    return Glimpse(
+        whole_number(data, "id"),
+        JobStatus(whole_number(data, "status")),
+        str(data.get("workflowId") or ""),
+        created or None,
+    )
+
+
+def _read_list(data: object, asked_size: int) -> tuple[list[Any], int, int | None]:
+    """Return a list's items, the page size that the server used, and the whole list's length."""
     if not isinstance(data, dict):
         raise ValueError("a list of jobs is a JSON object with 'items'")
     items = data.get("items")
     if items is not None and not isinstance(items, list):
         raise ValueError("'items' is no list")
     size, total = data.get("PageSize"), data.get("total")
-    return Page(
-        jobs=tuple(parse_job(item) for item in items or ()),
-        size=size if isinstance(size, int) and size > 0 else asked_size,
-        total=total if isinstance(total, int) else None,
+    return (
+        items or [],
+        size if isinstance(size, int) and size > 0 else asked_size,
+        total if isinstance(total, int) else None,
     )
 
 

@@ -17,19 +17,22 @@ LogLine = tuple[int, str]
 """A level of :mod:`logging`, and a line for the task's log."""
 
 
+def is_over(status: JobStatus, targets: Collection[JobStatus]) -> bool:
+    """Say whether a wait for one of ``targets`` ends here, well or not."""
+    return status in targets or status.is_final
+
+
 def has_reached(job: Job, targets: Collection[JobStatus]) -> bool:
     """Say whether a wait for one of ``targets`` is over.
 
     :raises NebulaExplorerJobError: where the job is final, so will never reach one of them.
     """
+    if not is_over(job.status, targets):
+        return False
     if job.status in targets:
         return True
-    if job.status.is_final:
-        wanted = " or ".join(sorted(status.name for status in targets))
-        raise NebulaExplorerJobError(
-            f"{describe(job)} ended {job.status.name}, not {wanted}.{_blame(job)}", job
-        )
-    return False
+    wanted = " or ".join(sorted(status.name for status in targets))
+    raise NebulaExplorerJobError(f"{describe(job)} ended {job.status.name}, not {wanted}.{_blame(job)}", job)
 
 
 def describe(job: Job) -> str:
@@ -46,30 +49,37 @@ class JobProgress:
     """Turns looks at one job into the lines that a person wants in a log: changes, not polls."""
 
     def __init__(self) -> None:
-        self._status: JobStatus | None = None
+        self.status: JobStatus | None = None
         self._since = 0.0
 
     def lines(self, job: Job, now: float) -> Iterator[LogLine]:
-        """Yield what is new about a job.
+        """Yield what is new about a job, and the whole of its ending.
 
         :param now: seconds of a monotonic clock.
         """
-        before, since = self._status, self._since
-        if job.status == before:
+        changes = list(self.changes(job.status, describe(job), now))
+        yield from changes
+        if changes and job.status.is_final:
+            yield from ending(job)
+
+    def changes(self, status: JobStatus, subject: str, now: float) -> Iterator[LogLine]:
+        """Yield what is new about a job's status.
+
+        :param subject: the job in words.
+        :param now: seconds of a monotonic clock.
+        """
+        before, since = self.status, self._since
+        if status == before:
             return
-        self._status, self._since = job.status, now
+        self.status, self._since = status, now
         after = "" if before is None else f", after {_seconds(now - since)} of {before.name}"
-        yield logging.INFO, f"{describe(job)} is {job.status.name}{after}."
-        if not job.status.is_known:
-            yield (
-                logging.WARNING,
-                f"Status {job.status.value} is not known to this version; the wait goes on.",
-            )
-        if job.status.is_final:
-            yield from _ending(job)
+        yield logging.INFO, f"{subject} is {status.name}{after}."
+        if not status.is_known:
+            yield logging.WARNING, f"Status {status.value} is not known to this version; the wait goes on."
 
 
-def _ending(job: Job) -> Iterator[LogLine]:
+def ending(job: Job) -> Iterator[LogLine]:
+    """Yield how a final job went."""
     if job.duration:
         yield logging.INFO, f"It ran for {_seconds(job.duration.total_seconds())}."
     for task in job.tasks:
@@ -90,12 +100,13 @@ class Looks:
 
     :param subject: what is looked at, as ``job 1964``.
     :param limit: how many looks may fail in a row; the last of them ends the wait.
+    :param failures: how many of them failed before, in another process.
     """
 
-    def __init__(self, subject: str, limit: int) -> None:
+    def __init__(self, subject: str, limit: int, failures: int = 0) -> None:
         self._subject = subject
         self._limit = limit
-        self.failures = 0
+        self.failures = failures
 
     def succeeded(self) -> None:
         """Take note of a look that saw something."""

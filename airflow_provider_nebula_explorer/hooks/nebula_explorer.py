@@ -10,7 +10,6 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import BaseHook, conf
 
@@ -25,14 +24,15 @@ from airflow_provider_nebula_explorer.connection import (
 )
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerBadRequestError,
-    NebulaExplorerConfigError,
     NebulaExplorerError,
     NebulaExplorerTimeoutError,
 )
 from airflow_provider_nebula_explorer.explorer import api
 from airflow_provider_nebula_explorer.explorer.arguments import parse_count, parse_id, parse_seconds
+from airflow_provider_nebula_explorer.explorer.events import read_job
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.waiting import JobProgress, Looks
+from airflow_provider_nebula_explorer.hooks.clients import open_client
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -94,7 +94,7 @@ class NebulaExplorerHook(BaseHook):
     def get_conn(self) -> Client:
         """Return the client that makes the calls; it is opened at first use."""
         if self._client is None:
-            self._client = _open_client(self.settings)
+            self._client = open_client(self.settings)
         return self._client
 
     def close(self) -> None:
@@ -214,7 +214,7 @@ class NebulaExplorerHook(BaseHook):
         """Log in once, and say in words how it went."""
         try:
             settings = self.settings
-            client = _open_client(replace(settings, max_retries=0))
+            client = open_client(replace(settings, max_retries=0))
             try:
                 client.login()
             finally:
@@ -262,9 +262,9 @@ class Watch(ABC):
         self._looks = Looks(subject, hook.settings.max_consecutive_failures)
 
     @property
-    def last_look_failed(self) -> bool:
-        """Whether the last look saw nothing."""
-        return self._looks.failures > 0
+    def failed_looks(self) -> int:
+        """How many looks in a row failed, the last one included."""
+        return self._looks.failures
 
     def look(self) -> Job | None:
         """Return the job; ``None`` where there is none yet, or where the look failed and a later one may not.
@@ -293,9 +293,23 @@ class JobWatch(Watch):
 
     def _ask(self) -> Job:
         job = self._hook.get_job(self._job_id)
-        for level, line in self._progress.lines(job, time.monotonic()):
-            log.log(level, "%s", line)
+        _log_progress(self._progress, job)
         return job
+
+
+def job_of_event(event: object) -> Job:
+    """Return the job that a trigger's event tells of, and log how it ended, as a look would.
+
+    :raises NebulaExplorerError: the error that the event tells of.
+    """
+    job = read_job(event)
+    _log_progress(JobProgress(), job)
+    return job
+
+
+def _log_progress(progress: JobProgress, job: Job) -> None:
+    for level, line in progress.lines(job, time.monotonic()):
+        log.log(level, "%s", line)
 
 
 class WorkflowWatch(Watch):
@@ -319,45 +333,6 @@ class WorkflowWatch(Watch):
         log.info("Waiting for a job of workflow %s from %s on to succeed.", self._workflow_id, created_after)
 
     def _ask(self) -> Job | None:
-        succeeded = self._hook.list_jobs(
-            self._workflow_id,
-            name=self._name,
-            status=JobStatus.SUCCESS,
-            created_after=self._created_after,
-            order="asc",
-            limit=1,
-        )
+        oldest = api.oldest_success(self._workflow_id, name=self._name, created_after=self._created_after)
         # The list's jobs come without their tasks.
-        return next((self._hook.get_job(job.id) for job in succeeded), None)
-
-
-def refuse_deferrable(deferrable: bool) -> None:
-    """Refuse ``deferrable=True``, which this version cannot do.
-
-    :raises NebulaExplorerConfigError: also where Airflow's configuration makes it the default.
-    """
-    if deferrable:
-        raise NebulaExplorerConfigError(
-            "deferrable is True; allowed: False. This version of the provider waits in poke and reschedule "
-            "mode only; where [operators] default_deferrable is set, pass deferrable=False."
-        )
-
-
-def _open_client(settings: Settings) -> Client:
-    # Imported here, so that a DAG file does not load an HTTP library.
-    from airflow_provider_nebula_explorer.explorer.transport import Client
-
-    # Airflow masks the connection's password itself, but not what is derived from it, nor parts of extra.
-    if proxy_password := urlsplit(settings.proxy or "").password:
-        _mask(proxy_password)
-    return Client(settings, on_secret=_mask)
-
-
-def _mask(secret: str) -> None:
-    try:
-        from airflow.sdk.log import mask_secret
-    except ImportError:  # Airflow 2
-        from airflow.utils.log.secrets_masker import (  # type: ignore[import-not-found, no-redef]
-            mask_secret,
-        )
-    mask_secret(secret)
+        return next((self._hook.get_job(job.id) for job in self._hook.get_conn().run(oldest).jobs), None)

@@ -10,8 +10,6 @@ from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context, TaskInstanceKey
 
-    from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
-
 log = logging.getLogger(__name__)
 
 
@@ -30,11 +28,11 @@ class NebulaExplorerJobLink(BaseOperatorLink):
         return XCom.get_value(key=self.xcom_key, ti_key=ti_key) or ""
 
 
-def show_job(context: Context, hook: NebulaExplorerHook, job_id: int, workflow_id: int | str) -> None:
+def show_job(context: Context, job_id: int, workflow_id: int | str, address: str) -> None:
     """Log a job's address, and put it on the task's page; best right when the id is known.
 
     :param workflow_id: the job's workflow.
+    :param address: of the job's page.
     """
-    address = hook.settings.job_link(job_id, workflow_id)
     log.info("Job %s of workflow %s: %s", job_id, workflow_id, address)
     context["ti"].xcom_push(key=NebulaExplorerJobLink.xcom_key, value=address)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, TaskDeferred
 
 from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_nebula_explorer.exceptions import (
@@ -16,21 +16,26 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerConfigError,
     NebulaExplorerError,
 )
-from airflow_provider_nebula_explorer.explorer.arguments import parse_seconds, parse_text
+from airflow_provider_nebula_explorer.explorer.arguments import parse_id, parse_seconds, parse_text
+from airflow_provider_nebula_explorer.explorer.events import seen_job, timed_out
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.waiting import describe, has_reached
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import (
     DEFAULT_DEFERRABLE,
+    JobWatch,
     NebulaExplorerHook,
-    refuse_deferrable,
+    job_of_event,
 )
 from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink, show_job
+from airflow_provider_nebula_explorer.triggers.limits import TimeLimits, execution_timed_out
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_nebula_explorer.explorer.arguments import WorkflowInput
     from airflow_provider_nebula_explorer.explorer.models import JsonObject
+
+    _Waiting: TypeAlias = "NebulaExplorerRunWorkflowOperator | NebulaExplorerCancelJobOperator"
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +66,7 @@ class NebulaExplorerGetJobOperator(BaseOperator):
         """Fetch the job and return its object."""
         with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
             job = hook.get_job(self.job_id)
-            show_job(context, hook, job.id, job.workflow_id)
+            show_job(context, job.id, job.workflow_id, hook.settings.job_link(job.id, job.workflow_id))
         log.info("%s is %s.", describe(job), job.status.name)
         return job.data
 
@@ -131,6 +136,32 @@ class NebulaExplorerListJobsOperator(BaseOperator):
         return found
 
 
+def wait_for_job(task: _Waiting, hook: NebulaExplorerHook, job_id: int) -> Job:
+    """Return a task's final job, here or, after a first look, by deferring the task."""
+    if not task.deferrable:
+        return hook.wait_for_job(job_id, poll_interval=task.poll_interval)
+    limits = TimeLimits.of(task)
+    watch = JobWatch(hook, job_id)
+    seen = watch.look()
+    if seen is None or not seen.status.is_final:
+        _defer(task, job_id, seen, watch.failed_looks, limits)
+    return seen
+
+
+def _defer(task: _Waiting, job_id: int, seen: Job | None, failed_looks: int, limits: TimeLimits) -> NoReturn:
+    from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerJobTrigger
+
+    trigger = NebulaExplorerJobTrigger(
+        job_id,
+        task.nebula_explorer_conn_id,
+        task.poll_interval,
+        execution_timeout_at=limits.execution_timeout_at,
+        failed_looks=failed_looks,
+        seen=seen_job(seen) if seen else None,
+    )
+    raise TaskDeferred(trigger=trigger, method_name=task.resume.__name__, timeout=limits.of_deferral)
+
+
 class NebulaExplorerRunWorkflowOperator(BaseOperator):
     """Run a workflow, and wait for its job.
 
@@ -138,7 +169,7 @@ class NebulaExplorerRunWorkflowOperator(BaseOperator):
     :param input: parameters by component id, as ``{"query_1": {"limit": 10}}``, or their JSON text.
     :param wait_for_completion: whether the task ends with the job, or right after starting it.
     :param poll_interval: seconds between two looks at the job.
-    :param deferrable: not supported yet; must be ``False``.
+    :param deferrable: whether to wait in the triggerer, where one poll serves all who wait.
     :param cancel_on_kill: whether to cancel the job when the task is killed while it waits.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
     :return: in XCom: the job's id. Under the key ``job``: the finished job's object, where it waited.
@@ -164,7 +195,6 @@ class NebulaExplorerRunWorkflowOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        refuse_deferrable(deferrable)
         self.workflow_id = workflow_id
         self.input = input
         self.wait_for_completion = wait_for_completion
@@ -180,14 +210,28 @@ class NebulaExplorerRunWorkflowOperator(BaseOperator):
         with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
             self._hook, self._job_id = hook, None
             self._job_id = job_id = self._run(hook)
-            show_job(context, hook, job_id, self.workflow_id)
+            show_job(context, job_id, self.workflow_id, hook.settings.job_link(job_id, self.workflow_id))
             if self.wait_for_completion:
-                job = hook.wait_for_job(job_id, poll_interval=self.poll_interval)
+                job = wait_for_job(self, hook, job_id)
                 self._hook = None  # nothing is left to cancel
-                context["ti"].xcom_push(key="job", value=job.data)
-                has_reached(job, {JobStatus.SUCCESS})
+                return self._finish(context, job)
         self._hook = None
         return job_id
+
+    def resume(self, context: Context, event: JsonObject) -> int:
+        """Go on after a deferral, with what the trigger saw, and return the job's id."""
+        if timed_out(event):
+            with NebulaExplorerHook(self.nebula_explorer_conn_id) as self._hook:
+                self._job_id = parse_id("job_id", event.get("job_id"))
+                self.on_kill()
+            self._hook = None
+            raise execution_timed_out()
+        return self._finish(context, job_of_event(event))
+
+    def _finish(self, context: Context, job: Job) -> int:
+        context["ti"].xcom_push(key="job", value=job.data)
+        has_reached(job, {JobStatus.SUCCESS})
+        return job.id
 
     def _run(self, hook: NebulaExplorerHook) -> int:
         try:
@@ -220,6 +264,7 @@ class NebulaExplorerCancelJobOperator(BaseOperator):
     :param job_id: a number, or text of digits.
     :param wait_for_completion: whether the task ends when the job has stopped, or right after asking.
     :param poll_interval: seconds between two looks at the job.
+    :param deferrable: whether to wait in the triggerer, where one poll serves all who wait.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
     :return: in XCom: the job's object as last seen.
     """
@@ -233,6 +278,7 @@ class NebulaExplorerCancelJobOperator(BaseOperator):
         job_id: int | str,
         wait_for_completion: bool = False,
         poll_interval: float = 5,
+        deferrable: bool = DEFAULT_DEFERRABLE,
         nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID,
         **kwargs: Any,
     ) -> None:
@@ -240,16 +286,23 @@ class NebulaExplorerCancelJobOperator(BaseOperator):
         self.job_id = job_id
         self.wait_for_completion = wait_for_completion
         self.poll_interval = parse_seconds("poll_interval", poll_interval)
+        self.deferrable = deferrable
         self.nebula_explorer_conn_id = nebula_explorer_conn_id
 
     def execute(self, context: Context) -> JsonObject:
         """Ask for the end of the job, wait for it where asked to, and return the job's object."""
         with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
             job = self._cancel(hook)
-            show_job(context, hook, job.id, job.workflow_id)
+            show_job(context, job.id, job.workflow_id, hook.settings.job_link(job.id, job.workflow_id))
             if self.wait_for_completion and not job.status.is_final:
-                job = hook.wait_for_job(job.id, poll_interval=self.poll_interval)
+                job = wait_for_job(self, hook, job.id)
         return job.data
+
+    def resume(self, context: Context, event: JsonObject) -> JsonObject:
+        """Go on after a deferral, with what the trigger saw, and return the job's object."""
+        if timed_out(event):
+            raise execution_timed_out()
+        return job_of_event(event).data
 
     def _cancel(self, hook: NebulaExplorerHook) -> Job:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -19,54 +20,90 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerJobError
-from airflow_provider_nebula_explorer.explorer.arguments import parse_statuses
+from airflow_provider_nebula_explorer.explorer.arguments import parse_id, parse_statuses
+from airflow_provider_nebula_explorer.explorer.events import seen_job, timed_out
 from airflow_provider_nebula_explorer.explorer.waiting import has_reached
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import (
     DEFAULT_DEFERRABLE,
     JobWatch,
     NebulaExplorerHook,
     WorkflowWatch,
-    refuse_deferrable,
+    job_of_event,
 )
 from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink, show_job
+from airflow_provider_nebula_explorer.triggers.limits import TimeLimits, execution_timed_out
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.triggers.base import BaseTrigger
 
-    from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
+    from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
     from airflow_provider_nebula_explorer.hooks.nebula_explorer import Watch
+
+log = logging.getLogger(__name__)
 
 
 class NebulaExplorerFinalJobError(NebulaExplorerJobError, AirflowFailException):
     """A job that a sensor waits for ended other than wanted, for good: a retry would see the same."""
 
 
+_SHORTEST_INTERVAL_SECONDS = 0.1
+"""Between two looks of a trigger: Airflow allows sensors none, but a triggerer has others to serve."""
+
+
 class _ExplorerSensor(BaseSensorOperator):
-    """What both sensors share: one login and one watch for all looks of a process."""
+    """What both sensors share: one login and one watch for all looks of a process.
+
+    Every mode decides in :meth:`poke`, so that Airflow's own ``execute`` treats what comes of a look, or of a
+    trigger's event, alike.
+    """
 
     operator_extra_links = (NebulaExplorerJobLink(),)
 
     def __init__(self, *, deferrable: bool, nebula_explorer_conn_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        refuse_deferrable(deferrable)
         self.deferrable = deferrable
         self.nebula_explorer_conn_id = nebula_explorer_conn_id
         self._hook: NebulaExplorerHook | None = None
         self._watch: Watch | None = None
         self._is_shown = False
+        self._event: JsonObject | None = None
+        self._limits = TimeLimits()
 
     @abstractmethod
     def _open_watch(self, hook: NebulaExplorerHook, context: Context) -> Watch: ...
+
+    @abstractmethod
+    def _open_trigger(self, watch: Watch, job: Job | None) -> BaseTrigger: ...
 
     @abstractmethod
     def _is_over(self, job: Job) -> bool: ...
 
     def execute(self, context: Context) -> Any:
         """Wait, and return the job's object."""
+        if self._event is None:
+            self._limits = TimeLimits.of(self)
         try:
             return self._execute_while_looks_fail(super().execute, context)
         finally:
             self._close()
+
+    def resume(self, context: Context, event: JsonObject) -> Any:
+        """Go on after a deferral, with what the trigger saw; no request is made."""
+        limit = timed_out(event)
+        if limit == "execution_timeout":
+            raise execution_timed_out()
+        if limit == "timeout":
+            raise self._timeout_error(self.timeout)
+        self._event = event
+        self._limits = TimeLimits(*event.get("limits", ()))
+        return self.execute(context)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume without what Airflow's sensors add here: :meth:`resume` goes through ``execute``."""
+        if next_method == self.resume.__name__:
+            return self.resume(context, **(next_kwargs or {}))
+        return super().resume_execution(next_method, next_kwargs, context)
 
     def _execute_while_looks_fail(self, execute: Callable[[Context], Any], context: Context) -> Any:
         """Run the base class's ``execute``; in reschedule mode again and again while looks fail.
@@ -80,7 +117,7 @@ class _ExplorerSensor(BaseSensorOperator):
             try:
                 return execute(context)
             except AirflowRescheduleException as pause:
-                if self._watch is None or not self._watch.last_look_failed:
+                if self._watch is None or not self._watch.failed_looks:
                     raise
                 # Before its first rescheduling Airflow measures the timeout from each execute.
                 if time.monotonic() - begun > self.timeout:
@@ -89,20 +126,42 @@ class _ExplorerSensor(BaseSensorOperator):
 
     def _timeout_error(self, seconds: float) -> AirflowException:
         kind = AirflowSkipException if self.soft_fail else AirflowSensorTimeout
-        return kind(f"Sensor has timed out; {seconds:.0f} seconds exceed the timeout of {self.timeout}.")
+        return kind(
+            f"Sensor has timed out; run duration of {seconds} seconds exceeds "
+            f"the specified timeout of {self.timeout}."
+        )
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look once."""
+        """Look once, or take what the trigger saw; where that does not end a deferrable wait, defer."""
+        if self._event is not None:
+            event, self._event = self._event, None
+            job = job_of_event(event)
+            self._show(context, job, event.get("link", ""))
+            return PokeReturnValue(is_done=self._is_over(job), xcom_value=job.data)
         if self._hook is None or self._watch is None:
             self._hook = NebulaExplorerHook(self.nebula_explorer_conn_id)
             self._watch = self._open_watch(self._hook, context)
-        job = self._watch.look()
-        if job is None:
-            return PokeReturnValue(is_done=False)
+        seen = self._watch.look()
+        if seen is not None:
+            self._show(context, seen, self._hook.settings.job_link(seen.id, seen.workflow_id))
+            if self._is_over(seen):
+                return PokeReturnValue(is_done=True, xcom_value=seen.data)
+        if self.deferrable:
+            self._defer(self._open_trigger(self._watch, seen))
+        return PokeReturnValue(is_done=False)
+
+    def _show(self, context: Context, job: Job, address: str) -> None:
         if not self._is_shown:
-            show_job(context, self._hook, job.id, job.workflow_id)
+            show_job(context, job.id, job.workflow_id, address)
             self._is_shown = True
-        return PokeReturnValue(is_done=self._is_over(job), xcom_value=job.data)
+
+    @property
+    def poll_interval(self) -> float:
+        """Seconds between two looks of the trigger."""
+        return max(float(self.poke_interval), _SHORTEST_INTERVAL_SECONDS)
+
+    def _defer(self, trigger: BaseTrigger) -> None:
+        self.defer(trigger=trigger, method_name=self.resume.__name__, timeout=self._limits.of_deferral)
 
     def _close(self) -> None:
         if self._hook is not None:
@@ -119,7 +178,10 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
 
     :param job_id: a number, or text of digits.
     :param target_statuses: each a name in any case, a number, or a ``JobStatus``.
-    :param deferrable: not supported yet; must be ``False``.
+    :param deferrable: whether to wait in the triggerer, where one poll serves all who wait.
+    :param start_from_trigger: whether a deferrable wait shall begin in the triggerer, and end there where it
+        ends well, so that it needs no worker (Airflow 3.3 and later). Where that is not possible, the wait
+        begins in a worker, and the log says why.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
     :return: in XCom: the job's object as Explorer's API gives it.
     :raises NebulaExplorerFinalJobError: where the job ended in another status; retries are not used up.
@@ -133,6 +195,7 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
         job_id: int | str,
         target_statuses: Sequence[JobStatus | int | str] | str = ("SUCCESS",),
         deferrable: bool = DEFAULT_DEFERRABLE,
+        start_from_trigger: bool = False,
         nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID,
         **kwargs: Any,
     ) -> None:
@@ -140,10 +203,42 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
         self.job_id = job_id
         self.target_statuses = target_statuses
         self._targets: frozenset[JobStatus] = frozenset()
+        self._why_in_worker = ""
+        if start_from_trigger:
+            self._start_from_trigger()
+
+    def _start_from_trigger(self) -> None:
+        from airflow_provider_nebula_explorer.triggers.start import start_trigger_args, why_a_worker_is_needed
+
+        reason = why_a_worker_is_needed(self)
+        self._why_in_worker = reason or "it is mapped, or run by dag.test()"
+        if reason is None:
+            self.start_trigger_args = start_trigger_args(self)
+            self.start_from_trigger = True
+
+    def execute(self, context: Context) -> Any:
+        """Wait, and return the job's object."""
+        if self._why_in_worker and self._event is None:
+            log.info("start_from_trigger has no effect, as %s.", self._why_in_worker)
+        return super().execute(context)
 
     def _open_watch(self, hook: NebulaExplorerHook, context: Context) -> Watch:
         self._targets = parse_statuses("target_statuses", self.target_statuses)
         return JobWatch(hook, self.job_id)
+
+    def _open_trigger(self, watch: Watch, job: Job | None) -> BaseTrigger:
+        from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerJobTrigger
+
+        return NebulaExplorerJobTrigger(
+            parse_id("job_id", self.job_id),
+            self.nebula_explorer_conn_id,
+            self.poll_interval,
+            target_statuses=[int(status) for status in sorted(self._targets)],
+            timeout_at=self._limits.timeout_at,
+            execution_timeout_at=self._limits.execution_timeout_at,
+            failed_looks=watch.failed_looks,
+            seen=seen_job(job) if job else None,
+        )
 
     def _is_over(self, job: Job) -> bool:
         try:
@@ -162,7 +257,7 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
     :param name: the job's name, as Explorer's own search takes it; ``None`` for any.
     :param created_after: jobs created before it do not count: an aware datetime, or ISO 8601 text with an
         offset. Default: the start of the run's data interval, else its logical date, else its start.
-    :param deferrable: not supported yet; must be ``False``.
+    :param deferrable: whether to wait in the triggerer, where one poll serves all who wait.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
     :return: in XCom: the job's object as Explorer's API gives it.
     """
@@ -188,10 +283,27 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
         self.workflow_id = workflow_id
         self.name = name
         self.created_after = created_after
+        self._since: datetime | str | None = None
 
     def _open_watch(self, hook: NebulaExplorerHook, context: Context) -> Watch:
-        since = self.created_after or _start_of_run(context)
-        return WorkflowWatch(hook, self.workflow_id, name=self.name, created_after=since)
+        self._since = self.created_after or _start_of_run(context)
+        return WorkflowWatch(hook, self.workflow_id, name=self.name, created_after=self._since)
+
+    def _open_trigger(self, watch: Watch, job: Job | None) -> BaseTrigger:
+        from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerWorkflowTrigger
+
+        since = self._since
+        return NebulaExplorerWorkflowTrigger(
+            parse_id("workflow_id", self.workflow_id),
+            self.nebula_explorer_conn_id,
+            self.poll_interval,
+            name=self.name,
+            created_after=since.isoformat() if isinstance(since, datetime) else since,
+            is_for_one=True,
+            timeout_at=self._limits.timeout_at,
+            execution_timeout_at=self._limits.execution_timeout_at,
+            failed_looks=watch.failed_looks,
+        )
 
     def _is_over(self, job: Job) -> bool:
         return True

@@ -1,0 +1,297 @@
+"""Which requests show the state of many waiting jobs at the least cost. Pure: a watcher does the asking.
+
+Explorer has no call for "these jobs", but lists, which take a time of creation, a status and a workflow.
+Ids grow with the time of creation, so an id is a place on a line, and a page of a list shows a stretch of it.
+A plan covers the waiting jobs with as few stretches as it can; ``docs/waiting.md`` has the formula.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_nebula_explorer.explorer.api import Glance, Glimpse
+from airflow_provider_nebula_explorer.explorer.models import JobStatus
+
+LARGEST_PAGE = 1000
+"""Jobs asked for on one page: about 250 KB, which takes a few milliseconds to read."""
+
+SMALLEST_PAGE = 10
+"""What every Explorer sends: the API's own default."""
+
+_MEMORY = 30
+"""For how many plans a measured density counts; then the cheapest case is assumed again."""
+
+_GUESSES = (JobStatus.RUNNING, JobStatus.PREPARING, JobStatus.STOPPING)
+"""Where to look for a job that nothing is known of, in this order."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One list of Explorer's: of all jobs, or of a workflow's, or of those in a status, or both."""
+
+    workflow_id: str | None = None
+    status: JobStatus | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One request for a page of a list, oldest job first.
+
+    :param job_ids: those that it shall show, ascending.
+    :param created_from: epoch milliseconds.
+    :param created_to: epoch milliseconds; ``None`` where the list's end is not known.
+    """
+
+    view: View
+    job_ids: tuple[int, ...]
+    created_from: int
+    created_to: int | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The requests that show a set of jobs.
+
+    :param singles: jobs to ask for one by one, in any order.
+    :param probe: where there is no listing: a job to ask for before planning again, as it tells where lists
+        have to begin.
+    """
+
+    singles: tuple[int, ...] = ()
+    listings: tuple[Listing, ...] = ()
+    probe: int | None = None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a listing tells.
+
+    :param seen: the watched jobs on the page, whether or not it was made for them.
+    :param missing: jobs that it should have shown, so that something happened to them: ask for each.
+    """
+
+    seen: tuple[Glimpse, ...] = ()
+    missing: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """Jobs of a view, ascending, that one page may show; ``reach`` is how far along the ids that goes."""
+
+    view: View
+    job_ids: list[int]
+    reach: float
+
+
+class Survey:
+    """What is known of the watched jobs and of the lists they are in.
+
+    :param page_size: jobs to ask for on one page.
+    """
+
+    def __init__(self, page_size: int = LARGEST_PAGE) -> None:
+        self.page_size = page_size
+        self._cap: float = math.inf
+        self._lists_are_refused = False
+        self._plans = 0
+        self._watched: set[int] = set()
+        self._known: dict[int, Glimpse] = {}
+        self._line: list[int] = []
+        self._anchor: Glimpse | None = None
+        self._guesses: dict[int, int] = {}
+        self._doubted: dict[int, View] = {}
+        self._alone_until: dict[int, int] = {}
+        self._densities: dict[View, tuple[float, int]] = {}
+
+    def watch(self, job_id: int) -> None:
+        """Begin to watch a job."""
+        self._watched.add(job_id)
+
+    def forget(self, job_id: int) -> None:
+        """Watch a job no more."""
+        self._watched.discard(job_id)
+        memories: tuple[dict[int, Any], ...] = (self._known, self._guesses, self._doubted, self._alone_until)
+        for memory in memories:
+            memory.pop(job_id, None)
+
+    def learn(self, glimpse: Glimpse) -> None:
+        """Take note of a job that was asked for by its id."""
+        self._known[glimpse.id] = glimpse
+        doubt = self._doubted.pop(glimpse.id, None)
+        if glimpse.created is None or (doubt and doubt.status in (None, glimpse.status)):
+            # It is there, but the list that should show it does not, or cannot be told where to begin.
+            self._alone_until[glimpse.id] = self._plans + _MEMORY
+        else:
+            self._anchor = glimpse
+
+    def refused(self, *, is_page_too_large: bool) -> None:
+        """Take note that Explorer refused a listing."""
+        if is_page_too_large and self.page_size > SMALLEST_PAGE:
+            self.page_size = max(SMALLEST_PAGE, self.page_size // 10)
+        else:
+            self._lists_are_refused = True
+
+    def plan(self, job_ids: Iterable[int]) -> Plan:
+        """Return the cheapest requests that show all of these jobs; never more of them than jobs."""
+        self._plans += 1
+        self._line = []
+        wanted = set(job_ids)
+        alone = wanted if self._lists_are_refused else {job for job in wanted if self._is_alone(job)}
+        rest = sorted(wanted - alone)
+        stretches = self._cheapest_cover(rest)
+        if stretches is None:
+            return Plan(singles=(*rest, *alone))
+        return self._plan_of(stretches, tuple(alone))
+
+    def read(self, listing: Listing, glance: Glance) -> Shown:
+        """Take note of what a listing showed. Jobs neither seen nor missing are to be planned again."""
+        self._cap = glance.size
+        seen = tuple(glimpse for glimpse in glance.jobs if glimpse.id in self._watched)
+        for glimpse in seen:
+            self._known[glimpse.id] = glimpse
+            self._doubted.pop(glimpse.id, None)
+        shown = {glimpse.id for glimpse in seen}
+        absent = [job_id for job_id in listing.job_ids if job_id not in shown]
+        passed = [job_id for job_id in absent if self._is_passed(job_id, glance)]
+        missing = [job_id for job_id in passed if not self._guess_again(job_id, listing.view)]
+        if passed or len(absent) < len(listing.job_ids):
+            self._measure(listing, glance)
+        else:
+            # The list does not begin where it was told to, so for a while this view is of no use.
+            self._densities[listing.view] = (self._page, self._plans)
+            missing = [listing.job_ids[0]]
+        self._doubted.update(dict.fromkeys(missing, listing.view))
+        return Shown(seen, tuple(missing))
+
+    @property
+    def _page(self) -> int:
+        return int(min(self.page_size, self._cap))
+
+    def _is_alone(self, job_id: int) -> bool:
+        known = self._known.get(job_id)
+        return (
+            (known is not None and known.status.is_final)  # only its details are wanted
+            or self._alone_until.get(job_id, 0) >= self._plans
+            or self._guesses.get(job_id, 0) >= len(_GUESSES)
+        )
+
+    def _views(self, job_ids: list[int], *, by_workflow: bool, by_status: bool) -> dict[View, list[int]]:
+        if not by_workflow and not by_status:
+            return {View(): job_ids}
+        views: dict[View, list[int]] = {}
+        for job_id in job_ids:
+            known = self._known.get(job_id) or self._anchor
+            workflow_id = known.workflow_id if known and by_workflow else None
+            view = View(workflow_id, self._status(job_id) if by_status else None)
+            views.setdefault(view, []).append(job_id)
+        return views
+
+    def _status(self, job_id: int) -> JobStatus:
+        known = self._known.get(job_id)
+        return known.status if known else _GUESSES[self._guesses.get(job_id, 0)]
+
+    def _cheapest_cover(self, job_ids: list[int]) -> list[_Stretch] | None:
+        """Return the cover that takes the fewest requests; ``None`` where asking for each job does."""
+        best, cost = None, len(job_ids)
+        for by_workflow, by_status in ((False, False), (False, True), (True, False), (True, True)):
+            # What a better cover could save is not worth looking for.
+            if cost <= 1.2 * math.ceil(len(job_ids) / self._page):
+                break
+            cover = list(self._cover(self._views(job_ids, by_workflow=by_workflow, by_status=by_status)))
+            if self._cost(cover) < cost:
+                best, cost = cover, self._cost(cover)
+        return best
+
+    def _cover(self, views: dict[View, list[int]]) -> Iterator[_Stretch]:
+        """Split jobs into what one page each shows: from the left, as far as a page reaches."""
+        for view, job_ids in views.items():
+            reach = self._reach(view, job_ids)
+            begin = 0
+            while begin < len(job_ids):
+                end = bisect_right(job_ids, job_ids[begin] + reach - 1, begin)
+                end = min(max(end, begin + 1), begin + self._page)
+                yield _Stretch(view, job_ids[begin:end], reach)
+                begin = end
+
+    def _reach(self, view: View, job_ids: list[int]) -> float:
+        """Return how far along the ids a page of a view reaches."""
+        density, measured_at = self._densities.get(view, (0.0, -_MEMORY))
+        if density and self._plans - measured_at < _MEMORY:
+            return self._page / density
+        if view == View():
+            return self._page  # as each id is a job
+        return self._page * (job_ids[-1] - job_ids[0] + 1) / len(job_ids)  # as if only ours were in it
+
+    def _cost(self, stretches: list[_Stretch]) -> int:
+        """Return how many requests it takes, where jobs lie as dense as they did before."""
+        is_probe_needed = any(
+            len(stretch.job_ids) > 2 and not self._is_placed(stretch) for stretch in stretches
+        )
+        return sum(1 + self._are_singles(stretch) * (len(stretch.job_ids) - 1) for stretch in stretches) + (
+            is_probe_needed
+        )
+
+    def _plan_of(self, stretches: list[_Stretch], alone: tuple[int, ...]) -> Plan:
+        singles = [job_id for it in stretches if self._are_singles(it) for job_id in it.job_ids]
+        several = [stretch for stretch in stretches if not self._are_singles(stretch)]
+        listings = tuple(self._listing(stretch) for stretch in several if self._is_placed(stretch))
+        # One probe is enough, as each listing tells where the next has to begin.
+        probe = several[0].job_ids[0] if several and not listings else None
+        return Plan((*singles, *alone), listings, probe)
+
+    def _are_singles(self, stretch: _Stretch) -> bool:
+        return len(stretch.job_ids) == 1 or (len(stretch.job_ids) == 2 and not self._is_placed(stretch))
+
+    def _is_placed(self, stretch: _Stretch) -> bool:
+        """Say whether it is known when the first job was created, or one shortly before."""
+        first = stretch.job_ids[0]
+        if first in self._known:
+            return True
+        before = self._nearest_before(first)
+        return before is not None and first - before.id <= stretch.reach / 2
+
+    def _listing(self, stretch: _Stretch) -> Listing:
+        known = [self._known[job_id].created for job_id in stretch.job_ids if job_id in self._known]
+        times = [created for created in known if created is not None]
+        end = max(times) if len(times) == len(stretch.job_ids) else None
+        before = self._nearest_before(stretch.job_ids[0])
+        if stretch.job_ids[0] not in self._known and before and before.created is not None:
+            times.append(before.created)
+        # Explorer's pages do not say whether the window's own ends are in it.
+        return Listing(stretch.view, tuple(stretch.job_ids), min(times) - 1, None if end is None else end + 1)
+
+    def _nearest_before(self, job_id: int) -> Glimpse | None:
+        if not self._line:
+            self._line = sorted(self._known)
+        place = bisect_right(self._line, job_id)
+        nearest = self._known[self._line[place - 1]] if place else None
+        anchor = self._anchor
+        if anchor and anchor.id < job_id and (nearest is None or nearest.id < anchor.id):
+            return anchor
+        return nearest
+
+    def _is_passed(self, job_id: int, glance: Glance) -> bool:
+        """Say whether a page goes past a job's place."""
+        if glance.is_complete or not glance.jobs:
+            return glance.is_complete
+        known, last = self._known.get(job_id), glance.jobs[-1]
+        if known and known.created is not None and last.created is not None:
+            return known.created < last.created
+        return job_id < last.id
+
+    def _guess_again(self, job_id: int, view: View) -> bool:
+        """Say whether another status's list may show a job that nothing is known of."""
+        if job_id in self._known or view.status is None:
+            return False
+        self._guesses[job_id] = self._guesses.get(job_id, 0) + 1
+        return self._guesses[job_id] < len(_GUESSES)
+
+    def _measure(self, listing: Listing, glance: Glance) -> None:
+        ids = [listing.job_ids[0], *(glimpse.id for glimpse in glance.jobs)]
+        if glance.is_complete:
+            ids.append(listing.job_ids[-1])
+        self._densities[listing.view] = (len(glance.jobs) or 1) / (max(ids) - min(ids) + 1), self._plans

@@ -1,0 +1,380 @@
+"""Waits for any number of jobs of one Explorer on one event loop: one login, one client, one poll for all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import math
+import random
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable
+from typing import Any
+
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerApiError,
+    NebulaExplorerAuthError,
+    NebulaExplorerBadRequestError,
+    NebulaExplorerError,
+    NebulaExplorerTimeoutError,
+)
+from airflow_provider_nebula_explorer.explorer import api
+from airflow_provider_nebula_explorer.explorer.api import Glimpse
+from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
+from airflow_provider_nebula_explorer.explorer.protocol import Call, T
+from airflow_provider_nebula_explorer.explorer.survey import Listing, Survey
+from airflow_provider_nebula_explorer.explorer.transport import AsyncClient
+from airflow_provider_nebula_explorer.explorer.waiting import JobProgress, Looks, is_over
+
+log = logging.getLogger(__name__)
+
+_GATHER_SECONDS = 0.05
+"""Waits that begin within this time are looked at together."""
+
+_JITTER = 0.1
+"""By which part of an interval a poll may come early: it spreads the polls of many processes."""
+
+_LOOKERS = 32
+"""Jobs asked for at once; the client sends fewer, but one that pauses must not hold up the others."""
+
+
+class Watcher:
+    """Waits for jobs, whoever asks: begins to poll with the first wait.
+
+    :param open_client: opens the client; awaited once, and again where it failed.
+    :param max_failures: how many looks at a job may fail in a row, the last of them ends its wait.
+    :param jitter: gives random numbers from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        open_client: Callable[[], Awaitable[AsyncClient]],
+        *,
+        max_failures: int,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._open_client = open_client
+        self.max_failures = max_failures
+        self._jitter = jitter
+        self._client: AsyncClient | None = None
+        self._opening = asyncio.Lock()
+        self._survey = Survey()
+        self._watched: dict[int, _Watched] = {}
+        self._rhythms: dict[float, float] = {}
+        self._wake = asyncio.Event()
+        self._queue: deque[int] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def job(
+        self,
+        job_id: int,
+        *,
+        targets: Collection[JobStatus] = (),
+        interval: float,
+        deadline: float = math.inf,
+        failed_looks: int = 0,
+        seen: Glimpse | None = None,
+    ) -> Job:
+        """Wait until a job is final, or has reached one of ``targets``, and return its details.
+
+        :param interval: seconds between two looks.
+        :param deadline: when to give up, after a last look, on :func:`time.monotonic`'s clock.
+        :param failed_looks: how many looks in a row failed before.
+        :param seen: what a look just before showed; it saves one at once.
+        :raises NebulaExplorerTimeoutError: at the deadline.
+        :raises NebulaExplorerError: where Explorer refuses, or too many looks in a row failed.
+        """
+        looks = Looks(f"job {job_id}", self.max_failures, failed_looks)
+        wait = _Wait(job_id, frozenset(targets), interval, deadline, looks)
+        self._begin(wait, seen)
+        try:
+            return await wait.future
+        finally:
+            self._end(wait)
+
+    async def run(self, call: Call[T]) -> T:
+        """Make a call with the client that all waits share."""
+        return await (await self._opened()).run(call)
+
+    def spread(self, interval: float) -> float:
+        """Return an interval, a little shortened by chance."""
+        return interval * (1 - _JITTER * self._jitter())
+
+    async def close(self) -> None:
+        """End all polling, and close the client."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._client is not None:
+            await self._client.close()
+
+    async def _opened(self) -> AsyncClient:
+        async with self._opening:
+            if self._client is None:
+                self._client = await self._open_client()
+        return self._client
+
+    def _begin(self, wait: _Wait, seen: Glimpse | None) -> None:
+        if not self._tasks:
+            # In a context of its own, or its log lines would go to the log of the first waiter's task.
+            contextvars.Context().run(self._start, self._poll_for_ever())
+        watched = self._watched.get(wait.job_id)
+        if watched is None:
+            watched = self._watched[wait.job_id] = _Watched(is_new=seen is None)
+            self._survey.watch(wait.job_id)
+            if seen is not None:
+                self._survey.learn(seen)
+        watched.waits.append(wait)
+        self._rhythms.setdefault(wait.interval, time.monotonic() + wait.interval)
+        self._wake.set()
+
+    def _end(self, wait: _Wait) -> None:
+        watched = self._watched[wait.job_id]
+        watched.waits.remove(wait)
+        if not watched.waits:
+            del self._watched[wait.job_id]
+            self._survey.forget(wait.job_id)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _poll_for_ever(self) -> None:
+        while True:
+            try:
+                await self._pause_until_due()
+                await self._poll()
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must reach those who wait
+                await self._tell_all(error)
+
+    async def _pause_until_due(self) -> None:
+        while (left := self._next_due() - time.monotonic()) > 0:
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), None if left == math.inf else left)
+            except asyncio.TimeoutError:
+                return
+            await asyncio.sleep(_GATHER_SECONDS)
+
+    def _next_due(self) -> float:
+        intervals = {watched.interval for watched in self._watched.values()}
+        self._rhythms = {interval: self._rhythms[interval] for interval in intervals}
+        dues = (watched.due for watched in self._watched.values() if not watched.is_asked)
+        return min((*self._rhythms.values(), *dues), default=math.inf)
+
+    def _due(self) -> set[int]:
+        """Return the jobs to look at now, and set the time of the next poll of each interval that is due."""
+        now = time.monotonic()
+        beats = {interval for interval, due in self._rhythms.items() if due <= now + _JITTER * interval}
+        self._rhythms.update((interval, now + self.spread(interval)) for interval in beats)
+        due = {
+            job_id
+            for job_id, watched in self._watched.items()
+            if not watched.is_asked and (watched.due <= now or watched.interval in beats)
+        }
+        for job_id in due:
+            self._watched[job_id].is_new = False
+        return due
+
+    async def _poll(self) -> None:
+        left = self._due()
+        while left:
+            plan = self._survey.plan(left)
+            self._ask_for(plan.singles)
+            left.difference_update(plan.singles)
+            if plan.probe is not None:
+                await self._look(plan.probe)
+                left.discard(plan.probe)
+            for listing in plan.listings:
+                if not await self._list(listing, left):
+                    break
+
+    async def _list(self, listing: Listing, left: set[int]) -> bool:
+        """Make a listing, take from ``left`` what it showed, and say whether that is all it should."""
+        try:
+            glance = await self.run(
+                api.glance(
+                    listing.view.workflow_id,
+                    status=listing.view.status,
+                    created_from=listing.created_from,
+                    created_to=listing.created_to,
+                    page_size=self._survey.page_size,
+                )
+            )
+        except NebulaExplorerError as error:
+            await self._list_failed(left, error)
+            return False
+        shown = self._survey.read(listing, glance)
+        for glimpse in shown.seen:
+            self._saw(glimpse)
+        self._ask_for(shown.missing)
+        left.difference_update(shown.missing, (glimpse.id for glimpse in shown.seen))
+        return left.isdisjoint(listing.job_ids)
+
+    async def _list_failed(self, left: set[int], error: NebulaExplorerError) -> None:
+        if isinstance(error, NebulaExplorerAuthError):
+            await self._tell_all(error)
+            left.clear()
+        elif not error.is_transient:
+            self._survey.refused(is_page_too_large=isinstance(error, NebulaExplorerBadRequestError))
+        elif _is_asked_to_wait(error) or not await self._look(first := min(left)):
+            await self._failed(left, error)
+            left.clear()
+        else:  # jobs are shown, so it is the lists that are broken: in this poll, do without
+            self._ask_for(left - {first})
+            left.clear()
+
+    def _ask_for(self, job_ids: Iterable[int]) -> None:
+        """Have each of these jobs asked for, without waiting for it."""
+        for job_id in job_ids:
+            watched = self._watched.get(job_id)
+            if watched and not watched.is_asked:
+                watched.is_asked = True
+                self._queue.append(job_id)
+        for _ in range(min(len(self._queue), _LOOKERS + 1 - len(self._tasks))):
+            self._start(self._look_at_queue())
+
+    async def _look_at_queue(self) -> None:
+        while self._queue:
+            job_id = self._queue.popleft()
+            try:
+                await self._look(job_id)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must reach those who wait
+                await self._tell([job_id], error)
+
+    async def _look(self, job_id: int) -> bool:
+        """Ask for a job, and say whether Explorer answered."""
+        watched = self._watched.get(job_id)
+        if watched is None:
+            return True
+        watched.is_asked = True
+        try:
+            job = await self.run(api.get_job(job_id))
+        except NebulaExplorerAuthError as error:
+            await self._tell_all(error)
+        except NebulaExplorerError as error:
+            await self._failed([job_id], error)
+            return not error.is_transient
+        else:
+            if job_id in self._watched:
+                self._survey.learn(api.glimpse_of(job.data))
+                watched.saw(job)
+        finally:
+            watched.is_asked = False
+        return True
+
+    def _saw(self, glimpse: Glimpse) -> None:
+        watched = self._watched[glimpse.id]
+        if watched.wants_details(glimpse.status):
+            self._ask_for([glimpse.id])
+        else:
+            watched.saw_status(glimpse.id, glimpse.status)
+
+    async def _failed(self, job_ids: Iterable[int], error: NebulaExplorerError) -> None:
+        async for wait in self._waits_of(job_ids):
+            wait.failed(error)
+
+    async def _tell(self, job_ids: Iterable[int], error: Exception) -> None:
+        async for wait in self._waits_of(job_ids):
+            wait.end(error)
+
+    async def _tell_all(self, error: Exception) -> None:
+        await self._tell(list(self._watched), error)
+
+    async def _waits_of(self, job_ids: Iterable[int]) -> AsyncIterator[_Wait]:
+        for number, job_id in enumerate(job_ids):
+            if number % 100 == 99:
+                await asyncio.sleep(0)  # each that is told has work to do: the loop must not be held for all
+            watched = self._watched.get(job_id)
+            for wait in watched.waits if watched else ():
+                yield wait
+
+
+def _is_asked_to_wait(error: NebulaExplorerError) -> bool:
+    return isinstance(error, NebulaExplorerApiError) and error.http_status == 429
+
+
+class _Wait:
+    """One who waits for a job."""
+
+    __slots__ = ("_context", "_looks", "_progress", "deadline", "future", "interval", "job_id", "targets")
+
+    def __init__(
+        self, job_id: int, targets: frozenset[JobStatus], interval: float, deadline: float, looks: Looks
+    ) -> None:
+        self.job_id = job_id
+        self.targets = targets
+        self.interval = interval
+        self.deadline = deadline
+        self.future: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
+        self._looks = looks
+        self._progress = JobProgress()
+        self._context = contextvars.copy_context()  # where its log lines belong
+
+    def saw(self, job: Job) -> None:
+        self.saw_status(job.id, job.status)
+        if is_over(job.status, self.targets) and not self.future.done():
+            self.future.set_result(job)
+
+    def saw_status(self, job_id: int, status: JobStatus) -> None:
+        self._looks.succeeded()
+        if status is not self._progress.status:
+            for level, line in self._progress.changes(status, f"Job {job_id}", time.monotonic()):
+                self._context.run(log.log, level, "%s", line)
+        if not is_over(status, self.targets):
+            self._give_up_where_late()
+
+    def failed(self, error: NebulaExplorerError) -> None:
+        try:
+            line = self._looks.failed(error)
+        except NebulaExplorerError as last:
+            self.end(last)
+            return
+        if self._looks.failures == 1:
+            self._context.run(log.warning, "%s", line)
+        self._give_up_where_late()
+
+    def end(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def _give_up_where_late(self) -> None:
+        if time.monotonic() >= self.deadline:
+            self.end(NebulaExplorerTimeoutError(f"Job {self.job_id} was not final in time. It goes on."))
+
+
+class _Watched:
+    """A job that somebody waits for.
+
+    :param is_new: whether it was never looked at.
+    """
+
+    __slots__ = ("is_asked", "is_new", "waits")
+
+    def __init__(self, *, is_new: bool) -> None:
+        self.waits: list[_Wait] = []
+        self.is_new = is_new
+        self.is_asked = False
+
+    @property
+    def interval(self) -> float:
+        return min(wait.interval for wait in self.waits)
+
+    @property
+    def due(self) -> float:
+        """When to look at it, whatever its interval."""
+        return 0 if self.is_new else min(wait.deadline for wait in self.waits)
+
+    def wants_details(self, status: JobStatus) -> bool:
+        return any(is_over(status, wait.targets) for wait in self.waits)
+
+    def saw(self, job: Job) -> None:
+        for wait in self.waits:
+            wait.saw(job)
+
+    def saw_status(self, job_id: int, status: JobStatus) -> None:
+        for wait in self.waits:
+            wait.saw_status(job_id, status)

@@ -1,0 +1,49 @@
+"""Opens clients under Airflow: nothing that a client learns may show up in a log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from airflow_provider_nebula_explorer.explorer.settings import Settings
+    from airflow_provider_nebula_explorer.explorer.transport import AsyncClient, Client
+
+
+def open_client(settings: Settings) -> Client:
+    """Return a blocking client whose secrets Airflow masks."""
+    # Imported here, so that a DAG file does not load an HTTP library.
+    from airflow_provider_nebula_explorer.explorer.transport import Client
+
+    _mask_proxy(settings)
+    return Client(settings, on_secret=_mask)
+
+
+async def open_async_client(settings: Settings) -> AsyncClient:
+    """Return an asynchronous client whose secrets Airflow masks."""
+    from asgiref.sync import sync_to_async
+
+    def build() -> AsyncClient:
+        from airflow_provider_nebula_explorer.explorer.transport import AsyncClient
+
+        _mask_proxy(settings)
+        return AsyncClient(settings, on_secret=sync_to_async(_mask))
+
+    # In a thread, as both to import and to build it reads files, and Airflow masks by asking its supervisor.
+    return await sync_to_async(build)()
+
+
+def _mask_proxy(settings: Settings) -> None:
+    # Airflow masks the connection's password itself, but not what is derived from it, nor parts of extra.
+    if proxy_password := urlsplit(settings.proxy or "").password:
+        _mask(proxy_password)
+
+
+def _mask(secret: str) -> None:
+    try:
+        from airflow.sdk.log import mask_secret
+    except ImportError:  # Airflow 2
+        from airflow.utils.log.secrets_masker import (  # type: ignore[import-not-found, no-redef]
+            mask_secret,
+        )
+    mask_secret(secret)

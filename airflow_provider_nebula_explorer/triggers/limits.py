@@ -1,0 +1,52 @@
+"""Until when a deferred task may wait: Airflow's own limits do not end a wait as they end one in a worker."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator
+
+MARGIN_SECONDS = 60.0
+"""How much later than the trigger Airflow itself ends a deferral: it resumes nothing, so cancels nothing."""
+
+
+@dataclass(frozen=True)
+class TimeLimits:
+    """The moments, in epoch seconds, when a task's limits end its wait; ``None``: never.
+
+    :param timeout_at: a sensor's ``timeout``.
+    :param execution_timeout_at: a task's ``execution_timeout``.
+    """
+
+    timeout_at: float | None = None
+    execution_timeout_at: float | None = None
+
+    @classmethod
+    def of(cls, task: BaseOperator) -> TimeLimits:
+        """Return the limits of a task that begins now."""
+        timeout: float | None = getattr(task, "timeout", None)
+        execution = task.execution_timeout
+        return cls(
+            None if timeout is None else time.time() + timeout,
+            None if execution is None else time.time() + execution.total_seconds(),
+        )
+
+    @property
+    def of_deferral(self) -> timedelta | None:
+        """The limit to give to Airflow, for the case that no triggerer runs."""
+        moments = [moment for moment in (self.timeout_at, self.execution_timeout_at) if moment is not None]
+        if not moments:
+            return None
+        return timedelta(seconds=max(0.0, min(moments) - time.time()) + MARGIN_SECONDS)
+
+
+def execution_timed_out() -> AirflowTaskTimeout:
+    """Return what Airflow raises in a worker when a task's ``execution_timeout`` is over."""
+    return AirflowTaskTimeout(f"Timeout, PID: {os.getpid()}")

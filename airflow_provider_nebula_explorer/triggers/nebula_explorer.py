@@ -1,0 +1,328 @@
+"""Triggers that wait for Explorer's jobs; all of a triggerer share one poll."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerAuthError,
+    NebulaExplorerError,
+    NebulaExplorerJobError,
+    NebulaExplorerTimeoutError,
+)
+from airflow_provider_nebula_explorer.explorer.api import glimpse_of
+from airflow_provider_nebula_explorer.explorer.arguments import (
+    parse_id,
+    parse_milliseconds,
+    parse_seconds,
+    parse_statuses,
+)
+from airflow_provider_nebula_explorer.explorer.events import error_event, job_event, read_job, timeout_event
+from airflow_provider_nebula_explorer.explorer.feed import SuccessFeed, first_success
+from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
+from airflow_provider_nebula_explorer.explorer.settings import Settings
+from airflow_provider_nebula_explorer.explorer.waiting import has_reached
+from airflow_provider_nebula_explorer.explorer.watcher import Watcher
+from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink
+from airflow_provider_nebula_explorer.triggers.limits import MARGIN_SECONDS
+from airflow_provider_nebula_explorer.triggers.registry import look_up, shared_watcher
+
+try:
+    from airflow.triggers.base import BaseEventTrigger
+except ImportError:  # Airflow 2, where nothing but a task can wait for a trigger
+    BaseEventTrigger = BaseTrigger  # type: ignore[misc, assignment]
+
+log = logging.getLogger(__name__)
+
+_LAST_LOOK_SECONDS = 5.0
+"""What a wait is left with when it begins after its deadline: a triggerer that was down may be late."""
+
+_LONGEST_PAUSE_SECONDS = 600.0
+"""Between two looks that fail, where nobody but a log can be told."""
+
+
+class _ExplorerTrigger(BaseTrigger):
+    """What both triggers share: whose watcher they join, and for how long.
+
+    :param timeout_at: when to give up, after a last look, in epoch seconds; a sensor's ``timeout``.
+    :param execution_timeout_at: when to give up at once, in epoch seconds; a task's ``execution_timeout``.
+    :param failed_looks: how many looks in a row failed before.
+    """
+
+    def __init__(
+        self,
+        nebula_explorer_conn_id: str,
+        poll_interval: float,
+        timeout_at: float | None,
+        execution_timeout_at: float | None,
+        failed_looks: int,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.nebula_explorer_conn_id = nebula_explorer_conn_id
+        self.poll_interval = poll_interval
+        self.timeout_at = timeout_at
+        self.execution_timeout_at = execution_timeout_at
+        self.failed_looks = failed_looks
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class's path and its arguments, which are JSON values."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", self._arguments()
+
+    @abstractmethod
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            "nebula_explorer_conn_id": self.nebula_explorer_conn_id,
+            "poll_interval": self.poll_interval,
+            "timeout_at": self.timeout_at,
+            "execution_timeout_at": self.execution_timeout_at,
+            "failed_looks": self.failed_looks,
+        }
+
+    @property
+    @abstractmethod
+    def _subject(self) -> JsonObject:
+        """What is waited for, as events name it."""
+
+    @abstractmethod
+    async def _wait(self, watcher: Watcher) -> Job: ...
+
+    async def _event(self) -> JsonObject:
+        """Wait, and return how that ended."""
+        try:
+            seconds = self._seconds_to_execute()
+            job, settings = await asyncio.wait_for(self._wait_as_whoever(), seconds)
+        except NebulaExplorerTimeoutError:
+            return timeout_event(self._subject, "timeout")
+        except asyncio.TimeoutError:
+            return timeout_event(self._subject, "execution_timeout")
+        except Exception as error:  # what is raised here, Airflow would tell without its type
+            if not isinstance(error, NebulaExplorerError):
+                log.exception("The wait for %s failed.", self._subject)
+            limits = [self.timeout_at, self.execution_timeout_at]
+            return {**error_event(self._subject, error), "limits": limits}
+        return job_event(job, settings.job_link(job.id, job.workflow_id))
+
+    def _seconds_to_execute(self) -> float | None:
+        if self.execution_timeout_at is None:
+            return None
+        return max(self.execution_timeout_at - time.time(), _LAST_LOOK_SECONDS)
+
+    async def _wait_as_whoever(self) -> tuple[Job, Settings]:
+        """Wait with the connection's account, and with its new one where it was changed meanwhile."""
+        settings = await look_up(self.nebula_explorer_conn_id)
+        while True:
+            try:
+                async with shared_watcher(settings) as watcher:
+                    return await self._wait(watcher), settings
+            except NebulaExplorerAuthError:
+                changed = await look_up(self.nebula_explorer_conn_id, not_before=time.monotonic())
+                if changed == settings:
+                    raise
+                settings = changed
+
+    @property
+    def _deadline(self) -> float:
+        if self.timeout_at is not None:
+            return time.monotonic() + self.timeout_at - time.time()
+        # Where the triggerer began the wait, nobody could know then when it would end; Airflow tells it here.
+        ends_at: datetime | None = getattr(self, "timeout_after", None)
+        if ends_at is None:
+            return math.inf
+        left = ends_at.replace(tzinfo=ends_at.tzinfo or timezone.utc) - datetime.now(timezone.utc)
+        return time.monotonic() + left.total_seconds() - MARGIN_SECONDS
+
+
+class NebulaExplorerJobTrigger(_ExplorerTrigger):
+    """Fire once, when a job is final or has reached one of the wanted statuses.
+
+    The event's payload is a JSON object: ``job_id``; ``job``, the job's object as Explorer's API gives it;
+    ``link``, the address of its page. A wait that saw no such job tells ``error`` or ``timed_out`` instead.
+
+    :param job_id: a number, or text of digits.
+    :param nebula_explorer_conn_id: the Airflow connection to Explorer.
+    :param poll_interval: seconds between two looks.
+    :param target_statuses: statuses that end the wait before the job is final: names or numbers.
+    :param timeout_at: when to give up, after a last look, in epoch seconds.
+    :param execution_timeout_at: when to give up at once, in epoch seconds.
+    :param failed_looks: how many looks in a row failed before.
+    :param seen: the job's object, from a look just before; it saves finding the job.
+    :param ends_task: whether a job that reached one of ``target_statuses`` ends the task in the triggerer
+        (Airflow 3.3 and later).
+    """
+
+    def __init__(
+        self,
+        job_id: int | str,
+        nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID,
+        poll_interval: float = 30,
+        *,
+        target_statuses: Sequence[JobStatus | int | str] = (),
+        timeout_at: float | None = None,
+        execution_timeout_at: float | None = None,
+        failed_looks: int = 0,
+        seen: JsonObject | None = None,
+        ends_task: bool = False,
+    ) -> None:
+        super().__init__(
+            nebula_explorer_conn_id, poll_interval, timeout_at, execution_timeout_at, failed_looks
+        )
+        self.job_id = job_id
+        self.target_statuses = target_statuses
+        self.seen = seen
+        self.ends_task = ends_task
+
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            **super()._arguments(),
+            "job_id": self.job_id,
+            "target_statuses": list(self.target_statuses),
+            "seen": self.seen,
+            "ends_task": self.ends_task,
+        }
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, and yield the one event."""
+        event = await self._event()
+        yield self._success(event) or _fire(event)
+
+    @property
+    def _subject(self) -> JsonObject:
+        return {"job_id": self.job_id}
+
+    @property
+    def _targets(self) -> frozenset[JobStatus]:
+        return (
+            parse_statuses("target_statuses", self.target_statuses) if self.target_statuses else frozenset()
+        )
+
+    async def _wait(self, watcher: Watcher) -> Job:
+        return await watcher.job(
+            parse_id("job_id", self.job_id),
+            targets=self._targets,
+            interval=parse_seconds("poll_interval", self.poll_interval),
+            deadline=self._deadline,
+            failed_looks=self.failed_looks,
+            seen=glimpse_of(self.seen) if self.seen else None,
+        )
+
+    def _success(self, event: JsonObject) -> TriggerEvent | None:
+        """Return what ends the task here; ``None`` where it has to go on in a worker."""
+        if not self.ends_task or "job" not in event:
+            return None
+        from airflow.triggers.base import TaskSuccessEvent
+
+        try:
+            has_reached(read_job(event), self._targets)
+        except NebulaExplorerJobError:
+            return None
+        return TaskSuccessEvent(
+            xcoms={"return_value": event["job"], NebulaExplorerJobLink.xcom_key: event["link"]}
+        )
+
+
+class NebulaExplorerWorkflowTrigger(_ExplorerTrigger, BaseEventTrigger):
+    """Fire for each job of a workflow that succeeds, whoever started it; in an ``AssetWatcher`` for ever.
+
+    The event's payload is a JSON object: ``job_id``; ``job``, the job's object as Explorer's API gives it;
+    ``link``, the address of its page. Jobs that had succeeded before the trigger began are not told, unless
+    ``created_after`` is given.
+
+    :param workflow_id: a number, or text of digits.
+    :param nebula_explorer_conn_id: the Airflow connection to Explorer.
+    :param poll_interval: seconds between two looks.
+    :param name: the job's name, as Explorer's own search takes it; ``None`` for any.
+    :param created_after: jobs created before it do not count: ISO 8601 text with an offset.
+    :param is_for_one: whether to fire just once, as a sensor wants it: for the success created first.
+    :param timeout_at: when to give up, after a last look, in epoch seconds; only for one.
+    :param execution_timeout_at: when to give up at once, in epoch seconds; only for one.
+    :param failed_looks: how many looks in a row failed before; only for one.
+    """
+
+    def __init__(
+        self,
+        workflow_id: int | str,
+        nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID,
+        poll_interval: float = 30,
+        *,
+        name: str | None = None,
+        created_after: str | None = None,
+        is_for_one: bool = False,
+        timeout_at: float | None = None,
+        execution_timeout_at: float | None = None,
+        failed_looks: int = 0,
+    ) -> None:
+        super().__init__(
+            nebula_explorer_conn_id, poll_interval, timeout_at, execution_timeout_at, failed_looks
+        )
+        self.workflow_id = workflow_id
+        self.name = name
+        self.created_after = created_after
+        self.is_for_one = is_for_one
+
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            **super()._arguments(),
+            "workflow_id": self.workflow_id,
+            "name": self.name,
+            "created_after": self.created_after,
+            "is_for_one": self.is_for_one,
+        }
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield an event for each success."""
+        if self.is_for_one:
+            yield _fire(await self._event())
+            return
+        async for event in self._events():
+            yield _fire(event)
+
+    @property
+    def _subject(self) -> JsonObject:
+        return {"workflow_id": self.workflow_id}
+
+    async def _wait(self, watcher: Watcher) -> Job:
+        return await first_success(
+            watcher,
+            parse_id("workflow_id", self.workflow_id),
+            name=self.name,
+            created_after=self.created_after,
+            interval=parse_seconds("poll_interval", self.poll_interval),
+            deadline=self._deadline,
+            failed_looks=self.failed_looks,
+        )
+
+    async def _events(self) -> AsyncIterator[JsonObject]:
+        interval = parse_seconds("poll_interval", self.poll_interval)
+        since = (
+            None if self.created_after is None else parse_milliseconds("created_after", self.created_after)
+        )
+        feed = SuccessFeed(parse_id("workflow_id", self.workflow_id), name=self.name, since=since)
+        pause = interval
+        while True:
+            try:
+                settings = await look_up(self.nebula_explorer_conn_id)
+                async with shared_watcher(settings) as watcher:
+                    while True:
+                        async for job in feed.news(watcher):
+                            yield job_event(job, settings.job_link(job.id, job.workflow_id))
+                        pause = interval
+                        await asyncio.sleep(watcher.spread(interval))
+            except NebulaExplorerError as error:
+                # Airflow would begin it anew at once, again and again: an event has no task that could fail.
+                log.warning("Cannot observe workflow %s, will look again: %s", self.workflow_id, error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, max(interval, _LONGEST_PAUSE_SECONDS))
+
+
+def _fire(event: JsonObject) -> TriggerEvent:
+    return TriggerEvent(event)  # type: ignore[no-untyped-call]

@@ -1,0 +1,83 @@
+"""One watcher for each Explorer account in an event loop, shared by all triggers that run there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+from asgiref.sync import sync_to_async
+
+from airflow_provider_nebula_explorer.explorer.settings import Settings
+from airflow_provider_nebula_explorer.explorer.watcher import Watcher
+from airflow_provider_nebula_explorer.hooks.clients import open_async_client
+from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
+
+LOOKUP_SECONDS = 5.0
+"""How long a connection that was looked up counts: a thousand waits that begin together ask Airflow once."""
+
+
+@asynccontextmanager
+async def shared_watcher(settings: Settings) -> AsyncIterator[Watcher]:
+    """Give the watcher of an account; the last to leave it closes it."""
+    watchers = _here().watchers
+    shared = watchers.get(settings)
+    if shared is None:
+        watcher = Watcher(lambda: open_async_client(settings), max_failures=settings.max_consecutive_failures)
+        shared = watchers[settings] = _Shared(watcher)
+    shared.members += 1
+    try:
+        yield shared.watcher
+    finally:
+        shared.members -= 1
+        if not shared.members:
+            del watchers[settings]
+            if not watchers:
+                _REGISTRIES.pop(asyncio.get_running_loop(), None)
+            await shared.watcher.close()
+
+
+async def look_up(connection_id: str, *, not_before: float = 0) -> Settings:
+    """Return a connection's fields, which may be some seconds old.
+
+    :param not_before: on :func:`time.monotonic`'s clock: how fresh they have to be at least.
+    :raises NebulaExplorerConfigError: names the field that is wrong.
+    """
+    lookup = _here().lookups[connection_id]
+    async with lookup.lock:  # one at a time; and those who waited for it go on one by one
+        if lookup.settings is None or lookup.made_at < max(not_before, time.monotonic() - LOOKUP_SECONDS):
+            # In a thread: Airflow's look-up blocks, and so may the check of the connection's paths.
+            made_at = time.monotonic()
+            lookup.settings = await sync_to_async(lambda: NebulaExplorerHook(connection_id).settings)()
+            lookup.made_at = made_at
+        return lookup.settings
+
+
+@dataclass
+class _Shared:
+    watcher: Watcher
+    members: int = 0
+
+
+@dataclass
+class _Lookup:
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    settings: Settings | None = None
+    made_at: float = 0
+
+
+@dataclass
+class _Registry:
+    watchers: dict[Settings, _Shared] = field(default_factory=dict)
+    lookups: defaultdict[str, _Lookup] = field(default_factory=lambda: defaultdict(_Lookup))
+
+
+_REGISTRIES: WeakKeyDictionary[asyncio.AbstractEventLoop, _Registry] = WeakKeyDictionary()
+
+
+def _here() -> _Registry:
+    return _REGISTRIES.setdefault(asyncio.get_running_loop(), _Registry())

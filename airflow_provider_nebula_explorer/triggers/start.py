@@ -1,0 +1,91 @@
+"""Whether a sensor's wait can begin, and end well, in the triggerer, so that no worker is needed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_nebula_explorer.explorer.arguments import parse_statuses
+from airflow_provider_nebula_explorer.triggers.limits import MARGIN_SECONDS
+
+if TYPE_CHECKING:
+    from airflow.triggers.base import StartTriggerArgs
+
+    from airflow_provider_nebula_explorer.sensors.nebula_explorer import NebulaExplorerJobSensor
+
+
+def why_a_worker_is_needed(sensor: NebulaExplorerJobSensor) -> str | None:
+    """Return the first reason why a sensor's wait has to begin in a worker; ``None`` where there is none."""
+    reasons = {
+        "deferrable is not set": not sensor.deferrable,
+        "this Airflow is older than 3.3": not _is_airflow_new_enough(),
+        "job_id is neither digits nor the output of a task that is not mapped": job_id_in_triggerer(
+            sensor.job_id
+        )
+        is None,
+        "another argument is a template": _has_template(
+            sensor.target_statuses, sensor.nebula_explorer_conn_id
+        ),
+        "it is in a mapped task group": _is_in_mapped_group(sensor),
+        "it has outlets": bool(sensor.outlets),
+        "it has an on_execute_callback": bool(sensor.on_execute_callback),
+        "it has an execution_timeout": sensor.execution_timeout is not None,
+        "do_xcom_push is off, or multiple_outputs on": not sensor.do_xcom_push or sensor.multiple_outputs,
+    }
+    found = next((reason for reason, holds in reasons.items() if holds), None)
+    # Listeners are looked for last, as that loads Airflow's plugins.
+    return found or ("a plugin listens to tasks" if _has_listeners() else None)
+
+
+def start_trigger_args(sensor: NebulaExplorerJobSensor) -> StartTriggerArgs:
+    """Return what Airflow starts the wait with."""
+    from airflow.triggers.base import StartTriggerArgs
+
+    return StartTriggerArgs(
+        trigger_cls="airflow_provider_nebula_explorer.triggers.nebula_explorer.NebulaExplorerJobTrigger",
+        trigger_kwargs={
+            "job_id": job_id_in_triggerer(sensor.job_id),
+            "nebula_explorer_conn_id": sensor.nebula_explorer_conn_id,
+            "poll_interval": sensor.poll_interval,
+            "target_statuses": sorted(
+                int(status) for status in parse_statuses("target_statuses", sensor.target_statuses)
+            ),
+            "ends_task": True,
+        },
+        next_method="resume",
+        timeout=timedelta(seconds=sensor.timeout + MARGIN_SECONDS),
+    )
+
+
+def job_id_in_triggerer(job_id: object) -> int | str | None:
+    """Return a job's id in a form that a triggerer can render; ``None`` where there is none.
+
+    The triggerer does not answer the request that ``run.output``, or an ``xcom_pull`` without map indexes,
+    makes there, so that the trigger would hang (seen on Airflow 3.3.2).
+    """
+    if isinstance(job_id, int) or (isinstance(job_id, str) and job_id.isascii() and job_id.isdigit()):
+        return job_id
+    operator, key = getattr(job_id, "operator", None), getattr(job_id, "key", None)
+    if operator is None or key is None or operator.is_mapped or _is_in_mapped_group(operator):
+        return None
+    return f"{{{{ ti.xcom_pull(task_ids={operator.task_id!r}, key={key!r}, map_indexes=-1) }}}}"
+
+
+def _is_in_mapped_group(task: Any) -> bool:
+    return task.get_closest_mapped_task_group() is not None
+
+
+def _has_template(*values: object) -> bool:
+    return any("{{" in str(value) or "{%" in str(value) or hasattr(value, "operator") for value in values)
+
+
+def _is_airflow_new_enough() -> bool:
+    from airflow import __version__
+
+    return tuple(int(part) for part in __version__.split(".")[:2]) >= (3, 3)
+
+
+def _has_listeners() -> bool:
+    from airflow.listeners.listener import get_listener_manager
+
+    return bool(get_listener_manager().has_listeners)
