@@ -80,6 +80,7 @@ class Phase:
     """What a stretch of time cost.
 
     :param held: each time that the event loop was held, in seconds.
+    :param collected: the longest collection of garbage, in seconds.
     """
 
     seconds: float
@@ -87,11 +88,17 @@ class Phase:
     memory: int
     requests: int
     held: Sequence[float]
+    collected: float
 
     def __add__(self, other: Phase) -> Phase:
-        held = [*self.held, *other.held]
-        seconds, cpu = self.seconds + other.seconds, self.cpu + other.cpu
-        return Phase(seconds, cpu, self.memory + other.memory, self.requests + other.requests, held)
+        return Phase(
+            seconds=self.seconds + other.seconds,
+            cpu=self.cpu + other.cpu,
+            memory=self.memory + other.memory,
+            requests=self.requests + other.requests,
+            held=[*self.held, *other.held],
+            collected=max(self.collected, other.collected),
+        )
 
     @property
     def requests_a_poll(self) -> float:
@@ -180,6 +187,7 @@ class Run:
             memory=after.memory - before.memory,
             requests=asked_then.requests - asked.requests,
             held=after.held,
+            collected=after.collected,
         )
 
     def _moment(self) -> tuple[Snapshot, Counts]:

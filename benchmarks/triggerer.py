@@ -122,12 +122,14 @@ class Snapshot:
     """The triggerer at one moment: its CPU seconds, its memory in bytes, and how long it held its loop.
 
     :param held: each pass of the loop since the snapshot before, in seconds.
+    :param collected: the longest collection of garbage since then: Python's part of the longest pass.
     """
 
     moment: float
     cpu: float
     memory: int
     held: Sequence[float]
+    collected: float
 
 
 class TimedSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
@@ -152,6 +154,25 @@ class TimedSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type
         return held if back is None else [*held, time.perf_counter() - back]
 
 
+class TimedCollections:
+    """Notes the longest collection of garbage."""
+
+    def __init__(self) -> None:
+        self._begun = self._longest = 0.0
+        gc.callbacks.append(self._note)
+
+    def take(self) -> float:
+        """Return the longest since the last call."""
+        longest, self._longest = self._longest, 0.0
+        return longest
+
+    def _note(self, phase: str, _: object) -> None:
+        if phase == "start":
+            self._begun = time.perf_counter()
+        else:
+            self._longest = max(self._longest, time.perf_counter() - self._begun)
+
+
 class Triggerer:
     """Runs triggers as Airflow's does: each in a task of one event loop, with a greenback portal."""
 
@@ -159,6 +180,7 @@ class Triggerer:
         module, _, name = product.trigger.rpartition(".")
         self._product = product
         self._class = getattr(importlib.import_module(module), name)
+        self._collections = TimedCollections()
         self._selector = TimedSelector()
         self._loop = asyncio.SelectorEventLoop(self._selector)
         self._tasks: list[asyncio.Task[None]] = []
@@ -178,7 +200,8 @@ class Triggerer:
         """Return what it cost so far."""
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         memory = pages * os.sysconf("SC_PAGESIZE")
-        return Snapshot(time.monotonic(), time.process_time(), memory, self._selector.take())
+        spent = time.monotonic(), time.process_time()
+        return Snapshot(*spent, memory, self._selector.take(), self._collections.take())
 
     def events(self, first: int) -> list[Event]:
         """Return the events from the one with this number on."""

@@ -43,10 +43,12 @@ def costs(results: Results) -> Iterator[Row]:
 
 def holds(results: Results) -> Iterator[Row]:
     names = ("start", "waiting", "finishing")
-    yield "event loop held, ms", "jobs", *(f"{name}, {part}" for name in names for part in ("p99", "longest"))
+    head = [f"{name}, {part}" for name in names for part in ("p99", "longest")]
+    yield "event loop held, ms", "jobs", *head, "longest garbage collection"
     for case, result in results.items():
         phases = result.start, result.waiting, result.ending
-        yield case, case.jobs, *(f"{s * 1000:.1f}" for phase in phases for s in (phase.late, phase.longest))
+        seconds = [s for phase in phases for s in (phase.late, phase.longest)]
+        yield case, case.jobs, *(f"{s * 1000:.1f}" for s in (*seconds, result.whole.collected))
 
 
 def delays(results: Results) -> Iterator[Row]:

@@ -42,7 +42,7 @@ class EmulatedJob:
             return self._outcome
         if self.cancelled is not None:
             return JobStatus.STOPPING
-        return JobStatus.PREPARING if now < self._begin else JobStatus.RUNNING
+        return JobStatus.PREPARING if now < self._begin else JobStatus(self.plan.runs_as)
 
     def item(self, now: float) -> JsonObject:
         """Return the job as a list of jobs tells it."""

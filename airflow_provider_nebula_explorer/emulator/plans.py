@@ -35,6 +35,10 @@ def _is_seconds(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
+def _is_not_final(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and not JobStatus(value).is_final
+
+
 def _is_table(rows: object) -> bool:
     if not isinstance(rows, (list, tuple)) or not all(isinstance(row, (list, tuple)) for row in rows):
         return False
@@ -72,6 +76,7 @@ class JobPlan:
     :param stopping: seconds from its cancellation until it is Interrupted.
     :param ends: how a job ends that nobody cancels: Success, Failed or Interrupted, as a status, its number
         or its name; ``None`` for one that runs until it is cancelled.
+    :param runs_as: the job's status code while it runs; one that is not known is a newer Explorer's.
     :param tasks: its tasks, which run one after the other. A job that ends other than in success does so at
         the task that says ``fails``, else at its last; the tasks after that one are Interrupted.
     :raises ValueError: where a value is wrong.
@@ -82,11 +87,15 @@ class JobPlan:
     stopping: float = 1.0
     ends: JobStatus | None = JobStatus.SUCCESS
     tasks: tuple[TaskPlan, ...] = (TaskPlan("query_1"), TaskPlan("pagerank_1"))
+    runs_as: int = JobStatus.RUNNING
 
     def __post_init__(self) -> None:
         for name in ("preparing", "running", "stopping"):
             _require(_is_seconds(getattr(self, name)), name, getattr(self, name), "seconds, 0 or more")
         object.__setattr__(self, "ends", _end(self.ends))
+        _require(
+            _is_not_final(self.runs_as), "runs_as", self.runs_as, "a whole number that is no final status"
+        )
         are_tasks = isinstance(self.tasks, (list, tuple)) and all(isinstance(t, TaskPlan) for t in self.tasks)
         _require(are_tasks, "tasks", self.tasks, "a list of task plans")
         object.__setattr__(self, "tasks", tuple(self.tasks))

@@ -172,6 +172,7 @@ class AsyncClient:
         """Close all connections to Explorer, for good."""
         if self._login is not None:
             self._login.cancel()
+            await asyncio.wait([self._login])
         await self._http.aclose()
 
     async def _drive(self, exchange: Exchange[T]) -> T:

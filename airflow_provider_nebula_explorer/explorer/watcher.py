@@ -204,6 +204,8 @@ class Watcher:
                     page_size=self._survey.page_size,
                 )
             )
+        except NebulaExplorerAuthError:
+            raise
         except NebulaExplorerError as error:
             await self._list_failed(left, error)
             return False
@@ -215,17 +217,14 @@ class Watcher:
         return left.isdisjoint(listing.job_ids)
 
     async def _list_failed(self, left: set[int], error: NebulaExplorerError) -> None:
-        if isinstance(error, NebulaExplorerAuthError):
-            await self._tell_all(error)
-            left.clear()
-        elif not error.is_transient:
+        if not error.is_transient:
             self._survey.refused(is_page_too_large=isinstance(error, NebulaExplorerBadRequestError))
-        elif _is_asked_to_wait(error) or not await self._look(first := min(left)):
+            return  # and the poll goes on, by another plan
+        elif not _is_asked_to_wait(error) and await self._look(left.pop()):
+            self._ask_for(left)  # as jobs are shown, it is the lists that are broken
+        else:
             await self._failed(left, error)
-            left.clear()
-        else:  # jobs are shown, so it is the lists that are broken: in this poll, do without
-            self._ask_for(left - {first})
-            left.clear()
+        left.clear()
 
     def _ask_for(self, job_ids: Iterable[int]) -> None:
         """Have each of these jobs asked for, without waiting for it."""
@@ -242,19 +241,24 @@ class Watcher:
             job_id = self._queue.popleft()
             try:
                 await self._look(job_id)
+            except NebulaExplorerAuthError as error:
+                await self._tell_all(error)
             except Exception as error:  # noqa: BLE001 - whatever it is, it must reach those who wait
                 await self._tell([job_id], error)
 
     async def _look(self, job_id: int) -> bool:
-        """Ask for a job, and say whether Explorer answered."""
+        """Ask for a job, and say whether Explorer answered.
+
+        :raises NebulaExplorerAuthError: as that is not about this job, but about all.
+        """
         watched = self._watched.get(job_id)
         if watched is None:
             return True
         watched.is_asked = True
         try:
             job = await self.run(api.get_job(job_id))
-        except NebulaExplorerAuthError as error:
-            await self._tell_all(error)
+        except NebulaExplorerAuthError:
+            raise
         except NebulaExplorerError as error:
             await self._failed([job_id], error)
             return not error.is_transient
@@ -282,6 +286,10 @@ class Watcher:
             wait.end(error)
 
     async def _tell_all(self, error: Exception) -> None:
+        for job_id in self._queue:
+            if watched := self._watched.get(job_id):
+                watched.is_asked = False
+        self._queue.clear()
         await self._tell(list(self._watched), error)
 
     async def _waits_of(self, job_ids: Iterable[int]) -> AsyncIterator[_Wait]:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 
@@ -12,6 +11,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
 )
+from deferral import run_to_its_end
 
 from airflow_provider_nebula_explorer.emulator import Fault, JobPlan
 from airflow_provider_nebula_explorer.exceptions import (
@@ -27,12 +27,13 @@ from airflow_provider_nebula_explorer.sensors.nebula_explorer import (
     NebulaExplorerWorkflowSensor,
 )
 
-MODES = ["poke", "reschedule"]
+MODES = ["poke", "reschedule", "deferrable"]
 
 
 @pytest.fixture(params=MODES)
 def wait(request, context, ti, monkeypatch):
     """Run a sensor to its end in each mode; a rescheduled one is a new object at each look."""
+    how = {"deferrable": True} if request.param == "deferrable" else {"mode": request.param}
     begun = datetime.now(timezone.utc)
     ti.dag_id, ti.task_id, ti.run_id, ti.map_index, ti.max_tries, ti.try_number = "d", "t", "r", -1, 0, 1
     ti.get_first_reschedule_date = lambda context: begun
@@ -40,10 +41,10 @@ def wait(request, context, ti, monkeypatch):
         monkeypatch.setattr("airflow.sensors.base._orig_start_date", lambda **_: begun)
 
     def wait(sensor, **arguments):
-        arguments = {"task_id": "t", "poke_interval": 0.01, "mode": request.param, **arguments}
+        arguments = {"task_id": "t", "poke_interval": 0.01, **how, **arguments}
         while True:
             try:
-                return sensor(**arguments).execute(context)
+                return run_to_its_end(sensor(**arguments), context)
             except AirflowRescheduleException:
                 assert request.param == "reschedule"
 
@@ -152,20 +153,9 @@ class TestJobSensor:
             job_sensor(wait, **wrong)
         assert emulator.count() == 0
 
-    def test_an_unknown_status_is_waited_on(self, monkeypatch, requests_mock, wait, caplog):
-        connection = {"conn_type": "nebula_explorer", "host": "graph", "login": "root"}
-        monkeypatch.setenv(
-            "AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT",
-            json.dumps({**connection, "extra": {"nebula_address": "graphd"}}),
-        )
-        requests_mock.post(
-            "http://graph:7002/api-open/v1/connect",
-            json={"code": 0},
-            headers={"Set-Cookie": "explorer_token=abc"},
-        )
-        looks = [{"json": {"code": 0, "data": {"id": 7, "status": status}}} for status in (9, 9, 2)]
-        requests_mock.get("http://graph:7002/api-open/v1/jobs/7", looks)
-        assert job_sensor(wait, job_id=7) == {"id": 7, "status": 2}
+    def test_an_unknown_status_is_waited_on(self, emulator, wait, caplog):
+        job_id = emulator.start_job(5, plan=JobPlan(running=9, runs_as=9))
+        assert job_sensor(wait, job_id=job_id) == emulator.job(job_id)
         assert any("Status 9 is not known" in record.getMessage() for record in caplog.records)
 
     def test_a_poking_sensor_logs_in_once_and_shows_the_link_once(self, emulator, context, ti, monkeypatch):
@@ -255,10 +245,6 @@ class TestWorkflowSensor:
     [(NebulaExplorerJobSensor, {"job_id": 1}), (NebulaExplorerWorkflowSensor, {"workflow_id": 1})],
 )
 class TestBothSensors:
-    def test_deferrable_is_refused_in_words(self, sensor, arguments):
-        with pytest.raises(NebulaExplorerConfigError, match="deferrable is True; allowed: False"):
-            sensor(task_id="t", deferrable=True, **arguments)
-
     def test_they_take_what_every_sensor_takes(self, sensor, arguments):
         task = sensor(
             task_id="t",

@@ -16,9 +16,9 @@ from airflow_provider_nebula_explorer.explorer.settings import Account
 from airflow_provider_nebula_explorer.explorer.transport import AsyncClient
 
 
-def with_client(settings, use):
+def with_client(settings, use, **options):
     async def run():
-        client = AsyncClient(settings)
+        client = AsyncClient(settings, **options)
         try:
             return await use(client)
         finally:
@@ -73,8 +73,7 @@ def test_a_cancelled_caller_does_not_take_the_others_login_with_it(explorer, job
     async def use(client):
         first = asyncio.create_task(client.run(api.get_job(job_ids[0])))
         second = asyncio.create_task(client.run(api.get_job(job_ids[1])))
-        while not explorer.count("connect") and client._login is None:
-            await asyncio.sleep(0)
+        await asyncio.sleep(0.1)
         first.cancel()
         return await second
 
@@ -84,20 +83,22 @@ def test_a_cancelled_caller_does_not_take_the_others_login_with_it(explorer, job
 
 def test_retry_after_holds_every_call(explorer, job_ids):
     explorer.fail(Fault("status", "get_job", status=429, retry_after=1))
+    pausing = asyncio.Event()
+
+    async def sleep(seconds):
+        pausing.set()
+        await asyncio.sleep(seconds)
 
     async def use(client):
-        await client.login()
         first = asyncio.create_task(client.run(api.get_job(job_ids[0])))
-        while not explorer.count("get_job"):
-            await asyncio.sleep(0.005)
-        await asyncio.sleep(0.05)
+        await pausing.wait()
         asked = time.monotonic()
         await client.run(api.get_job(job_ids[1]))
         waited = time.monotonic() - asked
         await first
         return waited
 
-    assert with_client(settings_of(explorer), use) > 0.8
+    assert with_client(settings_of(explorer), use, sleep=sleep) > 0.8
 
 
 def test_a_proxy_of_the_environment_without_its_library_is_named(explorer, monkeypatch):

@@ -38,6 +38,11 @@ def test_a_job_prepares_runs_its_tasks_one_after_the_other_and_succeeds(explorer
     ]
 
 
+def test_a_job_may_run_in_a_status_of_a_newer_explorer(explorer: Asker):
+    job_id = planned(explorer, preparing=1, running=3, runs_as=9)
+    assert [status for status, _ in statuses(explorer, job_id, 0, 1, 3.9, 4)] == [PREPARING, 9, 9, SUCCESS]
+
+
 def test_a_job_without_times_is_finished_at_once(explorer: Asker):
     job_id = planned(explorer, preparing=0, running=0)
 

@@ -45,6 +45,8 @@ def test_a_workflow_is_a_plan_with_a_name():
         ({"ends": "DONE"}, "'ends' is 'DONE'"),
         ({"ends": "RUNNING"}, "'ends' is 'RUNNING'"),
         ({"ends": 7}, "'ends' is 7"),
+        ({"runs_as": 2}, "'runs_as' is 2"),
+        ({"runs_as": "RUNNING"}, "'runs_as' is 'RUNNING'"),
         ({"tasks": "query_1"}, "'tasks' is 'query_1'"),
         ({"tasks": ["query_1"]}, "a task's plan is a JSON object"),
         ({"tasks": [{}]}, "name"),

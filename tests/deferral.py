@@ -1,0 +1,38 @@
+"""Runs deferrable tasks without a triggerer: through all that is stored between a worker and a triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from importlib import import_module
+
+from airflow.providers.common.compat.sdk import TaskDeferred
+
+
+def stored(trigger):
+    """Return a trigger as a triggerer makes it anew."""
+    path, arguments = trigger.serialize()
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)(**json.loads(json.dumps(arguments)))
+
+
+def first_event(trigger):
+    """Run a trigger as a triggerer does, from what was stored of it, and return its event's payload."""
+
+    async def run():
+        return await anext(stored(trigger).run())
+
+    return json.loads(json.dumps(asyncio.run(run()).payload))
+
+
+def run_to_its_end(task, context):
+    """Execute a task, and resume it as often as it defers."""
+    try:
+        return task.execute(context)
+    except TaskDeferred as deferred:
+        pause = deferred
+    while True:
+        try:
+            return task.resume_execution(pause.method_name, {"event": first_event(pause.trigger)}, context)
+        except TaskDeferred as deferred:
+            pause = deferred
