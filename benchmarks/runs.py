@@ -107,7 +107,7 @@ class Phase:
     @property
     def longest(self) -> float:
         """The longest that the loop was held."""
-        return max(self.held)
+        return max(self.held, default=0.0)
 
     @property
     def late(self) -> float:
@@ -195,6 +195,7 @@ class Run:
 
     def _start(self) -> None:
         self._triggerer.call("start", self._job_ids)
+        patiently(lambda: self._triggerer.call("running") == len(self._job_ids))
         patiently(lambda: self._server.call("has_told", self._job_ids))
         time.sleep(SETTLING)
 

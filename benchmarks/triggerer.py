@@ -122,7 +122,7 @@ class Snapshot:
     """The triggerer at one moment: its CPU seconds, its memory in bytes, and how long it held its loop.
 
     :param held: each pass of the loop since the snapshot before, in seconds.
-    :param collected: the longest collection of garbage since then: Python's part of the longest pass.
+    :param collected: the longest collection of garbage since then, in seconds; it is part of a pass.
     """
 
     moment: float
@@ -184,6 +184,7 @@ class Triggerer:
         self._selector = TimedSelector()
         self._loop = asyncio.SelectorEventLoop(self._selector)
         self._tasks: list[asyncio.Task[None]] = []
+        self._running = 0
         self._events: list[Event] = []
         self._amiss: list[str] = []
 
@@ -195,6 +196,10 @@ class Triggerer:
     def start(self, job_ids: Sequence[int]) -> None:
         """Start a trigger for each job."""
         asyncio.run_coroutine_threadsafe(self._create(job_ids), self._loop)
+
+    def running(self) -> int:
+        """Return how many triggers began to run."""
+        return self._running
 
     def snapshot(self) -> Snapshot:
         """Return what it cost so far."""
@@ -227,6 +232,7 @@ class Triggerer:
         import greenback
 
         await greenback.ensure_portal()
+        self._running += 1
         async for event in self._class(**self._product.arguments(job_id)).run():
             self._events.append(Event(job_id, time.monotonic()))
             if not self._product.succeeded(event.payload, job_id):

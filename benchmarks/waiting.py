@@ -22,7 +22,7 @@ from triggerer import INTERVAL, PRODUCTS
 CASES = [
     *(Case("ours", jobs) for jobs in (100, 1000, 10_000)),
     *(Case(peer, jobs) for peer in ("dbt-cloud", "databricks") for jobs in (100, 1000)),
-    Case("airbyte", 100),  # a thousand take eight minutes, three of them to start
+    Case("airbyte", 100),  # a thousand take eight minutes
     Case("ours", 1000, "capped"),
     *(Case("ours", 200, layout) for layout in ("middle", "spread", "foreign")),
 ]

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import warnings
+
+import pytest
+from airflow.providers.common.compat.sdk import BaseHook
+from deferral import first_event, stored
+
+from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerConfigError,
+    NebulaExplorerConnectionError,
+    NebulaExplorerNotFoundError,
+)
+from airflow_provider_nebula_explorer.explorer.events import read_job, timed_out
+from airflow_provider_nebula_explorer.triggers import registry
+from airflow_provider_nebula_explorer.triggers.nebula_explorer import (
+    NebulaExplorerJobTrigger,
+    NebulaExplorerWorkflowTrigger,
+)
+
+CONNECTION = "nebula_explorer_default"
+INTERVAL = 0.1
+
+
+def job_trigger(job_id, **arguments):
+    return NebulaExplorerJobTrigger(job_id, CONNECTION, INTERVAL, **arguments)
+
+
+def run(test):
+    """Run a test's coroutine, and fail where it leaves a task or a warning."""
+
+    async def run_and_look_back():
+        result = await test
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        return result
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        return asyncio.run(run_and_look_back())
+
+
+async def payload(trigger):
+    (event,) = [event async for event in stored(trigger).run()]
+    return event.payload
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        NebulaExplorerJobTrigger(7),
+        NebulaExplorerJobTrigger("7", "conn", 5.5, target_statuses=[1, 2], timeout_at=9.5, failed_looks=2),
+        NebulaExplorerWorkflowTrigger(7),
+        NebulaExplorerWorkflowTrigger(7, "conn", 5, name="n", created_after="2026-01-01T00:00:00+00:00"),
+    ],
+)
+def test_a_trigger_is_made_anew_from_its_json(trigger):
+    again = stored(trigger)
+    assert type(again) is type(trigger)
+    assert again.serialize() == trigger.serialize()
+
+
+def test_the_event_is_the_jobs_object_with_its_tasks(emulator):
+    job_id = emulator.start_job(5, plan=JobPlan(running=3))
+    event = first_event(job_trigger(job_id))
+    assert event == {"job_id": job_id, "job": emulator.job(job_id), "link": f"{emulator.url}/"}
+    assert event["job"]["tasks"]
+
+
+def test_the_event_comes_when_the_job_is_final_and_not_before(emulator):
+    running = emulator.start_job(5, plan=JobPlan(preparing=4, running=4))
+    event = first_event(job_trigger(running))
+    assert event["job"]["status"] == 2
+    assert emulator.count("get_job") > 4
+
+
+def test_a_wrong_argument_is_told_in_words_and_asks_nothing(emulator):
+    with pytest.raises(NebulaExplorerConfigError, match="job_id is 'None'; allowed"):
+        read_job(first_event(job_trigger("None")))
+    with pytest.raises(NebulaExplorerConfigError, match="poll_interval is 0; allowed"):
+        read_job(first_event(NebulaExplorerJobTrigger(7, CONNECTION, 0)))
+    assert emulator.count() == 0
+
+
+def test_an_error_keeps_its_class_its_text_and_its_code(emulator):
+    with pytest.raises(NebulaExplorerNotFoundError, match="job 7 does not exist") as raised:
+        read_job(first_event(job_trigger(7)))
+    assert (raised.value.code, raised.value.http_status) == (40404000, 404)
+
+
+def test_a_missing_connection_is_told_in_airflows_words(monkeypatch):
+    monkeypatch.delenv("AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT", raising=False)
+    event = first_event(NebulaExplorerJobTrigger(7, "no_such_connection"))
+    assert "no_such_connection" in event["error"]["text"]
+
+
+def test_an_event_that_nobody_knows_is_an_error_that_says_so():
+    with pytest.raises(Exception, match="same version of this package"):
+        read_job({"status": "success"})
+
+
+@pytest.mark.parametrize("limit", ["timeout", "execution_timeout"])
+def test_a_limit_ends_the_wait(emulator, limit, monkeypatch):
+    monkeypatch.setattr("airflow_provider_nebula_explorer.triggers.nebula_explorer._LAST_LOOK_SECONDS", 0.1)
+    job_id = emulator.start_job(5, plan=JobPlan(ends=None))
+    begun = time.monotonic()
+    event = first_event(job_trigger(job_id, **{f"{limit}_at": time.time() + 0.5}))
+    assert event == {"job_id": job_id, "timed_out": limit}
+    assert timed_out(event) == limit
+    assert time.monotonic() - begun < 10
+
+
+def test_a_triggerer_that_comes_after_the_limit_still_looks_once(emulator):
+    job_id = emulator.start_job(5, plan=JobPlan(running=0))
+    late = {"timeout_at": time.time() - 3600, "execution_timeout_at": time.time() - 3600}
+    assert first_event(job_trigger(job_id, **late))["job"]["status"] == 2
+
+
+def test_no_secret_is_in_arguments_or_events(emulator):
+    job_id = emulator.start_job(5, plan=JobPlan(running=0))
+    trigger = job_trigger(job_id)
+    text = json.dumps([trigger.serialize(), first_event(trigger), first_event(job_trigger(99))])
+    assert "stand-in-secret" not in text
+    assert "c3RhbmQtaW4" not in text
+
+
+def test_triggers_of_one_loop_share_a_login_and_leave_nothing(emulator):
+    job_ids = [emulator.start_job(5, plan=JobPlan(running=9)) for _ in range(40)]
+
+    async def test():
+        return await asyncio.gather(*(payload(job_trigger(job_id)) for job_id in job_ids))
+
+    assert [event["job_id"] for event in run(test())] == job_ids
+    assert emulator.logins == 1
+    assert len(registry._REGISTRIES) == 0
+
+
+def test_a_thousand_waits_ask_airflow_for_the_connection_once(emulator, monkeypatch):
+    asked = []
+    get_connection = BaseHook.get_connection.__func__
+    monkeypatch.setattr(
+        BaseHook,
+        "get_connection",
+        classmethod(lambda cls, *args, **kwargs: asked.append(args) or get_connection(cls, *args, **kwargs)),
+    )
+    job_id = emulator.start_job(5, plan=JobPlan(running=0))
+
+    async def test():
+        await asyncio.gather(*(payload(job_trigger(job_id)) for _ in range(1000)))
+
+    run(test())
+    assert len(asked) == 1
+
+
+def test_a_new_wait_uses_a_changed_connection(explorer, monkeypatch):
+    monkeypatch.setattr(registry, "LOOKUP_SECONDS", 0)
+    old = explorer.emulator.start_job(5, plan=JobPlan(ends=None))
+    with Emulator() as other:
+        new = other.start_job(5, plan=JobPlan(running=0))
+
+        async def test():
+            first = asyncio.create_task(payload(job_trigger(old)))
+            await asyncio.to_thread(until, lambda: explorer.emulator.count("get_job"))
+            monkeypatch.setenv("AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT", other.airflow_connection)
+            event = await payload(job_trigger(new))
+            assert not first.done()
+            explorer.emulator.cancel(old)
+            return event, await first
+
+        event, first = run(test())
+    assert event["job"]["status"] == 2
+    assert first["job"]["status"] == 4, "it went on where it began"
+
+
+def test_a_wait_whose_account_is_refused_goes_on_with_the_connections_new_one(explorer, monkeypatch):
+    job_id = explorer.emulator.start_job(5, plan=JobPlan(ends=None))
+    with Emulator() as other:
+        assert other.start_job(5, plan=JobPlan(running=0)) == job_id
+
+        async def test():
+            wait = asyncio.create_task(payload(job_trigger(job_id)))
+            await asyncio.to_thread(until, lambda: explorer.emulator.count("get_job"))
+            monkeypatch.setenv("AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT", other.airflow_connection)
+            explorer.emulator.fail(Fault("code", "connect", code=40004000, times=None))
+            explorer.emulator.forget_sessions()
+            return await wait
+
+        event = run(test())
+    assert event["job"]["status"] == 2
+
+
+def until(holds):
+    while not holds():
+        time.sleep(0.01)
+
+
+def test_a_cancelled_wait_leaves_nothing(emulator):
+    job_id = emulator.start_job(5, plan=JobPlan(ends=None))
+
+    async def test():
+        wait = asyncio.create_task(payload(job_trigger(job_id)))
+        await asyncio.to_thread(until, lambda: emulator.count("get_job"))
+        wait.cancel()
+        await asyncio.gather(wait, return_exceptions=True)
+        return len(registry._REGISTRIES)
+
+    assert run(test()) == 0
+    assert emulator.job(job_id)["status"] == 1, "a wait that ends cancels nothing"
+
+
+class TestWorkflowTrigger:
+    def events_of(self, trigger, count, after_first_look):
+        """Return the first events of a trigger that runs in a loop; ``after_first_look`` runs in a thread."""
+
+        async def test():
+            found = []
+            acting = asyncio.create_task(asyncio.to_thread(after_first_look))
+            async for event in stored(trigger).run():
+                found.append(event.payload["job_id"])
+                if len(found) == count:
+                    break
+            await acting
+            await asyncio.sleep(3 * INTERVAL)
+            return found
+
+        return asyncio.run(test())
+
+    def test_each_success_is_told_once_whoever_ran_the_job(self, emulator):
+        trigger = NebulaExplorerWorkflowTrigger(5, CONNECTION, INTERVAL)
+        emulator.start_job(5, plan=JobPlan(running=0))
+        long_running = emulator.start_job(5, plan=JobPlan(running=3600))
+        emulator.start_job(5, plan=JobPlan(running=0, ends="FAILED"))
+        new = []
+
+        def act():
+            until(lambda: emulator.count("list_workflow_jobs") >= 5)
+            emulator.start_job(6, plan=JobPlan(running=0))
+            new.append(emulator.start_job(5, plan=JobPlan(running=0)))
+            until(lambda: emulator.count("list_workflow_jobs") >= 9)
+            emulator.advance(7200)
+            new.append(emulator.start_job(5, plan=JobPlan(running=2)))
+
+        found = self.events_of(trigger, 3, act)
+        assert found == [new[0], long_running, new[1]]
+
+    def test_a_time_makes_earlier_successes_count(self, emulator):
+        old = emulator.start_job(5, plan=JobPlan(running=0))
+        trigger = NebulaExplorerWorkflowTrigger(5, CONNECTION, INTERVAL, created_after="2020-01-01T00:00:00Z")
+        assert self.events_of(trigger, 1, lambda: None) == [old]
+
+    def test_trouble_delays_an_event_and_loses_none(self, emulator, caplog):
+        trigger = NebulaExplorerWorkflowTrigger(5, CONNECTION, INTERVAL)
+        new = []
+
+        def act():
+            until(lambda: emulator.count("list_workflow_jobs") >= 6)
+            emulator.fail(Fault("status", times=2), Fault("status", "get_job"))
+            new.append(emulator.start_job(5, plan=JobPlan(running=0)))
+
+        assert self.events_of(trigger, 1, act) == new
+        assert "Cannot observe workflow 5, will look again" in caplog.text
+
+
+def test_too_many_failed_looks_tell_that_the_job_cannot_be_observed(explorer):
+    explorer.set_connection(extra={"max_consecutive_failures": 3})
+    explorer.emulator.fail(Fault("status", "get_job", times=None))
+    with pytest.raises(NebulaExplorerConnectionError, match="Cannot observe job 7: 3 looks in a row failed"):
+        read_job(first_event(job_trigger(7, failed_looks=1)))
+    assert explorer.emulator.count("get_job") == 2
