@@ -100,6 +100,7 @@ class Survey:
         self._plans = 0
         self._watched: set[int] = set()
         self._known: dict[int, Glimpse] = {}
+        self._final: set[int] = set()  # of those, the ones of which only the details are wanted
         self._line: list[int] = []
         self._anchor: Glimpse | None = None
         self._guesses: dict[int, int] = {}
@@ -114,13 +115,14 @@ class Survey:
     def forget(self, job_id: int) -> None:
         """Watch a job no more."""
         self._watched.discard(job_id)
+        self._final.discard(job_id)
         memories: tuple[dict[int, Any], ...] = (self._known, self._guesses, self._doubted, self._alone_until)
         for memory in memories:
             memory.pop(job_id, None)
 
     def learn(self, glimpse: Glimpse) -> None:
         """Take note of a job that was asked for by its id."""
-        self._known[glimpse.id] = glimpse
+        self._note(glimpse)
         doubt = self._doubted.pop(glimpse.id, None)
         if glimpse.created is None or (doubt and doubt.status in (None, glimpse.status)):
             # It is there, but the list that should show it does not, or cannot be told where to begin.
@@ -140,7 +142,7 @@ class Survey:
         self._plans += 1
         self._line = []
         wanted = set(job_ids)
-        alone = wanted if self._lists_are_refused else {job for job in wanted if self._is_alone(job)}
+        alone = wanted if self._lists_are_refused else self._alone(wanted)
         rest = sorted(wanted - alone)
         stretches = self._cheapest_cover(rest)
         if stretches is None:
@@ -152,8 +154,9 @@ class Survey:
         self._cap = glance.size
         seen = tuple(glimpse for glimpse in glance.jobs if glimpse.id in self._watched)
         for glimpse in seen:
-            self._known[glimpse.id] = glimpse
-            self._doubted.pop(glimpse.id, None)
+            self._note(glimpse)
+        for job_id in self._doubted.keys() & {glimpse.id for glimpse in seen}:
+            del self._doubted[job_id]
         shown = {glimpse.id for glimpse in seen}
         absent = [job_id for job_id in listing.job_ids if job_id not in shown]
         passed = [job_id for job_id in absent if self._is_passed(job_id, glance)]
@@ -167,17 +170,20 @@ class Survey:
         self._doubted.update(dict.fromkeys(missing, listing.view))
         return Shown(seen, tuple(missing))
 
+    def _note(self, glimpse: Glimpse) -> None:
+        self._known[glimpse.id] = glimpse
+        if glimpse.status.is_final:
+            self._final.add(glimpse.id)
+
     @property
     def _page(self) -> int:
         return int(min(self.page_size, self._cap))
 
-    def _is_alone(self, job_id: int) -> bool:
-        known = self._known.get(job_id)
-        return (
-            (known is not None and known.status.is_final)  # only its details are wanted
-            or self._alone_until.get(job_id, 0) >= self._plans
-            or self._guesses.get(job_id, 0) >= len(_GUESSES)
-        )
+    def _alone(self, job_ids: set[int]) -> set[int]:
+        """Return the jobs that no list helps with."""
+        unlisted = {job_id for job_id, until in self._alone_until.items() if until >= self._plans}
+        unguessed = {job_id for job_id, tried in self._guesses.items() if tried >= len(_GUESSES)}
+        return job_ids & (self._final | unlisted | unguessed)
 
     def _views(self, job_ids: list[int], *, by_workflow: bool, by_status: bool) -> dict[View, list[int]]:
         if not by_workflow and not by_status:

@@ -220,7 +220,7 @@ class Watcher:
         if not error.is_transient:
             self._survey.refused(is_page_too_large=isinstance(error, NebulaExplorerBadRequestError))
             return  # and the poll goes on, by another plan
-        elif not _is_asked_to_wait(error) and await self._look(left.pop()):
+        if not _is_asked_to_wait(error) and await self._look(left.pop()):
             self._ask_for(left)  # as jobs are shown, it is the lists that are broken
         else:
             await self._failed(left, error)

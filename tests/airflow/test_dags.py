@@ -75,6 +75,20 @@ def test_run_workflow(run, emulator):
     assert xcoms["run", "nebula_explorer_job_link", -1] == f"{emulator.url}/"
 
 
+def test_wait_at_scale(run, emulator):
+    emulator.plan(3992429968, JobPlan(running=3))
+    states, xcoms = run("nebula_explorer_wait_at_scale")
+    assert set(states.values()) == {"success"}
+    assert {
+        emulator.input(xcoms["runs", "return_value", index])["query_1"]["limit"] for index in range(3)
+    } == {
+        10,
+        20,
+        30,
+    }
+    assert xcoms["wait", "return_value", -1] == emulator.job(xcoms["another", "return_value", -1])
+
+
 def test_run_workflow_takes_the_other_branch_when_the_job_fails(run, emulator):
     emulator.plan(7, JobPlan(running=0, ends="FAILED"))
     states, _ = run("nebula_explorer_run_workflow", run_conf={"workflow_id": "7"})

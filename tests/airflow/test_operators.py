@@ -168,10 +168,6 @@ class TestRunWorkflow:
         assert isinstance(raised.value, AirflowFailException), "a retry could start a second job"
         assert emulator.count("run_workflow") == 1
 
-    def test_deferrable_is_refused_in_words(self):
-        with pytest.raises(NebulaExplorerConfigError, match="deferrable is True; allowed: False"):
-            NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, deferrable=True)
-
     def test_a_wrong_poll_interval_is_refused_when_the_dag_is_read(self):
         with pytest.raises(NebulaExplorerConfigError, match="poll_interval is 0"):
             NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, poll_interval=0)

@@ -1,0 +1,50 @@
+"""Wait for many jobs at once: the triggerer holds all waits, and one poll serves them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+from airflow.providers.common.compat.sdk import dag, task
+
+from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerRunWorkflowOperator
+from airflow_provider_nebula_explorer.sensors.nebula_explorer import NebulaExplorerJobSensor
+
+
+@dag(
+    schedule=None,
+    start_date=datetime(2024, 1, 1, tzinfo=timezone.utc),
+    catchup=False,
+    tags=["nebula_explorer"],
+    params={"workflow_id": "3992429968"},
+)
+def nebula_explorer_wait_at_scale():
+    runs = NebulaExplorerRunWorkflowOperator.partial(
+        task_id="runs",
+        workflow_id="{{ params.workflow_id }}",
+        poll_interval=2,
+        deferrable=True,
+        execution_timeout=timedelta(
+            hours=6
+        ),  # counts while the task is deferred, too; then the job is cancelled
+    ).expand(input=[{"query_1": {"limit": limit}} for limit in (10, 20, 30)])
+
+    another = NebulaExplorerRunWorkflowOperator(
+        task_id="another", workflow_id="{{ params.workflow_id }}", wait_for_completion=False
+    )
+    wait = NebulaExplorerJobSensor(
+        task_id="wait",
+        job_id=another.output,
+        poke_interval=2,
+        timeout=3600,
+        deferrable=True,
+        start_from_trigger=True,  # on Airflow 3.3 and later this wait needs no worker at all
+    )
+
+    @task
+    def compare(job_ids, job):
+        print(f"Jobs {', '.join(str(job_id) for job_id in job_ids)} and {job['id']} have succeeded.")
+
+    compare(runs.output, wait.output)
+
+
+nebula_explorer_wait_at_scale()

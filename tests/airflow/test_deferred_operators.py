@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, TaskDeferred
+from deferral import first_event, run_to_its_end
+
+from airflow_provider_nebula_explorer.emulator import Fault, JobPlan
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerConfigError,
+    NebulaExplorerConnectionError,
+)
+from airflow_provider_nebula_explorer.operators.nebula_explorer import (
+    NebulaExplorerCancelJobOperator,
+    NebulaExplorerRunWorkflowOperator,
+)
+from airflow_provider_nebula_explorer.sensors.nebula_explorer import NebulaExplorerJobSensor
+
+DONE = JobPlan(running=0)
+ENDLESS = JobPlan(ends=None)
+
+
+def a_run(**arguments):
+    arguments = {"task_id": "t", "workflow_id": 5, "poll_interval": 0.1, "deferrable": True, **arguments}
+    return NebulaExplorerRunWorkflowOperator(**arguments)
+
+
+def deferral_of(task, context):
+    with pytest.raises(TaskDeferred) as raised:
+        task.execute(context)
+    return raised.value
+
+
+def test_a_job_that_is_final_at_the_first_look_does_not_defer(emulator, context, ti):
+    emulator.plan(5, DONE)
+    job_id = a_run().execute(context)
+    assert ti.xcoms["job"] == emulator.job(job_id)
+    sensor = NebulaExplorerJobSensor(task_id="t", job_id=job_id, deferrable=True)
+    assert sensor.execute(context) == emulator.job(job_id)
+    cancel = NebulaExplorerCancelJobOperator(
+        task_id="t", job_id=job_id, wait_for_completion=True, deferrable=True
+    )
+    assert cancel.execute(context) == emulator.job(job_id)
+
+
+def test_the_link_is_there_while_the_task_is_deferred(emulator, context, ti):
+    emulator.plan(5, ENDLESS)
+    deferral_of(a_run(), context)
+    assert ti.xcoms == {"nebula_explorer_job_link": f"{emulator.url}/"}
+
+
+def test_the_resumed_task_makes_no_request(emulator, context, ti):
+    emulator.plan(5, JobPlan(running=8))
+    pause = deferral_of(a_run(), context)
+    event = first_event(pause.trigger)
+    before = emulator.count()
+    job_id = a_run().resume_execution(pause.method_name, {"event": event}, context)
+    assert emulator.count() == before
+    assert ti.xcoms["job"] == emulator.job(job_id)
+
+    sensor = NebulaExplorerJobSensor(task_id="t", job_id=job_id, deferrable=True)
+    assert sensor.resume_execution("resume", {"event": event}, context) == emulator.job(job_id)
+    assert emulator.count() == before
+
+
+def test_a_job_runs_once_and_its_id_is_what_the_task_returns(emulator, context):
+    emulator.plan(5, JobPlan(running=8))
+    job_id = run_to_its_end(a_run(), context)
+    assert [job["id"] for job in emulator.jobs] == [job_id]
+
+
+@pytest.mark.parametrize(("cancel_on_kill", "status"), [(True, 4), (False, 1)])
+def test_an_execution_timeout_cancels_the_job_and_says_so(
+    emulator, context, monkeypatch, cancel_on_kill, status
+):
+    monkeypatch.setattr("airflow_provider_nebula_explorer.triggers.nebula_explorer._LAST_LOOK_SECONDS", 0.1)
+    emulator.plan(5, JobPlan(ends=None, stopping=0))
+    task = a_run(execution_timeout=timedelta(seconds=1), cancel_on_kill=cancel_on_kill)
+    with pytest.raises(AirflowTaskTimeout, match="Timeout, PID: "):
+        run_to_its_end(task, context)
+    assert emulator.jobs[0]["status"] == status
+
+
+def test_airflow_ends_the_deferral_itself_where_no_triggerer_runs(emulator, context):
+    emulator.plan(5, ENDLESS)
+    pause = deferral_of(a_run(execution_timeout=timedelta(hours=1)), context)
+    assert timedelta(hours=1) < pause.timeout < timedelta(hours=1, minutes=2)
+    assert deferral_of(a_run(), context).timeout is None
+    job_id = emulator.jobs[0]["id"]
+    pause = deferral_of(
+        NebulaExplorerJobSensor(task_id="t", job_id=job_id, timeout=600, deferrable=True), context
+    )
+    assert timedelta(minutes=10) < pause.timeout < timedelta(minutes=12)
+
+
+def test_the_trigger_is_told_what_the_first_look_saw(emulator, context):
+    emulator.plan(5, ENDLESS)
+    _, arguments = deferral_of(a_run(), context).trigger.serialize()
+    (job,) = emulator.jobs
+    assert arguments["seen"] == {key: job[key] for key in ("id", "status", "workflowId", "createTime")}
+    assert arguments["failed_looks"] == 0
+
+
+def test_a_first_look_that_fails_counts(explorer, emulator, context):
+    explorer.set_connection(extra={"max_consecutive_failures": 3})
+    emulator.plan(5, ENDLESS)
+    emulator.fail(Fault("status", "get_job", times=None))
+    with pytest.raises(NebulaExplorerConnectionError, match="Cannot observe job 101: 3 looks in a row"):
+        run_to_its_end(a_run(), context)
+    assert emulator.count("get_job") == 3
+
+
+def test_a_deferral_takes_no_longer_than_its_looks(emulator, context):
+    emulator.plan(5, JobPlan(running=3))
+    begun = time.monotonic()
+    run_to_its_end(a_run(), context)
+    assert time.monotonic() - begun < 10
+
+
+def test_a_wrong_argument_is_refused_before_the_job_runs(emulator, context):
+    with pytest.raises(NebulaExplorerConfigError):
+        a_run(workflow_id="x").execute(context)
+    assert emulator.count() == 0
