@@ -25,14 +25,15 @@ def first_event(trigger):
     return json.loads(json.dumps(asyncio.run(run()).payload))
 
 
-def run_to_its_end(task, context):
-    """Execute a task, and resume it as often as it defers."""
+def run_to_its_end(make_task, context):
+    """Execute a task, and resume it as often as it defers; each time as a new object, as Airflow does."""
     try:
-        return task.execute(context)
+        return make_task().execute(context)
     except TaskDeferred as deferred:
         pause = deferred
     while True:
         try:
-            return task.resume_execution(pause.method_name, {"event": first_event(pause.trigger)}, context)
+            event = first_event(pause.trigger)
+            return make_task().resume_execution(pause.method_name, {"event": event}, context)
         except TaskDeferred as deferred:
             pause = deferred

@@ -265,13 +265,13 @@ def glimpse_of(data: JsonObject) -> Glimpse:
     :raises ValueError: where it has no usable ``id`` or ``status``.
     """
     # A page has a thousand of these, so what comes as documented takes the short way.
-    id, status, created = data.get("id"), _STATUSES.get(data.get("status")), data.get("createTime")
-    if type(id) is not int or status is None:
-        id, status = whole_number(data, "id"), JobStatus(whole_number(data, "status"))
+    job_id, status, created = data.get("id"), _STATUSES.get(data.get("status")), data.get("createTime")
+    if type(job_id) is not int or status is None:
+        job_id, status = whole_number(data, "id"), JobStatus(whole_number(data, "status"))
     if type(created) is not int:
         time = parse_time(created)
         created = None if time is None else parse_milliseconds("createTime", time)
-    return Glimpse(id, status, str(data.get("workflowId") or ""), created or None)
+    return Glimpse(job_id, status, str(data.get("workflowId") or ""), created or None)
 
 
 _STATUSES: dict[object, JobStatus] = {status.value: status for status in JobStatus}

@@ -15,12 +15,12 @@ TimeLimit = Literal["timeout", "execution_timeout"]
 """What Airflow calls the limits of a sensor's wait, and of a task's time in all."""
 
 
-def job_event(job: Job, link: str) -> JsonObject:
+def job_event(job: Job, link: str | None = None) -> JsonObject:
     """Return the event of a wait that saw what it waited for.
 
-    :param link: the address of the job's page.
+    :param link: the address of the job's page; ``None`` where it is known.
     """
-    return {"job_id": job.id, "job": job.data, "link": link}
+    return {"job_id": job.id, "job": job.data} | ({} if link is None else {"link": link})
 
 
 def seen_job(job: Job) -> JsonObject:

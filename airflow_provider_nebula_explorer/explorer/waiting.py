@@ -48,6 +48,8 @@ def _blame(job: Job) -> str:
 class JobProgress:
     """Turns looks at one job into the lines that a person wants in a log: changes, not polls."""
 
+    __slots__ = ("_since", "status")
+
     def __init__(self) -> None:
         self.status: JobStatus | None = None
         self._since = 0.0
@@ -102,6 +104,8 @@ class Looks:
     :param limit: how many looks may fail in a row; the last of them ends the wait.
     :param failures: how many of them failed before, in another process.
     """
+
+    __slots__ = ("_limit", "_subject", "failures")
 
     def __init__(self, subject: str, limit: int, failures: int = 0) -> None:
         self._subject = subject

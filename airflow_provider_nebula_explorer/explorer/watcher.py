@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import math
@@ -10,7 +11,7 @@ import random
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerApiError,
@@ -24,13 +25,18 @@ from airflow_provider_nebula_explorer.explorer.api import Glimpse
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.protocol import Call, T
 from airflow_provider_nebula_explorer.explorer.survey import Listing, Survey
-from airflow_provider_nebula_explorer.explorer.transport import AsyncClient
 from airflow_provider_nebula_explorer.explorer.waiting import JobProgress, Looks, is_over
+
+if TYPE_CHECKING:
+    from airflow_provider_nebula_explorer.explorer.async_transport import AsyncClient
 
 log = logging.getLogger(__name__)
 
-_GATHER_SECONDS = 0.05
+_GATHER_SECONDS = 0.2
 """Waits that begin within this time are looked at together."""
+
+_NEWCOMERS_SECONDS = 1.0
+"""How soon after a poll there may be another for those who joined since; at a shorter interval, sooner."""
 
 _JITTER = 0.1
 """By which part of an interval a poll may come early: it spreads the polls of many processes."""
@@ -61,6 +67,9 @@ class Watcher:
         self._opening = asyncio.Lock()
         self._survey = Survey()
         self._watched: dict[int, _Watched] = {}
+        self._new: set[int] = set()  # of those, the ones that nobody has looked at
+        self._newcomers_at = 0.0
+        self._polled_at = -math.inf
         self._rhythms: dict[float, float] = {}
         self._wake = asyncio.Event()
         self._queue: deque[int] = deque()
@@ -122,19 +131,23 @@ class Watcher:
             contextvars.Context().run(self._start, self._poll_for_ever())
         watched = self._watched.get(wait.job_id)
         if watched is None:
-            watched = self._watched[wait.job_id] = _Watched(is_new=seen is None)
+            watched = self._watched[wait.job_id] = _Watched()
             self._survey.watch(wait.job_id)
-            if seen is not None:
+            if seen is None:
+                self._newcomers_at = self._newcomers_at if self._new else time.monotonic()
+                self._new.add(wait.job_id)
+            else:
                 self._survey.learn(seen)
-        watched.waits.append(wait)
+        watched.add(wait)
         self._rhythms.setdefault(wait.interval, time.monotonic() + wait.interval)
         self._wake.set()
 
     def _end(self, wait: _Wait) -> None:
         watched = self._watched[wait.job_id]
-        watched.waits.remove(wait)
+        watched.remove(wait)
         if not watched.waits:
             del self._watched[wait.job_id]
+            self._new.discard(wait.job_id)
             self._survey.forget(wait.job_id)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -145,39 +158,46 @@ class Watcher:
     async def _poll_for_ever(self) -> None:
         while True:
             try:
+                await self._opened()
                 await self._pause_until_due()
                 await self._poll()
             except Exception as error:  # noqa: BLE001 - whatever it is, it must reach those who wait
+                self._wake.clear()
                 await self._tell_all(error)
+                await self._wake.wait()
 
     async def _pause_until_due(self) -> None:
         while (left := self._next_due() - time.monotonic()) > 0:
             self._wake.clear()
-            try:
+            with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), None if left == math.inf else left)
-            except asyncio.TimeoutError:
-                return
-            await asyncio.sleep(_GATHER_SECONDS)
 
     def _next_due(self) -> float:
         intervals = {watched.interval for watched in self._watched.values()}
         self._rhythms = {interval: self._rhythms[interval] for interval in intervals}
-        dues = (watched.due for watched in self._watched.values() if not watched.is_asked)
-        return min((*self._rhythms.values(), *dues), default=math.inf)
+        deadline = min(
+            (watched.deadline for watched in self._watched.values() if not watched.is_asked), default=math.inf
+        )
+        return min(deadline, self._newcomers_due(), *self._rhythms.values())
+
+    def _newcomers_due(self) -> float:
+        if not self._new:
+            return math.inf
+        pause = min(_NEWCOMERS_SECONDS, *(interval / 2 for interval in self._rhythms))
+        return max(self._newcomers_at + _GATHER_SECONDS, self._polled_at + pause)
 
     def _due(self) -> set[int]:
         """Return the jobs to look at now, and set the time of the next poll of each interval that is due."""
-        now = time.monotonic()
+        self._polled_at = now = time.monotonic()
         beats = {interval for interval, due in self._rhythms.items() if due <= now + _JITTER * interval}
         self._rhythms.update((interval, now + self.spread(interval)) for interval in beats)
-        due = {
+        new, self._new = self._new, set()
+        return {
             job_id
             for job_id, watched in self._watched.items()
-            if not watched.is_asked and (watched.due <= now or watched.interval in beats)
+            if (watched.interval in beats or watched.deadline <= now or job_id in new)
+            and not watched.is_asked
         }
-        for job_id in due:
-            self._watched[job_id].is_new = False
-        return due
 
     async def _poll(self) -> None:
         left = self._due()
@@ -210,8 +230,11 @@ class Watcher:
             await self._list_failed(left, error)
             return False
         shown = self._survey.read(listing, glance)
+        now = time.monotonic()
         for glimpse in shown.seen:
-            self._saw(glimpse)
+            watched = self._watched[glimpse.id]
+            if watched.status is not glimpse.status or watched.deadline <= now:
+                self._saw(watched, glimpse)
         self._ask_for(shown.missing)
         left.difference_update(shown.missing, (glimpse.id for glimpse in shown.seen))
         return left.isdisjoint(listing.job_ids)
@@ -270,20 +293,20 @@ class Watcher:
             watched.is_asked = False
         return True
 
-    def _saw(self, glimpse: Glimpse) -> None:
-        watched = self._watched[glimpse.id]
+    def _saw(self, watched: _Watched, glimpse: Glimpse) -> None:
         if watched.wants_details(glimpse.status):
             self._ask_for([glimpse.id])
         else:
-            watched.saw_status(glimpse.id, glimpse.status)
+            watched.saw_status(glimpse.status)
 
     async def _failed(self, job_ids: Iterable[int], error: NebulaExplorerError) -> None:
-        async for wait in self._waits_of(job_ids):
-            wait.failed(error)
+        async for watched in self._each(job_ids):
+            watched.failed(error)
 
     async def _tell(self, job_ids: Iterable[int], error: Exception) -> None:
-        async for wait in self._waits_of(job_ids):
-            wait.end(error)
+        async for watched in self._each(job_ids):
+            for wait in watched.waits:
+                wait.end(error)
 
     async def _tell_all(self, error: Exception) -> None:
         for job_id in self._queue:
@@ -292,13 +315,12 @@ class Watcher:
         self._queue.clear()
         await self._tell(list(self._watched), error)
 
-    async def _waits_of(self, job_ids: Iterable[int]) -> AsyncIterator[_Wait]:
-        for number, job_id in enumerate(job_ids):
+    async def _each(self, job_ids: Iterable[int]) -> AsyncIterator[_Watched]:
+        for number, job_id in enumerate(list(job_ids)):
             if number % 100 == 99:
                 await asyncio.sleep(0)  # each that is told has work to do: the loop must not be held for all
-            watched = self._watched.get(job_id)
-            for wait in watched.waits if watched else ():
-                yield wait
+            if watched := self._watched.get(job_id):
+                yield watched
 
 
 def _is_asked_to_wait(error: NebulaExplorerError) -> bool:
@@ -308,7 +330,7 @@ def _is_asked_to_wait(error: NebulaExplorerError) -> bool:
 class _Wait:
     """One who waits for a job."""
 
-    __slots__ = ("_context", "_looks", "_progress", "deadline", "future", "interval", "job_id", "targets")
+    __slots__ = ("_context", "_progress", "deadline", "future", "interval", "job_id", "looks", "targets")
 
     def __init__(
         self, job_id: int, targets: frozenset[JobStatus], interval: float, deadline: float, looks: Looks
@@ -317,31 +339,31 @@ class _Wait:
         self.targets = targets
         self.interval = interval
         self.deadline = deadline
+        self.looks = looks
         self.future: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
-        self._looks = looks
         self._progress = JobProgress()
         self._context = contextvars.copy_context()  # where its log lines belong
 
     def saw(self, job: Job) -> None:
-        self.saw_status(job.id, job.status)
+        self.saw_status(job.status)
         if is_over(job.status, self.targets) and not self.future.done():
             self.future.set_result(job)
 
-    def saw_status(self, job_id: int, status: JobStatus) -> None:
-        self._looks.succeeded()
+    def saw_status(self, status: JobStatus) -> None:
+        self.looks.succeeded()
         if status is not self._progress.status:
-            for level, line in self._progress.changes(status, f"Job {job_id}", time.monotonic()):
+            for level, line in self._progress.changes(status, f"Job {self.job_id}", time.monotonic()):
                 self._context.run(log.log, level, "%s", line)
         if not is_over(status, self.targets):
             self._give_up_where_late()
 
     def failed(self, error: NebulaExplorerError) -> None:
         try:
-            line = self._looks.failed(error)
+            line = self.looks.failed(error)
         except NebulaExplorerError as last:
             self.end(last)
             return
-        if self._looks.failures == 1:
+        if self.looks.failures == 1:
             self._context.run(log.warning, "%s", line)
         self._give_up_where_late()
 
@@ -357,32 +379,44 @@ class _Wait:
 class _Watched:
     """A job that somebody waits for.
 
-    :param is_new: whether it was never looked at.
+    ``status`` is what all who wait were last told; ``None`` where one of them has to be told anew.
     """
 
-    __slots__ = ("is_asked", "is_new", "waits")
+    __slots__ = ("deadline", "interval", "is_asked", "status", "waits")
 
-    def __init__(self, *, is_new: bool) -> None:
+    def __init__(self) -> None:
         self.waits: list[_Wait] = []
-        self.is_new = is_new
+        self.interval = self.deadline = math.inf
         self.is_asked = False
+        self.status: JobStatus | None = None
 
-    @property
-    def interval(self) -> float:
-        return min(wait.interval for wait in self.waits)
+    def add(self, wait: _Wait) -> None:
+        self.waits.append(wait)
+        self._waits_changed()
 
-    @property
-    def due(self) -> float:
-        """When to look at it, whatever its interval."""
-        return 0 if self.is_new else min(wait.deadline for wait in self.waits)
+    def remove(self, wait: _Wait) -> None:
+        self.waits.remove(wait)
+        self._waits_changed()
+
+    def _waits_changed(self) -> None:
+        self.interval = min((wait.interval for wait in self.waits), default=math.inf)
+        self.deadline = min((wait.deadline for wait in self.waits), default=math.inf)
+        self.status = None
 
     def wants_details(self, status: JobStatus) -> bool:
         return any(is_over(status, wait.targets) for wait in self.waits)
 
     def saw(self, job: Job) -> None:
+        self.status = job.status
         for wait in self.waits:
             wait.saw(job)
 
-    def saw_status(self, job_id: int, status: JobStatus) -> None:
+    def saw_status(self, status: JobStatus) -> None:
+        self.status = status
         for wait in self.waits:
-            wait.saw_status(job_id, status)
+            wait.saw_status(status)
+
+    def failed(self, error: NebulaExplorerError) -> None:
+        self.status = None
+        for wait in self.waits:
+            wait.failed(error)

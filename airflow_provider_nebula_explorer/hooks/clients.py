@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    from airflow_provider_nebula_explorer.explorer.async_transport import AsyncClient
     from airflow_provider_nebula_explorer.explorer.settings import Settings
-    from airflow_provider_nebula_explorer.explorer.transport import AsyncClient, Client
+    from airflow_provider_nebula_explorer.explorer.transport import Client
 
 
 def open_client(settings: Settings) -> Client:
@@ -24,7 +25,7 @@ async def open_async_client(settings: Settings) -> AsyncClient:
     from asgiref.sync import sync_to_async
 
     def build() -> AsyncClient:
-        from airflow_provider_nebula_explorer.explorer.transport import AsyncClient
+        from airflow_provider_nebula_explorer.explorer.async_transport import AsyncClient
 
         _mask_proxy(settings)
         return AsyncClient(settings, on_secret=sync_to_async(_mask))

@@ -16,7 +16,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerConfigError,
     NebulaExplorerError,
 )
-from airflow_provider_nebula_explorer.explorer.arguments import parse_id, parse_seconds, parse_text
+from airflow_provider_nebula_explorer.explorer.arguments import parse_seconds, parse_text
 from airflow_provider_nebula_explorer.explorer.events import seen_job, timed_out
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.waiting import describe, has_reached
@@ -136,21 +136,24 @@ class NebulaExplorerListJobsOperator(BaseOperator):
         return found
 
 
-def wait_for_job(task: _Waiting, hook: NebulaExplorerHook, job_id: int) -> Job:
-    """Return a task's final job, here or, after a first look, by deferring the task."""
+def wait_for_job(task: _Waiting, hook: NebulaExplorerHook, job_id: int, seen: Job | None = None) -> Job:
+    """Return a task's final job, here or, after a first look, by deferring the task.
+
+    :param seen: the job, where it was looked at just now.
+    """
     if not task.deferrable:
         return hook.wait_for_job(job_id, poll_interval=task.poll_interval)
-    limits = TimeLimits.of(task)
     watch = JobWatch(hook, job_id)
-    seen = watch.look()
+    seen = seen or watch.look()
     if seen is None or not seen.status.is_final:
-        _defer(task, job_id, seen, watch.failed_looks, limits)
+        _defer(task, job_id, seen, watch.failed_looks)
     return seen
 
 
-def _defer(task: _Waiting, job_id: int, seen: Job | None, failed_looks: int, limits: TimeLimits) -> NoReturn:
+def _defer(task: _Waiting, job_id: int, seen: Job | None, failed_looks: int) -> NoReturn:
     from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerJobTrigger
 
+    limits = TimeLimits.of(task)
     trigger = NebulaExplorerJobTrigger(
         job_id,
         task.nebula_explorer_conn_id,
@@ -158,6 +161,7 @@ def _defer(task: _Waiting, job_id: int, seen: Job | None, failed_looks: int, lim
         execution_timeout_at=limits.execution_timeout_at,
         failed_looks=failed_looks,
         seen=seen_job(seen) if seen else None,
+        cancel_on_kill=getattr(task, "cancel_on_kill", False),
     )
     raise TaskDeferred(trigger=trigger, method_name=task.resume.__name__, timeout=limits.of_deferral)
 
@@ -170,7 +174,8 @@ class NebulaExplorerRunWorkflowOperator(BaseOperator):
     :param wait_for_completion: whether the task ends with the job, or right after starting it.
     :param poll_interval: seconds between two looks at the job.
     :param deferrable: whether to wait in the triggerer, where one poll serves all who wait.
-    :param cancel_on_kill: whether to cancel the job when the task is killed while it waits.
+    :param cancel_on_kill: whether to cancel the job when the task is killed or runs out of its
+        ``execution_timeout`` while it waits. (A deferred task is told of a kill by Airflow 3.3 and later.)
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
     :return: in XCom: the job's id. Under the key ``job``: the finished job's object, where it waited.
     :raises NebulaExplorerJobError: where the job ended other than in success; a retry runs a new one.
@@ -221,11 +226,7 @@ class NebulaExplorerRunWorkflowOperator(BaseOperator):
     def resume(self, context: Context, event: JsonObject) -> int:
         """Go on after a deferral, with what the trigger saw, and return the job's id."""
         if timed_out(event):
-            with NebulaExplorerHook(self.nebula_explorer_conn_id) as self._hook:
-                self._job_id = parse_id("job_id", event.get("job_id"))
-                self.on_kill()
-            self._hook = None
-            raise execution_timed_out()
+            raise execution_timed_out(f"job {event.get('job_id')}", self.execution_timeout)
         return self._finish(context, job_of_event(event))
 
     def _finish(self, context: Context, job: Job) -> int:
@@ -295,13 +296,13 @@ class NebulaExplorerCancelJobOperator(BaseOperator):
             job = self._cancel(hook)
             show_job(context, job.id, job.workflow_id, hook.settings.job_link(job.id, job.workflow_id))
             if self.wait_for_completion and not job.status.is_final:
-                job = wait_for_job(self, hook, job.id)
+                job = wait_for_job(self, hook, job.id, seen=job)
         return job.data
 
     def resume(self, context: Context, event: JsonObject) -> JsonObject:
         """Go on after a deferral, with what the trigger saw, and return the job's object."""
         if timed_out(event):
-            raise execution_timed_out()
+            raise execution_timed_out(f"job {event.get('job_id')}", self.execution_timeout)
         return job_of_event(event).data
 
     def _cancel(self, hook: NebulaExplorerHook) -> Job:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,10 @@ _SHORTEST_INTERVAL_SECONDS = 0.1
 """Between two looks of a trigger: Airflow allows sensors none, but a triggerer has others to serve."""
 
 
+_EXECUTE = inspect.unwrap(BaseSensorOperator.execute)
+"""What every sensor does; bare, as Airflow 2 warns where an ``execute`` calls that of its base class."""
+
+
 class _ExplorerSensor(BaseSensorOperator):
     """What both sensors share: one login and one watch for all looks of a process.
 
@@ -81,10 +86,12 @@ class _ExplorerSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait, and return the job's object."""
-        if self._event is None:
-            self._limits = TimeLimits.of(self)
+        self._limits = TimeLimits.of(self)
+        return self._execute(context)
+
+    def _execute(self, context: Context) -> Any:
         try:
-            return self._execute_while_looks_fail(super().execute, context)
+            return self._execute_while_looks_fail(context)
         finally:
             self._close()
 
@@ -92,12 +99,12 @@ class _ExplorerSensor(BaseSensorOperator):
         """Go on after a deferral, with what the trigger saw; no request is made."""
         limit = timed_out(event)
         if limit == "execution_timeout":
-            raise execution_timed_out()
+            raise execution_timed_out("what it waits for", self.execution_timeout)
         if limit == "timeout":
             raise self._timeout_error(self.timeout)
         self._event = event
         self._limits = TimeLimits(*event.get("limits", ()))
-        return self.execute(context)
+        return self._execute(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume without what Airflow's sensors add here: :meth:`resume` goes through ``execute``."""
@@ -105,7 +112,7 @@ class _ExplorerSensor(BaseSensorOperator):
             return self.resume(context, **(next_kwargs or {}))
         return super().resume_execution(next_method, next_kwargs, context)
 
-    def _execute_while_looks_fail(self, execute: Callable[[Context], Any], context: Context) -> Any:
+    def _execute_while_looks_fail(self, context: Context) -> Any:
         """Run the base class's ``execute``; in reschedule mode again and again while looks fail.
 
         Failed looks in a row are counted in this process, so it may end only after a look that saw something.
@@ -115,7 +122,7 @@ class _ExplorerSensor(BaseSensorOperator):
         begun = time.monotonic()
         while True:
             try:
-                return execute(context)
+                return _EXECUTE(self, context)
             except AirflowRescheduleException as pause:
                 if self._watch is None or not self._watch.failed_looks:
                     raise
@@ -136,7 +143,8 @@ class _ExplorerSensor(BaseSensorOperator):
         if self._event is not None:
             event, self._event = self._event, None
             job = job_of_event(event)
-            self._show(context, job, event.get("link", ""))
+            if "link" in event:
+                self._show(context, job, event["link"])
             return PokeReturnValue(is_done=self._is_over(job), xcom_value=job.data)
         if self._hook is None or self._watch is None:
             self._hook = NebulaExplorerHook(self.nebula_explorer_conn_id)
@@ -202,8 +210,8 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
         super().__init__(deferrable=deferrable, nebula_explorer_conn_id=nebula_explorer_conn_id, **kwargs)
         self.job_id = job_id
         self.target_statuses = target_statuses
-        self._targets: frozenset[JobStatus] = frozenset()
-        self._why_in_worker = ""
+        self._is_start_wanted = start_from_trigger
+        self._why_in_worker: str | None = None
         if start_from_trigger:
             self._start_from_trigger()
 
@@ -211,19 +219,16 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
         from airflow_provider_nebula_explorer.triggers.start import start_trigger_args, why_a_worker_is_needed
 
         reason = why_a_worker_is_needed(self)
-        self._why_in_worker = reason or "it is mapped, or run by dag.test()"
+        self._why_in_worker = reason
         if reason is None:
             self.start_trigger_args = start_trigger_args(self)
             self.start_from_trigger = True
 
-    def execute(self, context: Context) -> Any:
-        """Wait, and return the job's object."""
-        if self._why_in_worker and self._event is None:
-            log.info("start_from_trigger has no effect, as %s.", self._why_in_worker)
-        return super().execute(context)
-
     def _open_watch(self, hook: NebulaExplorerHook, context: Context) -> Watch:
-        self._targets = parse_statuses("target_statuses", self.target_statuses)
+        if self._is_start_wanted:
+            reason = self._why_in_worker or _why_in_worker_after_all(context)
+            log.info("start_from_trigger has no effect, as %s.", reason)
+        parse_statuses("target_statuses", self.target_statuses)  # a wrong one is refused before any request
         return JobWatch(hook, self.job_id)
 
     def _open_trigger(self, watch: Watch, job: Job | None) -> BaseTrigger:
@@ -239,6 +244,10 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
             failed_looks=watch.failed_looks,
             seen=seen_job(job) if job else None,
         )
+
+    @property
+    def _targets(self) -> frozenset[JobStatus]:
+        return parse_statuses("target_statuses", self.target_statuses)
 
     def _is_over(self, job: Job) -> bool:
         try:
@@ -312,3 +321,7 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
 def _start_of_run(context: Context) -> datetime | None:
     # A run without a logical date, as an asset event starts one, has no data interval either.
     return context.get("data_interval_start") or context.get("logical_date") or context["dag_run"].start_date
+
+
+def _why_in_worker_after_all(context: Context) -> str:
+    return "nothing but a scheduler does that" if context["ti"].map_index in (None, -1) else "it is mapped"

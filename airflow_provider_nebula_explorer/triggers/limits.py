@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
+
+log = logging.getLogger(__name__)
 
 MARGIN_SECONDS = 60.0
 """How much later than the trigger Airflow itself ends a deferral: it resumes nothing, so cancels nothing."""
@@ -47,6 +50,10 @@ class TimeLimits:
         return timedelta(seconds=max(0.0, min(moments) - time.time()) + MARGIN_SECONDS)
 
 
-def execution_timed_out() -> AirflowTaskTimeout:
-    """Return what Airflow raises in a worker when a task's ``execution_timeout`` is over."""
+def execution_timed_out(subject: str, limit: timedelta | None) -> AirflowTaskTimeout:
+    """Return what Airflow raises in a worker when a task's ``execution_timeout`` is over, and log it.
+
+    :param subject: what was waited for, as ``job 1964``.
+    """
+    log.error("The task's execution_timeout of %s was over before %s was final.", limit, subject)
     return AirflowTaskTimeout(f"Timeout, PID: {os.getpid()}")

@@ -16,11 +16,12 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerAuthError,
+    NebulaExplorerBadRequestError,
     NebulaExplorerError,
     NebulaExplorerJobError,
     NebulaExplorerTimeoutError,
 )
-from airflow_provider_nebula_explorer.explorer.api import glimpse_of
+from airflow_provider_nebula_explorer.explorer.api import cancel_job, glimpse_of
 from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_id,
     parse_milliseconds,
@@ -31,7 +32,7 @@ from airflow_provider_nebula_explorer.explorer.events import error_event, job_ev
 from airflow_provider_nebula_explorer.explorer.feed import SuccessFeed, first_success
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
 from airflow_provider_nebula_explorer.explorer.settings import Settings
-from airflow_provider_nebula_explorer.explorer.waiting import has_reached
+from airflow_provider_nebula_explorer.explorer.waiting import ending, has_reached
 from airflow_provider_nebula_explorer.explorer.watcher import Watcher
 from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink
 from airflow_provider_nebula_explorer.triggers.limits import MARGIN_SECONDS
@@ -104,13 +105,22 @@ class _ExplorerTrigger(BaseTrigger):
         except NebulaExplorerTimeoutError:
             return timeout_event(self._subject, "timeout")
         except asyncio.TimeoutError:
+            await self._stop_what_is_waited_for("its task's execution_timeout is over")
             return timeout_event(self._subject, "execution_timeout")
         except Exception as error:  # what is raised here, Airflow would tell without its type
             if not isinstance(error, NebulaExplorerError):
                 log.exception("The wait for %s failed.", self._subject)
             limits = [self.timeout_at, self.execution_timeout_at]
             return {**error_event(self._subject, error), "limits": limits}
-        return job_event(job, settings.job_link(job.id, job.workflow_id))
+        return job_event(job, settings.job_link(job.id, job.workflow_id) if self._is_link_wanted else None)
+
+    @property
+    def _is_link_wanted(self) -> bool:
+        """Whether the task does not know the job's page yet."""
+        return True
+
+    async def _stop_what_is_waited_for(self, reason: str) -> None:
+        """Do what is to be done where nobody waits any more; ``reason`` says why nobody does."""
 
     def _seconds_to_execute(self) -> float | None:
         if self.execution_timeout_at is None:
@@ -146,7 +156,8 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
     """Fire once, when a job is final or has reached one of the wanted statuses.
 
     The event's payload is a JSON object: ``job_id``; ``job``, the job's object as Explorer's API gives it;
-    ``link``, the address of its page. A wait that saw no such job tells ``error`` or ``timed_out`` instead.
+    ``link``, the address of its page, where it was not ``seen`` before. A wait that saw no such job tells
+    ``error`` or ``timed_out`` instead.
 
     :param job_id: a number, or text of digits.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
@@ -156,6 +167,8 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
     :param execution_timeout_at: when to give up at once, in epoch seconds.
     :param failed_looks: how many looks in a row failed before.
     :param seen: the job's object, from a look just before; it saves finding the job.
+    :param cancel_on_kill: whether to cancel the job at ``execution_timeout_at``, and where a user ends the
+        deferred task (which Airflow tells from version 3.3 on).
     :param ends_task: whether a job that reached one of ``target_statuses`` ends the task in the triggerer
         (Airflow 3.3 and later).
     """
@@ -171,6 +184,7 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
         execution_timeout_at: float | None = None,
         failed_looks: int = 0,
         seen: JsonObject | None = None,
+        cancel_on_kill: bool = False,
         ends_task: bool = False,
     ) -> None:
         super().__init__(
@@ -179,6 +193,7 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
         self.job_id = job_id
         self.target_statuses = target_statuses
         self.seen = seen
+        self.cancel_on_kill = cancel_on_kill
         self.ends_task = ends_task
 
     def _arguments(self) -> dict[str, Any]:
@@ -187,13 +202,21 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
             "job_id": self.job_id,
             "target_statuses": list(self.target_statuses),
             "seen": self.seen,
+            "cancel_on_kill": self.cancel_on_kill,
             "ends_task": self.ends_task,
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event."""
         event = await self._event()
-        yield self._success(event) or _fire(event)
+        if self.ends_task and self._is_success(event):
+            yield await self._end_task(event)
+        else:
+            yield _fire(event)
+
+    async def on_kill(self) -> None:
+        """Cancel the job, as a user ended the task that waits for it."""
+        await self._stop_what_is_waited_for("its deferred task was ended")
 
     @property
     def _subject(self) -> JsonObject:
@@ -215,18 +238,61 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
             seen=glimpse_of(self.seen) if self.seen else None,
         )
 
-    def _success(self, event: JsonObject) -> TriggerEvent | None:
-        """Return what ends the task here; ``None`` where it has to go on in a worker."""
-        if not self.ends_task or "job" not in event:
-            return None
+    @property
+    def _is_link_wanted(self) -> bool:
+        return self.seen is None
+
+    async def _stop_what_is_waited_for(self, reason: str) -> None:
+        if not self.cancel_on_kill:
+            return
+        try:
+            settings = await look_up(self.nebula_explorer_conn_id)
+            async with shared_watcher(settings) as watcher:
+                await watcher.run(cancel_job(self.job_id))
+        except NebulaExplorerBadRequestError:
+            log.info("Job %s was final already when %s.", self.job_id, reason)
+        except NebulaExplorerError as error:
+            log.error(  # noqa: TRY400 - the text says it all
+                "Job %s was not cancelled and may go on, though %s: %s", self.job_id, reason, error
+            )
+        else:
+            log.info("Job %s was cancelled, as %s.", self.job_id, reason)
+
+    def _is_success(self, event: JsonObject) -> bool:
+        if "job" not in event:
+            return False
+        try:
+            return has_reached(read_job(event), self._targets)
+        except NebulaExplorerJobError:
+            return False  # which has to go through a worker, as only there it can be final
+
+    async def _end_task(self, event: JsonObject) -> TriggerEvent:
+        """Return what ends the task in success, without a worker."""
         from airflow.triggers.base import TaskSuccessEvent
 
-        try:
-            has_reached(read_job(event), self._targets)
-        except NebulaExplorerJobError:
-            return None
-        return TaskSuccessEvent(
-            xcoms={"return_value": event["job"], NebulaExplorerJobLink.xcom_key: event["link"]}
+        job = read_job(event)
+        log.info("Job %s of workflow %s: %s", job.id, job.workflow_id, event["link"])
+        for level, line in ending(job):
+            log.log(level, "%s", line)
+        xcoms = {"return_value": event["job"], NebulaExplorerJobLink.xcom_key: event["link"]}
+        if self.task_instance is None:
+            return TaskSuccessEvent(xcoms=xcoms)
+        # Airflow 3.3 would encode the event's own XComs twice, so that the next task gets a text.
+        await _push(self.task_instance, xcoms)
+        return TaskSuccessEvent()
+
+
+async def _push(task_instance: Any, xcoms: JsonObject) -> None:
+    from airflow.sdk.execution_time.xcom import XCom
+
+    for key, value in xcoms.items():
+        await XCom.aset(
+            key=key,
+            value=value,
+            dag_id=task_instance.dag_id,
+            task_id=task_instance.task_id,
+            run_id=task_instance.run_id,
+            map_index=-1 if task_instance.map_index is None else task_instance.map_index,
         )
 
 
@@ -307,12 +373,11 @@ class NebulaExplorerWorkflowTrigger(_ExplorerTrigger, BaseEventTrigger):
             None if self.created_after is None else parse_milliseconds("created_after", self.created_after)
         )
         feed = SuccessFeed(parse_id("workflow_id", self.workflow_id), name=self.name, since=since)
-        pause = interval
         while True:
             try:
                 settings = await look_up(self.nebula_explorer_conn_id)
                 async with shared_watcher(settings) as watcher:
-                    while True:
+                    while settings == await look_up(self.nebula_explorer_conn_id):
                         async for job in feed.news(watcher):
                             yield job_event(job, settings.job_link(job.id, job.workflow_id))
                         pause = interval

@@ -49,11 +49,12 @@ async def look_up(connection_id: str, *, not_before: float = 0) -> Settings:
     """
     lookup = _here().lookups[connection_id]
     async with lookup.lock:  # one at a time; and those who waited for it go on one by one
-        if lookup.settings is None or lookup.made_at < max(not_before, time.monotonic() - LOOKUP_SECONDS):
+        is_old = lookup.ended < time.monotonic() - LOOKUP_SECONDS or lookup.begun < not_before
+        if lookup.settings is None or is_old:
             # In a thread: Airflow's look-up blocks, and so may the check of the connection's paths.
-            made_at = time.monotonic()
+            begun = time.monotonic()
             lookup.settings = await sync_to_async(lambda: NebulaExplorerHook(connection_id).settings)()
-            lookup.made_at = made_at
+            lookup.begun, lookup.ended = begun, time.monotonic()
         return lookup.settings
 
 
@@ -67,7 +68,8 @@ class _Shared:
 class _Lookup:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     settings: Settings | None = None
-    made_at: float = 0
+    begun: float = 0
+    ended: float = 0
 
 
 @dataclass

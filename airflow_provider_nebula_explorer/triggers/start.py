@@ -19,6 +19,7 @@ def why_a_worker_is_needed(sensor: NebulaExplorerJobSensor) -> str | None:
     reasons = {
         "deferrable is not set": not sensor.deferrable,
         "this Airflow is older than 3.3": not _is_airflow_new_enough(),
+        "it is in a mapped task group": _is_in_mapped_group(sensor),
         "job_id is neither digits nor the output of a task that is not mapped": job_id_in_triggerer(
             sensor.job_id
         )
@@ -26,7 +27,6 @@ def why_a_worker_is_needed(sensor: NebulaExplorerJobSensor) -> str | None:
         "another argument is a template": _has_template(
             sensor.target_statuses, sensor.nebula_explorer_conn_id
         ),
-        "it is in a mapped task group": _is_in_mapped_group(sensor),
         "it has outlets": bool(sensor.outlets),
         "it has an on_execute_callback": bool(sensor.on_execute_callback),
         "it has an execution_timeout": sensor.execution_timeout is not None,

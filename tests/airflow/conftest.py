@@ -12,6 +12,8 @@ from airflow_provider_nebula_explorer.emulator import Emulator
 class TaskInstance:
     """What an operator uses of a task instance."""
 
+    map_index = -1
+
     def __init__(self):
         self.xcoms = {}
 

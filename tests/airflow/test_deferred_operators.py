@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import timedelta
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, TaskDeferred
-from deferral import first_event, run_to_its_end
+from deferral import first_event, run_to_its_end, stored
 
 from airflow_provider_nebula_explorer.emulator import Fault, JobPlan
 from airflow_provider_nebula_explorer.exceptions import (
@@ -67,7 +68,7 @@ def test_the_resumed_task_makes_no_request(emulator, context, ti):
 
 def test_a_job_runs_once_and_its_id_is_what_the_task_returns(emulator, context):
     emulator.plan(5, JobPlan(running=8))
-    job_id = run_to_its_end(a_run(), context)
+    job_id = run_to_its_end(a_run, context)
     assert [job["id"] for job in emulator.jobs] == [job_id]
 
 
@@ -77,9 +78,9 @@ def test_an_execution_timeout_cancels_the_job_and_says_so(
 ):
     monkeypatch.setattr("airflow_provider_nebula_explorer.triggers.nebula_explorer._LAST_LOOK_SECONDS", 0.1)
     emulator.plan(5, JobPlan(ends=None, stopping=0))
-    task = a_run(execution_timeout=timedelta(seconds=1), cancel_on_kill=cancel_on_kill)
+    limits = {"execution_timeout": timedelta(seconds=1), "cancel_on_kill": cancel_on_kill}
     with pytest.raises(AirflowTaskTimeout, match="Timeout, PID: "):
-        run_to_its_end(task, context)
+        run_to_its_end(lambda: a_run(**limits), context)
     assert emulator.jobs[0]["status"] == status
 
 
@@ -108,14 +109,14 @@ def test_a_first_look_that_fails_counts(explorer, emulator, context):
     emulator.plan(5, ENDLESS)
     emulator.fail(Fault("status", "get_job", times=None))
     with pytest.raises(NebulaExplorerConnectionError, match="Cannot observe job 101: 3 looks in a row"):
-        run_to_its_end(a_run(), context)
+        run_to_its_end(a_run, context)
     assert emulator.count("get_job") == 3
 
 
 def test_a_deferral_takes_no_longer_than_its_looks(emulator, context):
     emulator.plan(5, JobPlan(running=3))
     begun = time.monotonic()
-    run_to_its_end(a_run(), context)
+    run_to_its_end(a_run, context)
     assert time.monotonic() - begun < 10
 
 
@@ -123,3 +124,26 @@ def test_a_wrong_argument_is_refused_before_the_job_runs(emulator, context):
     with pytest.raises(NebulaExplorerConfigError):
         a_run(workflow_id="x").execute(context)
     assert emulator.count() == 0
+
+
+@pytest.mark.parametrize(("cancel_on_kill", "status"), [(True, 4), (False, 1)])
+def test_a_user_who_ends_the_deferred_task_ends_its_job(emulator, context, cancel_on_kill, status):
+    emulator.plan(5, JobPlan(ends=None, stopping=0))
+    pause = deferral_of(a_run(cancel_on_kill=cancel_on_kill), context)
+    asyncio.run(stored(pause.trigger).on_kill())
+    assert emulator.jobs[0]["status"] == status
+
+
+def test_a_cancel_that_fails_names_the_job(emulator, context, caplog):
+    emulator.plan(5, ENDLESS)
+    pause = deferral_of(a_run(), context)
+    emulator.fail(Fault("code", "cancel_job", code=40304000))
+    asyncio.run(stored(pause.trigger).on_kill())
+    assert "Job 101 was not cancelled and may go on, though its deferred task was ended" in caplog.text
+
+
+def test_a_sensor_cancels_nothing(emulator, context):
+    job_id = emulator.start_job(5, plan=ENDLESS)
+    pause = deferral_of(NebulaExplorerJobSensor(task_id="t", job_id=job_id, deferrable=True), context)
+    asyncio.run(stored(pause.trigger).on_kill())
+    assert emulator.count("cancel_job") == 0

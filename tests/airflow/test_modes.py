@@ -58,7 +58,7 @@ def outcome(make_task, context, ti):
     ti.begun = datetime.now(timezone.utc)
     while True:
         try:
-            return "returned", run_to_its_end(make_task(), context), dict(ti.xcoms)
+            return "returned", run_to_its_end(make_task, context), dict(ti.xcoms)
         except AirflowRescheduleException:
             continue
         except Exception as error:

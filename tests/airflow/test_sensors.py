@@ -44,7 +44,7 @@ def wait(request, context, ti, monkeypatch):
         arguments = {"task_id": "t", "poke_interval": 0.01, **how, **arguments}
         while True:
             try:
-                return run_to_its_end(sensor(**arguments), context)
+                return run_to_its_end(lambda: sensor(**arguments), context)
             except AirflowRescheduleException:
                 assert request.param == "reschedule"
 

@@ -108,8 +108,12 @@ def test_a_mapped_upstream_or_group_needs_a_worker(dag):
 @needs_33
 def test_a_mapped_sensor_says_that_it_is(dag, emulator, context, caplog):
     job_id = emulator.start_job(5, plan=JobPlan(running=0))
-    a_sensor(job_id).execute(context)
-    assert "start_from_trigger has no effect, as it is mapped, or run by dag.test()." in caplog.text
+    sensor = a_sensor(job_id)
+    sensor.execute(context)
+    assert "start_from_trigger has no effect, as nothing but a scheduler does that." in caplog.text
+    context["ti"].map_index = 3
+    sensor.execute(context)
+    assert "start_from_trigger has no effect, as it is mapped." in caplog.text
 
 
 @pytest.mark.skipif(IS_ABLE, reason="this Airflow can start a task in the triggerer")

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from airflow_provider_nebula_explorer.emulator import Emulator
-from airflow_provider_nebula_explorer.explorer.transport import AsyncClient, Client
+from airflow_provider_nebula_explorer.explorer.async_transport import AsyncClient
+from airflow_provider_nebula_explorer.explorer.transport import Client
 
 
 class Blocking:

@@ -12,8 +12,8 @@ from factories import settings_of
 from airflow_provider_nebula_explorer.emulator import Fault, JobPlan
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerAuthError, NebulaExplorerConfigError
 from airflow_provider_nebula_explorer.explorer import api
+from airflow_provider_nebula_explorer.explorer.async_transport import AsyncClient
 from airflow_provider_nebula_explorer.explorer.settings import Account
-from airflow_provider_nebula_explorer.explorer.transport import AsyncClient
 
 
 def with_client(settings, use, **options):

@@ -22,9 +22,9 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerTimeoutError,
 )
 from airflow_provider_nebula_explorer.explorer.api import glimpse_of
+from airflow_provider_nebula_explorer.explorer.async_transport import AsyncClient
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 from airflow_provider_nebula_explorer.explorer.settings import Account
-from airflow_provider_nebula_explorer.explorer.transport import AsyncClient
 from airflow_provider_nebula_explorer.explorer.watcher import Watcher
 
 INTERVAL = 0.1

@@ -72,6 +72,8 @@ def test_the_metadata_says_what_it_needs(metadata):
     assert [need.split(">=")[0] for need in always] == [
         "apache-airflow-providers-common-compat",
         "apache-airflow",
+        "asgiref",
+        "certifi",
         "httpx",
         "requests",
         "urllib3",
@@ -123,8 +125,22 @@ def test_discovery_by_airflow_loads_neither_airflow_nor_http():
 
 
 def test_the_client_and_the_emulator_work_without_airflow():
-    loaded = imported_by(f"import {PACKAGE}.explorer.transport, {PACKAGE}.emulator.server")
+    loaded = imported_by(
+        f"import {PACKAGE}.explorer.transport, {PACKAGE}.explorer.async_transport, {PACKAGE}.emulator.server"
+    )
     assert "airflow" not in loaded
+
+
+def test_each_driver_loads_its_own_library_alone():
+    assert "httpx" not in imported_by(f"import {PACKAGE}.explorer.transport")
+    assert "requests" not in imported_by(f"import {PACKAGE}.explorer.async_transport")
+
+
+def test_the_triggers_load_no_http_library():
+    # Airflow's triggerer imports them on its event loop.
+    loaded = imported_by(f"import {PACKAGE}.triggers.nebula_explorer")
+    assert f"{PACKAGE}.explorer.transport" not in loaded
+    assert f"{PACKAGE}.explorer.async_transport" not in loaded
 
 
 def test_pytest_loads_the_plugin_without_the_emulator():
@@ -138,7 +154,7 @@ def test_only_the_named_modules_import_airflow_requests_or_httpx():
     allowed = {"airflow": ("hooks", "operators", "sensors", "links", "triggers"), "requests": (), "httpx": ()}
     for path in (ROOT / PACKAGE).rglob("*.py"):
         place = path.relative_to(ROOT / PACKAGE)
-        if place.name == "transport.py" and place.parts[0] == "explorer":
+        if place.as_posix() in ("explorer/transport.py", "explorer/async_transport.py"):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

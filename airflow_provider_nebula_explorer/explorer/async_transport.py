@@ -1,0 +1,178 @@
+"""The asynchronous driver, over httpx: sends what a session asks for and hands back what came."""
+
+from __future__ import annotations
+
+import asyncio
+import http.cookiejar
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+import httpx
+
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
+from airflow_provider_nebula_explorer.explorer.api import ROOT
+from airflow_provider_nebula_explorer.explorer.failures import HEADERS, Library, append, failure, no_cookies
+from airflow_provider_nebula_explorer.explorer.protocol import (
+    Call,
+    Exchange,
+    Once,
+    Pause,
+    Reply,
+    Request,
+    Response,
+    Step,
+    T,
+)
+from airflow_provider_nebula_explorer.explorer.session import COOKIE, Session
+from airflow_provider_nebula_explorer.explorer.settings import Settings
+from airflow_provider_nebula_explorer.explorer.tls import tls_context
+
+_MAX_CONNECTIONS = 8
+
+
+class AsyncClient:
+    """Makes calls on an event loop; one login and a few connections serve them all.
+
+    Any number of calls may be made at the same time. Those that need a login share one; where Explorer
+    asks for a pause (``Retry-After``), all of them make it. Building one reads files: not on the loop.
+
+    :param on_secret: awaited with each secret before it is first used: the encoded account, the token.
+    :param sleep: makes the pauses, in seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        on_secret: Callable[[str], Awaitable[None]] | None = None,
+        sleep: Callable[[float], Awaitable[None]] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._session = Session(settings)
+        self._on_secret = on_secret
+        self._sleep = sleep or asyncio.sleep
+        self._login: asyncio.Task[str] | None = None
+        self._silent_until = 0.0
+        self._free = asyncio.Semaphore(_MAX_CONNECTIONS)
+        self._http = _open_httpx(settings)
+        _keep_out_of_logs()
+
+    async def run(self, call: Call[T]) -> T:
+        """Make a call; see :meth:`.transport.Client.run`."""
+        return await self._drive(self._session.call(call))
+
+    async def login(self) -> None:
+        """Log in, whether or not there is a token."""
+        await self._drive(self._session.login())
+
+    async def close(self) -> None:
+        """Close all connections to Explorer, for good."""
+        if self._login is not None:
+            self._login.cancel()
+            await asyncio.wait([self._login])
+        await self._http.aclose()
+
+    async def _drive(self, exchange: Exchange[T]) -> T:
+        try:
+            step = next(exchange)
+            while True:
+                step = exchange.send(await self._perform(step))
+        except StopIteration as done:
+            value: T = done.value
+            return value
+
+    async def _perform(self, step: Step) -> Reply:
+        if isinstance(step, Request):
+            return await self._answer(step)
+        if isinstance(step, Once):
+            return await self._share(step)
+        if isinstance(step, Pause):
+            await self._pause(step)
+        elif self._on_secret:
+            await self._on_secret(step.text)
+        return None
+
+    async def _share(self, step: Once) -> str:
+        if self._login is None:
+            self._login = asyncio.ensure_future(self._drive(step.begin()))
+            self._login.add_done_callback(self._forget_login)
+        # A caller that is cancelled must not take the others' login with it.
+        return await asyncio.shield(self._login)
+
+    def _forget_login(self, done: asyncio.Task[str]) -> None:
+        self._login = None
+        if not done.cancelled():
+            done.exception()  # told to whoever waits for it; there may be nobody any more
+
+    async def _pause(self, pause: Pause) -> None:
+        if pause.is_for_all:  # made before the next request, whoever's it is
+            self._silent_until = max(self._silent_until, time.monotonic() + pause.seconds)
+        else:
+            await self._sleep(pause.seconds)
+
+    async def _answer(self, request: Request) -> Reply:
+        async with self._free:
+            silence = self._silent_until - time.monotonic()
+            if silence > 0:
+                await self._sleep(silence)
+            try:
+                return await asyncio.wait_for(self._send(request), self._settings.timeout)
+            except (httpx.HTTPError, httpx.InvalidURL, OSError, asyncio.TimeoutError) as error:
+                return failure(request, self._settings, error, _HTTPX)
+
+    async def _send(self, request: Request) -> Response:
+        url = self._settings.base_url + request.target
+        async with self._http.stream(
+            request.method, url, headers=request.headers, content=request.body
+        ) as answer:
+            body = bytearray()
+            async for chunk in answer.aiter_bytes():
+                append(body, chunk)
+            return Response(answer.status_code, answer.headers, bytes(body))
+
+
+def _open_httpx(settings: Settings) -> httpx.AsyncClient:
+    try:
+        return httpx.AsyncClient(
+            headers=HEADERS,
+            cookies=http.cookiejar.CookieJar(no_cookies()),
+            timeout=settings.timeout,
+            verify=tls if (tls := tls_context(settings)) else False,
+            proxy=settings.proxy,
+            # httpx drops idle connections after 5 s, so before the next poll, unless told otherwise.
+            limits=httpx.Limits(
+                max_connections=_MAX_CONNECTIONS,
+                max_keepalive_connections=_MAX_CONNECTIONS,
+                keepalive_expiry=600,
+            ),
+        )
+    except ImportError as error:
+        raise NebulaExplorerConfigError(
+            f"The environment's proxy cannot be used: {error} Set the connection's proxy to an http one."
+        ) from error
+
+
+class _Discreet(logging.Filter):
+    """Drops log records that hold a token, or that tell of one of our requests: there is one at each poll."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        return COOKIE not in text and (record.levelno != logging.INFO or ROOT not in text)
+
+
+_DISCREET = _Discreet()
+
+
+def _keep_out_of_logs() -> None:
+    # httpcore logs the headers of answers at DEBUG, and so our token; httpx each request at INFO.
+    for name in ("httpx", "httpcore.http11", "httpcore.proxy"):
+        logging.getLogger(name).addFilter(_DISCREET)
+
+
+_HTTPX = Library(
+    proxy=(httpx.ProxyError,),
+    timeout=(httpx.TimeoutException,),
+    before_sending=(httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout),
+    permanent=(httpx.InvalidURL, httpx.UnsupportedProtocol),
+)
