@@ -16,10 +16,10 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test lint format build bench constraints clean
+.PHONY: help demo ui test lint format build bench bench-waiting constraints clean
 
 help: ## Show this
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: $(VENV)/installed ## Run a workflow on a real Airflow and show what comes back
 	@$(BIN)/python scripts/demo.py
@@ -47,12 +47,15 @@ build: $(VENV)/installed-dev ## Build wheel and sdist into dist/, and check them
 bench: $(VENV)/installed-dev ## Measure; see docs/performance.md
 	$(BIN)/python benchmarks/client.py
 
+bench-waiting: .venv-bench/installed ## Measure waiting, beside peers; about ten minutes
+	.venv-bench/bin/python benchmarks/waiting.py $(ARGS)
+
 constraints: ## Pin the newest versions for development into constraints.txt (needs uv)
 	uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-annotate --no-header \
 	    --no-emit-package airflow-provider-nebula-explorer requirements-dev.txt -o constraints.txt
 
 clean: ## Remove all that was built or installed here
-	rm -rf .venv .venv-airflow-* $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-airflow-* .venv-bench $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/installed: $(INPUTS)
@@ -62,3 +65,8 @@ $(VENV)/installed: $(INPUTS)
 $(VENV)/installed-dev: $(INPUTS)
 	@scripts/make_venv.sh $(VENV) --requirement requirements-dev.txt $(OTHER_AIRFLOW)
 	@touch $@ $(VENV)/installed
+
+# With the peers' newest versions, so without our constraints.
+.venv-bench/installed: $(INPUTS) requirements-bench.txt
+	@CONSTRAINTS=/dev/null scripts/make_venv.sh .venv-bench --requirement requirements-bench.txt
+	@touch $@

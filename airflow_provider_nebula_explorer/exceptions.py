@@ -7,7 +7,8 @@
     ├── NebulaExplorerConnectionError       Explorer cannot be reached, or what answered is not Explorer
     ├── NebulaExplorerApiError              Explorer refused: .code, .message, .http_status
     │   ├── NebulaExplorerBadRequestError   400xxxxx
-    │   ├── NebulaExplorerAuthError         401xxxxx, and every refused login
+    │   ├── NebulaExplorerAuthError         401xxxxx
+    │   │   └── NebulaExplorerLoginError    every refused login
     │   ├── NebulaExplorerForbiddenError    403xxxxx
     │   ├── NebulaExplorerNotFoundError     404xxxxx
     │   └── NebulaExplorerServerError       5xxxxxxx, 900xxxxx and HTTP 5xx
@@ -119,6 +120,10 @@ class NebulaExplorerAuthError(NebulaExplorerApiError):
     @property
     def may_have_acted(self) -> bool:
         return False
+
+
+class NebulaExplorerLoginError(NebulaExplorerAuthError):
+    """Explorer refused to log the account in, in every account encoding that it may be written in."""
 
 
 class NebulaExplorerForbiddenError(NebulaExplorerApiError):

@@ -140,13 +140,14 @@ def glance(
 
     An item that cannot be read is left out, as if it were not in the list.
 
-    :param created_from: epoch milliseconds.
-    :param created_to: epoch milliseconds.
+    :param created_from: epoch milliseconds; jobs of the millisecond before it may be shown, too.
+    :param created_to: epoch milliseconds; jobs of the millisecond after it may be shown, too.
     :param name: the jobs' name, as Explorer's own search takes it.
     """
-    wanted: JsonObject = {"orderByCreateTime": "asc", "fromCreateTime": created_from}
+    # Explorer's pages do not say whether a window's own ends are in it.
+    wanted: JsonObject = {"orderByCreateTime": "asc", "fromCreateTime": created_from - 1}
     if created_to is not None:
-        wanted["toCreateTime"] = created_to
+        wanted["toCreateTime"] = created_to + 1
     if status is not None:
         wanted["status"] = int(status)
     if name is not None:
@@ -287,8 +288,8 @@ def _read_list(data: object, asked_size: int) -> tuple[list[Any], int, int | Non
     size, total = data.get("PageSize"), data.get("total")
     return (
         items or [],
-        size if isinstance(size, int) and size > 0 else asked_size,
-        total if isinstance(total, int) else None,
+        size if type(size) is int and size > 0 else asked_size,
+        total if type(total) is int else None,
     )
 
 

@@ -9,7 +9,11 @@ import time
 from collections.abc import AsyncIterator
 from datetime import datetime
 
-from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError, NebulaExplorerTimeoutError
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerError,
+    NebulaExplorerLoginError,
+    NebulaExplorerTimeoutError,
+)
 from airflow_provider_nebula_explorer.explorer import api
 from airflow_provider_nebula_explorer.explorer.api import Glance, Glimpse
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
@@ -84,11 +88,21 @@ class SuccessFeed:
         jobs = await self._list(watcher, self._since)
         for job in jobs:
             if job.status.is_success and job.id not in self._told:
-                yield await watcher.run(api.get_job(job.id))
+                if details := await self._details(watcher, job.id):
+                    yield details
                 self._told.add(job.id)
         open_ones = [job for job in jobs if not job.status.is_final]
         self._since = min((_created(job, self._since) for job in open_ones or jobs[-1:]), default=self._since)
         self._told &= {job.id for job in jobs}
+
+    async def _details(self, watcher: Watcher, job_id: int) -> Job | None:
+        try:
+            return await watcher.run(api.get_job(job_id))
+        except NebulaExplorerError as error:
+            if error.is_transient or isinstance(error, NebulaExplorerLoginError):
+                raise
+            log.warning("Job %s has succeeded, but is left out, as it is not shown: %s", job_id, error)
+            return None
 
     async def _oldest_that_may_succeed(self, watcher: Watcher) -> int:
         times: list[int] = []
@@ -105,7 +119,7 @@ class SuccessFeed:
         while True:
             page = await watcher.run(self._glance(created_from=since, page_size=LARGEST_PAGE))
             before = len(jobs)
-            jobs.update((job.id, job) for job in page.jobs)
+            jobs.update((job.id, job) for job in page.jobs if _created(job, since) >= since)
             if page.is_complete or len(jobs) == before:
                 return list(jobs.values())
             since = _created(page.jobs[-1], since)

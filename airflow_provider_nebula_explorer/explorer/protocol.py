@@ -63,9 +63,9 @@ class Response:
 
 @dataclass(frozen=True)
 class Pause:
-    """A wait before the next request, in seconds.
+    """A wait before this call's next request, in seconds.
 
-    :param is_for_all: whether the server asked for it, so that no other call may be made meanwhile either.
+    :param is_for_all: whether the server asked for it: then it is before the next request of any call.
     """
 
     seconds: float

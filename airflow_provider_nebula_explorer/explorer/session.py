@@ -13,6 +13,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerAuthError,
     NebulaExplorerConnectionError,
     NebulaExplorerError,
+    NebulaExplorerLoginError,
     category_of,
 )
 from airflow_provider_nebula_explorer.explorer.api import connect
@@ -79,7 +80,7 @@ class Session:
         """Log in, with the account encoding that worked before, else with each in turn.
 
         :return: the token, which is as secret as the password.
-        :raises NebulaExplorerAuthError: where Explorer refuses the account in every encoding.
+        :raises NebulaExplorerLoginError: where Explorer refuses the account in every encoding.
         """
         refusals: list[NebulaExplorerApiError] = []
         for encoding in self._encodings:
@@ -145,10 +146,12 @@ class Session:
                 return read(response)
             except NebulaExplorerError as error:
                 is_safe = is_repeatable or not error.was_sent
-                if attempt >= self._settings.max_retries or not (error.is_transient and is_safe):
-                    raise
                 reason = error
             pause = pause_before_retry(attempt, response, self._jitter())
+            if attempt >= self._settings.max_retries or not (reason.is_transient and is_safe):
+                if pause.is_for_all:
+                    yield pause  # what Explorer asks for holds for the calls that follow, too
+                raise reason
             log.info("%s Trying again in %.1f s.", reason, pause.seconds)
             yield pause
             attempt += 1
@@ -176,7 +179,7 @@ class Session:
             text = text.replace(secret, "***")
         return text
 
-    def _login_error(self, refusal: NebulaExplorerApiError) -> NebulaExplorerAuthError:
+    def _login_error(self, refusal: NebulaExplorerApiError) -> NebulaExplorerLoginError:
         account = self._settings.account
         graphd = f"nebula_address {account.nebula_address!r}, nebula_port {account.nebula_port}"
         advice = (
@@ -187,7 +190,7 @@ class Session:
             f"3. account_encoding (tried: {', '.join(self._encodings)}; Explorer 3.1 and 3.2 want colon, "
             "3.3 and later json)."
         )
-        return NebulaExplorerAuthError(
+        return NebulaExplorerLoginError(
             f"Explorer at {self._settings.base_url} refused to log in account {account.login!r} "
             f"(code {refusal.code}, {refusal.message}). {advice}",
             code=refusal.code,

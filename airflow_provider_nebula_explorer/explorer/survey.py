@@ -95,12 +95,12 @@ class Survey:
 
     def __init__(self, page_size: int = LARGEST_PAGE) -> None:
         self.page_size = page_size
-        self._cap: float = math.inf
-        self._lists_are_refused = False
+        self._cap, self._cap_until = page_size, 0
+        self._small_until = 0
         self._plans = 0
         self._watched: set[int] = set()
         self._known: dict[int, Glimpse] = {}
-        self._final: set[int] = set()  # of those, the ones of which only the details are wanted
+        self._singular: set[int] = set()  # of those, the ones that no list helps with: final, or of no date
         self._line: list[int] = []
         self._anchor: Glimpse | None = None
         self._guesses: dict[int, int] = {}
@@ -115,7 +115,7 @@ class Survey:
     def forget(self, job_id: int) -> None:
         """Watch a job no more."""
         self._watched.discard(job_id)
-        self._final.discard(job_id)
+        self._singular.discard(job_id)
         memories: tuple[dict[int, Any], ...] = (self._known, self._guesses, self._doubted, self._alone_until)
         for memory in memories:
             memory.pop(job_id, None)
@@ -124,25 +124,34 @@ class Survey:
         """Take note of a job that was asked for by its id."""
         self._note(glimpse)
         doubt = self._doubted.pop(glimpse.id, None)
-        if glimpse.created is None or (doubt and doubt.status in (None, glimpse.status)):
-            # It is there, but the list that should show it does not, or cannot be told where to begin.
-            self._alone_until[glimpse.id] = self._plans + _MEMORY
-        else:
+        if doubt and doubt.status in (None, glimpse.status):
+            self.set_aside(glimpse.id)  # it is there, but the list that should show it does not
+        elif glimpse.created is not None:
             self._anchor = glimpse
 
-    def refused(self, *, is_page_too_large: bool) -> None:
-        """Take note that Explorer refused a listing."""
-        if is_page_too_large and self.page_size > SMALLEST_PAGE:
+    def set_aside(self, job_id: int) -> None:
+        """Let a job be asked for by its id for a while, whatever lists may show."""
+        self._alone_until[job_id] = self._plans + _MEMORY
+
+    def refused(self, listing: Listing, *, may_be_too_large: bool) -> None:
+        """Take note that Explorer refused a listing; for a while such are not made."""
+        if may_be_too_large and self.page_size > SMALLEST_PAGE:
             self.page_size = max(SMALLEST_PAGE, self.page_size // 10)
+            self._small_until = self._plans + 10 * _MEMORY
         else:
-            self._lists_are_refused = True
+            self._give_up(listing.view)
+
+    def _give_up(self, view: View) -> None:
+        self._densities[view] = (self._page, self._plans)  # so that a page reaches no further than one job
 
     def plan(self, job_ids: Iterable[int]) -> Plan:
         """Return the cheapest requests that show all of these jobs; never more of them than jobs."""
         self._plans += 1
         self._line = []
+        if self._plans > self._small_until:
+            self.page_size = LARGEST_PAGE
         wanted = set(job_ids)
-        alone = wanted if self._lists_are_refused else self._alone(wanted)
+        alone = self._alone(wanted)
         rest = sorted(wanted - alone)
         stretches = self._cheapest_cover(rest)
         if stretches is None:
@@ -151,39 +160,41 @@ class Survey:
 
     def read(self, listing: Listing, glance: Glance) -> Shown:
         """Take note of what a listing showed. Jobs neither seen nor missing are to be planned again."""
-        self._cap = glance.size
+        self._cap, self._cap_until = glance.size, self._plans + _MEMORY
         seen = tuple(glimpse for glimpse in glance.jobs if glimpse.id in self._watched)
         for glimpse in seen:
             self._note(glimpse)
         for job_id in self._doubted.keys() & {glimpse.id for glimpse in seen}:
             del self._doubted[job_id]
         shown = {glimpse.id for glimpse in seen}
-        absent = [job_id for job_id in listing.job_ids if job_id not in shown]
+        asked = [job_id for job_id in listing.job_ids if job_id in self._watched]
+        absent = [job_id for job_id in asked if job_id not in shown]
         passed = [job_id for job_id in absent if self._is_passed(job_id, glance)]
         missing = [job_id for job_id in passed if not self._guess_again(job_id, listing.view)]
-        if passed or len(absent) < len(listing.job_ids):
+        if passed or len(absent) < len(asked):
             self._measure(listing, glance)
-        else:
-            # The list does not begin where it was told to, so for a while this view is of no use.
-            self._densities[listing.view] = (self._page, self._plans)
-            missing = [listing.job_ids[0]]
+        elif asked:
+            self._give_up(listing.view)  # as the list does not begin where it was told to
+            missing = [asked[0]]
         self._doubted.update(dict.fromkeys(missing, listing.view))
         return Shown(seen, tuple(missing))
 
     def _note(self, glimpse: Glimpse) -> None:
         self._known[glimpse.id] = glimpse
-        if glimpse.status.is_final:
-            self._final.add(glimpse.id)
+        if glimpse.status.is_final or glimpse.created is None:
+            self._singular.add(glimpse.id)
+        else:
+            self._singular.discard(glimpse.id)
 
     @property
     def _page(self) -> int:
-        return int(min(self.page_size, self._cap))
+        return min(self.page_size, self._cap) if self._plans <= self._cap_until else self.page_size
 
     def _alone(self, job_ids: set[int]) -> set[int]:
         """Return the jobs that no list helps with."""
         unlisted = {job_id for job_id, until in self._alone_until.items() if until >= self._plans}
         unguessed = {job_id for job_id, tried in self._guesses.items() if tried >= len(_GUESSES)}
-        return job_ids & (self._final | unlisted | unguessed)
+        return job_ids & (self._singular | unlisted | unguessed)
 
     def _views(self, job_ids: list[int], *, by_workflow: bool, by_status: bool) -> dict[View, list[int]]:
         if not by_workflow and not by_status:
@@ -267,12 +278,11 @@ class Survey:
         before = self._nearest_before(stretch.job_ids[0])
         if stretch.job_ids[0] not in self._known and before and before.created is not None:
             times.append(before.created)
-        # Explorer's pages do not say whether the window's own ends are in it.
-        return Listing(stretch.view, tuple(stretch.job_ids), min(times) - 1, None if end is None else end + 1)
+        return Listing(stretch.view, tuple(stretch.job_ids), min(times), end)
 
     def _nearest_before(self, job_id: int) -> Glimpse | None:
         if not self._line:
-            self._line = sorted(self._known)
+            self._line = sorted(self._known.keys() - self._singular)
         place = bisect_right(self._line, job_id)
         nearest = self._known[self._line[place - 1]] if place else None
         anchor = self._anchor

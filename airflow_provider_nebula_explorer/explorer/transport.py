@@ -47,6 +47,7 @@ class Client:
         self._session = Session(settings)
         self._on_secret = on_secret
         self._sleep = sleep or time.sleep
+        self._silent_until = 0.0
         tls_context(settings)  # what is wrong with its files is said now, and in the same words for both
         self._http = requests.Session()
         self._http.headers.update(HEADERS)
@@ -84,12 +85,21 @@ class Client:
         if isinstance(step, Once):
             return self._drive(step.begin())
         if isinstance(step, Pause):
-            self._sleep(step.seconds)
+            self._pause(step)
         elif self._on_secret:
             self._on_secret(step.text)
         return None
 
+    def _pause(self, pause: Pause) -> None:
+        if pause.is_for_all:
+            self._silent_until = max(self._silent_until, time.monotonic() + pause.seconds)
+        else:
+            self._sleep(pause.seconds)
+
     def _answer(self, request: Request) -> Reply:
+        silence = self._silent_until - time.monotonic()
+        if silence > 0:
+            self._sleep(silence)
         try:
             return self._send(request)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:

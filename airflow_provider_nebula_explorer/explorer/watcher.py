@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerApiError,
-    NebulaExplorerAuthError,
     NebulaExplorerBadRequestError,
     NebulaExplorerError,
+    NebulaExplorerLoginError,
     NebulaExplorerTimeoutError,
 )
 from airflow_provider_nebula_explorer.explorer import api
@@ -40,6 +40,9 @@ _NEWCOMERS_SECONDS = 1.0
 
 _JITTER = 0.1
 """By which part of an interval a poll may come early: it spreads the polls of many processes."""
+
+_LAST_LOOK_SECONDS = 10.0
+"""How long after its deadline a wait ends though no look has come back, as Explorer may hang."""
 
 _LOOKERS = 32
 """Jobs asked for at once; the client sends fewer, but one that pauses must not hold up the others."""
@@ -73,6 +76,7 @@ class Watcher:
         self._rhythms: dict[float, float] = {}
         self._wake = asyncio.Event()
         self._queue: deque[int] = deque()
+        self._lookers = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def job(
@@ -97,9 +101,12 @@ class Watcher:
         looks = Looks(f"job {job_id}", self.max_failures, failed_looks)
         wait = _Wait(job_id, frozenset(targets), interval, deadline, looks)
         self._begin(wait, seen)
+        last_call = self._at(max(deadline, time.monotonic()) + _LAST_LOOK_SECONDS, wait.time_out)
         try:
             return await wait.future
         finally:
+            if last_call:
+                last_call.cancel()
             self._end(wait)
 
     async def run(self, call: Call[T]) -> T:
@@ -112,10 +119,12 @@ class Watcher:
 
     async def close(self) -> None:
         """End all polling, and close the client."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        tasks = set(self._tasks)
+        while tasks:
+            for task in tasks:
+                task.cancel()
+            # Before Python 3.12, asyncio.wait_for loses a cancellation that comes together with its result.
+            _, tasks = await asyncio.wait(tasks, timeout=0.1)
         if self._client is not None:
             await self._client.close()
 
@@ -124,6 +133,11 @@ class Watcher:
             if self._client is None:
                 self._client = await self._open_client()
         return self._client
+
+    def _at(self, moment: float, act: Callable[[], None]) -> asyncio.TimerHandle | None:
+        if moment == math.inf:
+            return None
+        return asyncio.get_running_loop().call_later(moment - time.monotonic(), act)
 
     def _begin(self, wait: _Wait, seen: Glimpse | None) -> None:
         if not self._tasks:
@@ -173,8 +187,10 @@ class Watcher:
                 await asyncio.wait_for(self._wake.wait(), None if left == math.inf else left)
 
     def _next_due(self) -> float:
+        now = time.monotonic()
         intervals = {watched.interval for watched in self._watched.values()}
-        self._rhythms = {interval: self._rhythms[interval] for interval in intervals}
+        # One that comes up as a wait with a shorter one on the same job ends has had no rhythm for a while.
+        self._rhythms = {interval: self._rhythms.get(interval, now + interval) for interval in intervals}
         deadline = min(
             (watched.deadline for watched in self._watched.values() if not watched.is_asked), default=math.inf
         )
@@ -206,11 +222,20 @@ class Watcher:
             self._ask_for(plan.singles)
             left.difference_update(plan.singles)
             if plan.probe is not None:
-                await self._look(plan.probe)
                 left.discard(plan.probe)
+                await self._probe(plan.probe, left)
             for listing in plan.listings:
                 if not await self._list(listing, left):
                     break
+
+    async def _probe(self, job_id: int, left: set[int]) -> None:
+        """Ask for a job before there can be lists; where no answer comes for two, end the poll."""
+        if not await self._look(job_id):
+            return
+        self._survey.set_aside(job_id)
+        if left and (error := await self._look(left.pop())):
+            await self._failed(left, error)
+            left.clear()
 
     async def _list(self, listing: Listing, left: set[int]) -> bool:
         """Make a listing, take from ``left`` what it showed, and say whether that is all it should."""
@@ -224,10 +249,10 @@ class Watcher:
                     page_size=self._survey.page_size,
                 )
             )
-        except NebulaExplorerAuthError:
+        except NebulaExplorerLoginError:
             raise
         except NebulaExplorerError as error:
-            await self._list_failed(left, error)
+            await self._list_failed(listing, left, error)
             return False
         shown = self._survey.read(listing, glance)
         now = time.monotonic()
@@ -239,14 +264,15 @@ class Watcher:
         left.difference_update(shown.missing, (glimpse.id for glimpse in shown.seen))
         return left.isdisjoint(listing.job_ids)
 
-    async def _list_failed(self, left: set[int], error: NebulaExplorerError) -> None:
+    async def _list_failed(self, listing: Listing, left: set[int], error: NebulaExplorerError) -> None:
         if not error.is_transient:
-            self._survey.refused(is_page_too_large=isinstance(error, NebulaExplorerBadRequestError))
+            is_bad_request = isinstance(error, NebulaExplorerBadRequestError)
+            self._survey.refused(listing, may_be_too_large=is_bad_request)
             return  # and the poll goes on, by another plan
-        if not _is_asked_to_wait(error) and await self._look(left.pop()):
-            self._ask_for(left)  # as jobs are shown, it is the lists that are broken
-        else:
+        if _is_asked_to_wait(error) or await self._look(left.pop()):
             await self._failed(left, error)
+        else:
+            self._ask_for(left)  # as jobs are shown, it is the lists that are broken
         left.clear()
 
     def _ask_for(self, job_ids: Iterable[int]) -> None:
@@ -256,42 +282,48 @@ class Watcher:
             if watched and not watched.is_asked:
                 watched.is_asked = True
                 self._queue.append(job_id)
-        for _ in range(min(len(self._queue), _LOOKERS + 1 - len(self._tasks))):
+        for _ in range(min(len(self._queue), _LOOKERS - self._lookers)):
+            self._lookers += 1
             self._start(self._look_at_queue())
 
     async def _look_at_queue(self) -> None:
-        while self._queue:
-            job_id = self._queue.popleft()
-            try:
-                await self._look(job_id)
-            except NebulaExplorerAuthError as error:
-                await self._tell_all(error)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it must reach those who wait
-                await self._tell([job_id], error)
+        try:
+            while self._queue:
+                await self._look_for_sure(self._queue.popleft())
+        finally:
+            self._lookers -= 1
 
-    async def _look(self, job_id: int) -> bool:
-        """Ask for a job, and say whether Explorer answered.
+    async def _look_for_sure(self, job_id: int) -> None:
+        try:
+            await self._look(job_id)
+        except NebulaExplorerLoginError as error:
+            await self._tell_all(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must reach those who wait
+            await self._tell([job_id], error)
 
-        :raises NebulaExplorerAuthError: as that is not about this job, but about all.
+    async def _look(self, job_id: int) -> NebulaExplorerError | None:
+        """Ask for a job, and return why Explorer did not answer.
+
+        :raises NebulaExplorerLoginError: as that is not about this job, but about all.
         """
         watched = self._watched.get(job_id)
         if watched is None:
-            return True
+            return None
         watched.is_asked = True
         try:
             job = await self.run(api.get_job(job_id))
-        except NebulaExplorerAuthError:
+        except NebulaExplorerLoginError:
             raise
         except NebulaExplorerError as error:
             await self._failed([job_id], error)
-            return not error.is_transient
+            return error if error.is_transient else None
         else:
             if job_id in self._watched:
                 self._survey.learn(api.glimpse_of(job.data))
                 watched.saw(job)
         finally:
             watched.is_asked = False
-        return True
+        return None
 
     def _saw(self, watched: _Watched, glimpse: Glimpse) -> None:
         if watched.wants_details(glimpse.status):
@@ -373,7 +405,10 @@ class _Wait:
 
     def _give_up_where_late(self) -> None:
         if time.monotonic() >= self.deadline:
-            self.end(NebulaExplorerTimeoutError(f"Job {self.job_id} was not final in time. It goes on."))
+            self.time_out()
+
+    def time_out(self) -> None:
+        self.end(NebulaExplorerTimeoutError(f"Job {self.job_id} was not final in time. It goes on."))
 
 
 class _Watched:

@@ -103,7 +103,7 @@ class _ExplorerSensor(BaseSensorOperator):
         if limit == "timeout":
             raise self._timeout_error(self.timeout)
         self._event = event
-        self._limits = TimeLimits(*event.get("limits", ()))
+        self._limits = TimeLimits(*(event.get("limits", ()) if isinstance(event, dict) else ()))
         return self._execute(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -146,6 +146,9 @@ class _ExplorerSensor(BaseSensorOperator):
             if "link" in event:
                 self._show(context, job, event["link"])
             return PokeReturnValue(is_done=self._is_over(job), xcom_value=job.data)
+        if self.deferrable and self._limits.is_timeout_over:
+            # Airflow measures from the last resuming, which comes after an error where silent_fail is set.
+            raise self._timeout_error(self.timeout)
         if self._hook is None or self._watch is None:
             self._hook = NebulaExplorerHook(self.nebula_explorer_conn_id)
             self._watch = self._open_watch(self._hook, context)

@@ -42,6 +42,11 @@ class TimeLimits:
         )
 
     @property
+    def is_timeout_over(self) -> bool:
+        """Whether a sensor's ``timeout`` has passed."""
+        return self.timeout_at is not None and time.time() > self.timeout_at
+
+    @property
     def of_deferral(self) -> timedelta | None:
         """The limit to give to Airflow, for the case that no triggerer runs."""
         moments = [moment for moment in (self.timeout_at, self.execution_timeout_at) if moment is not None]

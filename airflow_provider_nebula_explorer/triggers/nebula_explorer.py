@@ -15,10 +15,10 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_nebula_explorer.exceptions import (
-    NebulaExplorerAuthError,
     NebulaExplorerBadRequestError,
     NebulaExplorerError,
     NebulaExplorerJobError,
+    NebulaExplorerLoginError,
     NebulaExplorerTimeoutError,
 )
 from airflow_provider_nebula_explorer.explorer.api import cancel_job, glimpse_of
@@ -104,10 +104,10 @@ class _ExplorerTrigger(BaseTrigger):
             job, settings = await asyncio.wait_for(self._wait_as_whoever(), seconds)
         except NebulaExplorerTimeoutError:
             return timeout_event(self._subject, "timeout")
-        except asyncio.TimeoutError:
-            await self._stop_what_is_waited_for("its task's execution_timeout is over")
-            return timeout_event(self._subject, "execution_timeout")
         except Exception as error:  # what is raised here, Airflow would tell without its type
+            if isinstance(error, asyncio.TimeoutError) and self._seconds_to_execute() == _LAST_LOOK_SECONDS:
+                await self._stop_what_is_waited_for("its task's execution_timeout is over")
+                return timeout_event(self._subject, "execution_timeout")
             if not isinstance(error, NebulaExplorerError):
                 log.exception("The wait for %s failed.", self._subject)
             limits = [self.timeout_at, self.execution_timeout_at]
@@ -134,7 +134,7 @@ class _ExplorerTrigger(BaseTrigger):
             try:
                 async with shared_watcher(settings) as watcher:
                     return await self._wait(watcher), settings
-            except NebulaExplorerAuthError:
+            except NebulaExplorerLoginError:
                 changed = await look_up(self.nebula_explorer_conn_id, not_before=time.monotonic())
                 if changed == settings:
                     raise
@@ -334,6 +334,7 @@ class NebulaExplorerWorkflowTrigger(_ExplorerTrigger, BaseEventTrigger):
         self.name = name
         self.created_after = created_after
         self.is_for_one = is_for_one
+        self.supports_triggerer_queue = is_for_one  # a task has a queue, an asset has none
 
     def _arguments(self) -> dict[str, Any]:
         return {

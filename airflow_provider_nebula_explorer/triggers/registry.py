@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
 
@@ -36,9 +36,8 @@ async def shared_watcher(settings: Settings) -> AsyncIterator[Watcher]:
         shared.members -= 1
         if not shared.members:
             del watchers[settings]
-            if not watchers:
-                _REGISTRIES.pop(asyncio.get_running_loop(), None)
-            await shared.watcher.close()
+            # A second cancellation must not leave a half-closed client.
+            await asyncio.shield(shared.watcher.close())
 
 
 async def look_up(connection_id: str, *, not_before: float = 0) -> Settings:
@@ -49,13 +48,17 @@ async def look_up(connection_id: str, *, not_before: float = 0) -> Settings:
     """
     lookup = _here().lookups[connection_id]
     async with lookup.lock:  # one at a time; and those who waited for it go on one by one
-        is_old = lookup.ended < time.monotonic() - LOOKUP_SECONDS or lookup.begun < not_before
-        if lookup.settings is None or is_old:
+        if lookup.ended < time.monotonic() - LOOKUP_SECONDS or lookup.begun < not_before:
             # In a thread: Airflow's look-up blocks, and so may the check of the connection's paths.
             begun = time.monotonic()
-            lookup.settings = await sync_to_async(lambda: NebulaExplorerHook(connection_id).settings)()
+            try:
+                lookup.found = await sync_to_async(lambda: NebulaExplorerHook(connection_id).settings)()
+            except Exception as error:  # noqa: BLE001 - what one finds, all who wait for the lock find
+                lookup.found = error
             lookup.begun, lookup.ended = begun, time.monotonic()
-        return lookup.settings
+    if isinstance(lookup.found, Exception):
+        raise lookup.found
+    return lookup.found
 
 
 @dataclass
@@ -67,9 +70,9 @@ class _Shared:
 @dataclass
 class _Lookup:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    settings: Settings | None = None
-    begun: float = 0
-    ended: float = 0
+    found: Settings | Exception = field(default_factory=LookupError)
+    begun: float = -math.inf
+    ended: float = -math.inf
 
 
 @dataclass
@@ -78,8 +81,13 @@ class _Registry:
     lookups: defaultdict[str, _Lookup] = field(default_factory=lambda: defaultdict(_Lookup))
 
 
-_REGISTRIES: WeakKeyDictionary[asyncio.AbstractEventLoop, _Registry] = WeakKeyDictionary()
+_REGISTRIES: dict[asyncio.AbstractEventLoop, _Registry] = {}
 
 
 def _here() -> _Registry:
-    return _REGISTRIES.setdefault(asyncio.get_running_loop(), _Registry())
+    loop = asyncio.get_running_loop()
+    if loop not in _REGISTRIES:
+        for closed in [other for other in _REGISTRIES if other.is_closed()]:
+            del _REGISTRIES[closed]
+        _REGISTRIES[loop] = _Registry()
+    return _REGISTRIES[loop]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
 from airflow_provider_nebula_explorer.explorer.arguments import parse_statuses
 from airflow_provider_nebula_explorer.triggers.limits import MARGIN_SECONDS
 
@@ -27,8 +29,11 @@ def why_a_worker_is_needed(sensor: NebulaExplorerJobSensor) -> str | None:
         "another argument is a template": _has_template(
             sensor.target_statuses, sensor.nebula_explorer_conn_id
         ),
+        "target_statuses is wrong": not _are_statuses(sensor.target_statuses),
         "it has outlets": bool(sensor.outlets),
         "it has an on_execute_callback": bool(sensor.on_execute_callback),
+        "it has a pre_execute or a post_execute": bool(sensor._pre_execute_hook or sensor._post_execute_hook),  # noqa: SLF001
+        "it has run_as_user": bool(sensor.run_as_user),
         "it has an execution_timeout": sensor.execution_timeout is not None,
         "do_xcom_push is off, or multiple_outputs on": not sensor.do_xcom_push or sensor.multiple_outputs,
     }
@@ -76,7 +81,14 @@ def _is_in_mapped_group(task: Any) -> bool:
 
 
 def _has_template(*values: object) -> bool:
-    return any("{{" in str(value) or "{%" in str(value) or hasattr(value, "operator") for value in values)
+    return any(re.search(r"\{[{%#]", str(value)) or hasattr(value, "operator") for value in values)
+
+
+def _are_statuses(value: object) -> bool:
+    try:
+        return bool(parse_statuses("target_statuses", value))
+    except NebulaExplorerConfigError:
+        return False
 
 
 def _is_airflow_new_enough() -> bool:

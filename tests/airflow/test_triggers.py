@@ -135,7 +135,7 @@ def test_triggers_of_one_loop_share_a_login_and_leave_nothing(emulator):
 
     assert [event["job_id"] for event in run(test())] == job_ids
     assert emulator.logins == 1
-    assert len(registry._REGISTRIES) == 0
+    assert not any(of_loop.watchers for of_loop in registry._REGISTRIES.values())
 
 
 def test_a_thousand_waits_ask_airflow_for_the_connection_once(emulator, monkeypatch):
@@ -152,6 +152,24 @@ def test_a_thousand_waits_ask_airflow_for_the_connection_once(emulator, monkeypa
         await asyncio.gather(*(payload(job_trigger(job_id)) for _ in range(1000)))
 
     run(test())
+    assert len(asked) == 1
+
+
+def test_what_a_failed_look_up_found_is_told_to_all_who_wait_for_it(monkeypatch):
+    asked = []
+    get_connection = BaseHook.get_connection.__func__
+    monkeypatch.setattr(
+        BaseHook,
+        "get_connection",
+        classmethod(lambda cls, *args, **kwargs: asked.append(args) or get_connection(cls, *args, **kwargs)),
+    )
+    monkeypatch.setenv("AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT", '{"conn_type": "nebula_explorer"}')
+
+    async def test():
+        return await asyncio.gather(*(payload(job_trigger(7)) for _ in range(100)))
+
+    events = run(test())
+    assert {event["error"]["class"] for event in events} == {"NebulaExplorerConfigError"}
     assert len(asked) == 1
 
 
@@ -205,9 +223,9 @@ def test_a_cancelled_wait_leaves_nothing(emulator):
         await asyncio.to_thread(until, lambda: emulator.count("get_job"))
         wait.cancel()
         await asyncio.gather(wait, return_exceptions=True)
-        return len(registry._REGISTRIES)
 
-    assert run(test()) == 0
+    run(test())
+    assert not any(of_loop.watchers for of_loop in registry._REGISTRIES.values())
     assert emulator.job(job_id)["status"] == 1, "a wait that ends cancels nothing"
 
 

@@ -214,11 +214,26 @@ def test_a_refused_page_is_made_smaller_and_then_lists_are_given_up():
         survey.watch(job_id)
         survey.learn(Glimpse(job_id, RUNNING, "5", 1_000_000))
     sizes = []
-    while survey.plan({1, 2, 3}).listings:
+    while listings := survey.plan({1, 2, 3}).listings:
         sizes.append(survey.page_size)
-        survey.refused(is_page_too_large=True)
-    assert sizes == [1000, 100, 10]
+        survey.refused(listings[0], may_be_too_large=True)
+    assert sizes[:3] == [1000, 100, 10]
+    assert len(sizes) == 6, "then each other view is tried once"
     assert sorted(survey.plan({1, 2, 3}).singles) == [1, 2, 3]
+    later = [survey.plan({1, 2, 3}).listings for _ in range(40)]
+    assert any(later), "a refusal is not for ever"
+
+
+def test_jobs_without_a_date_are_asked_for_by_their_ids():
+    explorer = Explorer({job_id: job._replace(created=None) for job_id, job in a_line(20).items()})
+    assert costs(explorer, list(explorer.jobs), polls=40)[1:] == [20] * 39
+
+
+def test_a_page_cap_is_not_believed_for_ever():
+    survey, explorer = Survey(), Explorer(a_line(50), page_cap=1)
+    costs(explorer, list(explorer.jobs), polls=3, survey=survey)
+    explorer.page_cap = 1000
+    assert costs(explorer, list(explorer.jobs), polls=60, survey=survey)[-1] == 1
 
 
 def test_what_is_forgotten_is_not_kept():
