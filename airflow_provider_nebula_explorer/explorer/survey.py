@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,12 +70,12 @@ class Plan:
 class Shown:
     """What a listing tells.
 
-    :param seen: the watched jobs on the page, whether or not it was made for them.
+    :param seen: the watched jobs on the page by id, whether or not it was made for them.
     :param missing: jobs that it should have shown, so that something happened to them: ask for each.
     """
 
-    seen: tuple[Glimpse, ...] = ()
-    missing: tuple[int, ...] = ()
+    seen: Mapping[int, Glimpse]
+    missing: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,8 @@ class _Stretch:
 class Survey:
     """What is known of the watched jobs and of the lists they are in.
 
+    ``known`` holds the latest glimpse of each that was seen, by id.
+
     :param page_size: jobs to ask for on one page.
     """
 
@@ -99,7 +101,7 @@ class Survey:
         self._small_until = 0
         self._plans = 0
         self._watched: set[int] = set()
-        self._known: dict[int, Glimpse] = {}
+        self.known: dict[int, Glimpse] = {}
         self._singular: set[int] = set()  # of those, the ones that no list helps with: final, or of no date
         self._line: list[int] = []
         self._anchor: Glimpse | None = None
@@ -116,7 +118,7 @@ class Survey:
         """Watch a job no more."""
         self._watched.discard(job_id)
         self._singular.discard(job_id)
-        memories: tuple[dict[int, Any], ...] = (self._known, self._guesses, self._doubted, self._alone_until)
+        memories: tuple[dict[int, Any], ...] = (self.known, self._guesses, self._doubted, self._alone_until)
         for memory in memories:
             memory.pop(job_id, None)
 
@@ -161,14 +163,14 @@ class Survey:
     def read(self, listing: Listing, glance: Glance) -> Shown:
         """Take note of what a listing showed. Jobs neither seen nor missing are to be planned again."""
         self._cap, self._cap_until = glance.size, self._plans + _MEMORY
-        seen = tuple(glimpse for glimpse in glance.jobs if glimpse.id in self._watched)
-        for glimpse in seen:
-            self._note(glimpse)
-        for job_id in self._doubted.keys() & {glimpse.id for glimpse in seen}:
+        seen = {glimpse.id: glimpse for glimpse in glance.jobs if glimpse.id in self._watched}
+        for job_id, glimpse in seen.items():
+            if self.known.get(job_id) is not glimpse:
+                self._note(glimpse)
+        for job_id in self._doubted.keys() & seen.keys():
             del self._doubted[job_id]
-        shown = {glimpse.id for glimpse in seen}
         asked = [job_id for job_id in listing.job_ids if job_id in self._watched]
-        absent = [job_id for job_id in asked if job_id not in shown]
+        absent = [job_id for job_id in asked if job_id not in seen]
         passed = [job_id for job_id in absent if self._is_passed(job_id, glance)]
         missing = [job_id for job_id in passed if not self._guess_again(job_id, listing.view)]
         if passed or len(absent) < len(asked):
@@ -180,7 +182,7 @@ class Survey:
         return Shown(seen, tuple(missing))
 
     def _note(self, glimpse: Glimpse) -> None:
-        self._known[glimpse.id] = glimpse
+        self.known[glimpse.id] = glimpse
         if glimpse.status.is_final or glimpse.created is None:
             self._singular.add(glimpse.id)
         else:
@@ -201,14 +203,14 @@ class Survey:
             return {View(): job_ids}
         views: dict[View, list[int]] = {}
         for job_id in job_ids:
-            known = self._known.get(job_id) or self._anchor
+            known = self.known.get(job_id) or self._anchor
             workflow_id = known.workflow_id if known and by_workflow else None
             view = View(workflow_id, self._status(job_id) if by_status else None)
             views.setdefault(view, []).append(job_id)
         return views
 
     def _status(self, job_id: int) -> JobStatus:
-        known = self._known.get(job_id)
+        known = self.known.get(job_id)
         return known.status if known else _GUESSES[self._guesses.get(job_id, 0)]
 
     def _cheapest_cover(self, job_ids: list[int]) -> list[_Stretch] | None:
@@ -266,25 +268,25 @@ class Survey:
     def _is_placed(self, stretch: _Stretch) -> bool:
         """Say whether it is known when the first job was created, or one shortly before."""
         first = stretch.job_ids[0]
-        if first in self._known:
+        if first in self.known:
             return True
         before = self._nearest_before(first)
         return before is not None and first - before.id <= stretch.reach / 2
 
     def _listing(self, stretch: _Stretch) -> Listing:
-        known = [self._known[job_id].created for job_id in stretch.job_ids if job_id in self._known]
+        known = [self.known[job_id].created for job_id in stretch.job_ids if job_id in self.known]
         times = [created for created in known if created is not None]
         end = max(times) if len(times) == len(stretch.job_ids) else None
         before = self._nearest_before(stretch.job_ids[0])
-        if stretch.job_ids[0] not in self._known and before and before.created is not None:
+        if stretch.job_ids[0] not in self.known and before and before.created is not None:
             times.append(before.created)
         return Listing(stretch.view, tuple(stretch.job_ids), min(times), end)
 
     def _nearest_before(self, job_id: int) -> Glimpse | None:
         if not self._line:
-            self._line = sorted(self._known.keys() - self._singular)
+            self._line = sorted(self.known.keys() - self._singular)
         place = bisect_right(self._line, job_id)
-        nearest = self._known[self._line[place - 1]] if place else None
+        nearest = self.known[self._line[place - 1]] if place else None
         anchor = self._anchor
         if anchor and anchor.id < job_id and (nearest is None or nearest.id < anchor.id):
             return anchor
@@ -294,14 +296,14 @@ class Survey:
         """Say whether a page goes past a job's place."""
         if glance.is_complete or not glance.jobs:
             return glance.is_complete
-        known, last = self._known.get(job_id), glance.jobs[-1]
+        known, last = self.known.get(job_id), glance.jobs[-1]
         if known and known.created is not None and last.created is not None:
             return known.created < last.created
         return job_id < last.id
 
     def _guess_again(self, job_id: int, view: View) -> bool:
         """Say whether another status's list may show a job that nothing is known of."""
-        if job_id in self._known or view.status is None:
+        if job_id in self.known or view.status is None:
             return False
         self._guesses[job_id] = self._guesses.get(job_id, 0) + 1
         return self._guesses[job_id] < len(_GUESSES)

@@ -38,7 +38,7 @@ _GATHER_SECONDS = 0.2
 _NEWCOMERS_SECONDS = 1.0
 """How soon after a poll there may be another for those who joined since; at a shorter interval, sooner."""
 
-_JITTER = 0.1
+_JITTER = 0.05
 """By which part of an interval a poll may come early: it spreads the polls of many processes."""
 
 _LAST_LOOK_SECONDS = 10.0
@@ -247,6 +247,7 @@ class Watcher:
                     created_from=listing.created_from,
                     created_to=listing.created_to,
                     page_size=self._survey.page_size,
+                    known=self._survey.known,
                 )
             )
         except NebulaExplorerLoginError:
@@ -256,12 +257,12 @@ class Watcher:
             return False
         shown = self._survey.read(listing, glance)
         now = time.monotonic()
-        for glimpse in shown.seen:
-            watched = self._watched[glimpse.id]
+        for job_id, glimpse in shown.seen.items():
+            watched = self._watched[job_id]
             if watched.status is not glimpse.status or watched.deadline <= now:
                 self._saw(watched, glimpse)
         self._ask_for(shown.missing)
-        left.difference_update(shown.missing, (glimpse.id for glimpse in shown.seen))
+        left.difference_update(shown.missing, shown.seen)
         return left.isdisjoint(listing.job_ids)
 
     async def _list_failed(self, listing: Listing, left: set[int], error: NebulaExplorerError) -> None:

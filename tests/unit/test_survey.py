@@ -76,8 +76,8 @@ def poll(survey: Survey, explorer: Explorer, job_ids) -> dict[int, JobStatus]:
         ask(plan.singles)
         for listing in plan.listings:
             shown = survey.read(listing, explorer.glance(listing, survey.page_size))
-            seen.update((job.id, job.status) for job in shown.seen)
-            left.difference_update(job.id for job in shown.seen)
+            seen.update((job_id, job.status) for job_id, job in shown.seen.items())
+            left.difference_update(shown.seen)
             ask(shown.missing)
             if not left.isdisjoint(listing.job_ids):
                 break
@@ -269,7 +269,7 @@ def test_any_history_is_seen_at_no_more_than_a_request_for_each_job(seed):
     for _ in range(6):
         for job_id in chance.sample(sorted(jobs), count // 10):
             jobs[job_id] = jobs[job_id]._replace(status=chance.choice([RUNNING, SUCCESS]))
-        changed = sum(1 for job_id in waiting if survey._known[job_id].status is not jobs[job_id].status)
+        changed = sum(1 for job_id in waiting if survey.known[job_id].status is not jobs[job_id].status)
         (cost,) = costs(explorer, waiting, polls=1, survey=survey)
         assert cost <= len(waiting) + changed + 1
         made.append(cost)
