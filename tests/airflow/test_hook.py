@@ -399,5 +399,5 @@ def test_every_error_is_of_one_tree():
     from airflow_provider_nebula_explorer import exceptions
 
     classes = [value for name, value in vars(exceptions).items() if name.startswith("NebulaExplorer")]
-    assert len(classes) == 12
+    assert len(classes) == 13
     assert all(issubclass(error_class, NebulaExplorerError) for error_class in classes)

@@ -175,6 +175,14 @@ class TestTrouble:
             assert ends["poke"] == ends["reschedule"]
 
 
+def test_a_sensor_that_fails_silently_times_out_in_each_mode(explorer, context, ti):
+    explorer.set_connection(extra={"max_consecutive_failures": 2})
+    explorer.emulator.fail(Fault("status", "get_job", times=None))
+    ends = outcomes(NebulaExplorerJobSensor, context, ti, job_id=7, timeout=0.5, silent_fail=True)
+    assert ends["poke"] == ends["reschedule"] == ends["deferrable"]
+    assert ends["poke"][0] is AirflowSensorTimeout
+
+
 @pytest.mark.parametrize("soft_fail", [False, True])
 @pytest.mark.parametrize("status", PLANS)
 def test_the_workflow_sensor(emulator, context, ti, status, soft_fail):

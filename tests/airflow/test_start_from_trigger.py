@@ -71,6 +71,8 @@ def test_the_output_of_a_task_is_pulled_in_the_form_that_does_not_hang_there(dag
         ({"job_id": "{{ params.job }}"}, "job_id is neither digits nor"),
         ({"nebula_explorer_conn_id": "{{ params.conn }}"}, "another argument is a template"),
         ({"target_statuses": "{{ params.status }}"}, "another argument is a template"),
+        ({"target_statuses": ["NOPE"]}, "target_statuses is wrong"),
+        ({"pre_execute": lambda context: None}, "it has a pre_execute or a post_execute"),
         ({"deferrable": False}, "deferrable is not set"),
         ({"execution_timeout": timedelta(hours=1)}, "it has an execution_timeout"),
         ({"do_xcom_push": False}, "do_xcom_push is off"),
@@ -149,6 +151,29 @@ def test_a_success_ends_the_task_there_and_a_failure_goes_through_the_worker(emu
     else:
         assert not hasattr(event, "xcoms")
         assert event.payload["job"] == emulator.job(job_id)
+
+
+@needs_33
+def test_a_success_pushes_its_xcoms_as_what_they_are(emulator, dag, monkeypatch):
+    from types import SimpleNamespace
+
+    from airflow.sdk.execution_time.xcom import XCom
+
+    pushed = {}
+
+    async def push(*, key, value, **whose):
+        pushed[key] = value, whose
+
+    monkeypatch.setattr(XCom, "aset", push)
+    job_id = emulator.start_job(5, plan=JobPlan(running=0))
+    trigger = trigger_of(a_sensor(job_id))
+    whose = {"dag_id": "d", "task_id": "wait", "run_id": "r", "map_index": -1}
+    trigger._task_instance = SimpleNamespace(**whose)
+    assert first_event_of(trigger) == "success"
+    assert pushed == {
+        "return_value": (emulator.job(job_id), whose),
+        "nebula_explorer_job_link": (f"{emulator.url}/", whose),
+    }
 
 
 @needs_33

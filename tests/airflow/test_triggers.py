@@ -269,6 +269,13 @@ class TestWorkflowTrigger:
         trigger = NebulaExplorerWorkflowTrigger(5, CONNECTION, INTERVAL, created_after="2020-01-01T00:00:00Z")
         assert self.events_of(trigger, 1, lambda: None) == [old]
 
+    def test_a_success_whose_details_are_refused_holds_up_no_other(self, emulator, caplog):
+        trigger = NebulaExplorerWorkflowTrigger(5, CONNECTION, INTERVAL, created_after="2020-01-01T00:00:00Z")
+        refused, shown = (emulator.start_job(5, plan=JobPlan(running=0)) for _ in range(2))
+        emulator.fail(Fault("code", "get_job", code=40304000))
+        assert self.events_of(trigger, 1, lambda: None) == [shown]
+        assert f"Job {refused} has succeeded, but is left out" in caplog.text
+
     def test_trouble_delays_an_event_and_loses_none(self, emulator, caplog):
         trigger = NebulaExplorerWorkflowTrigger(5, CONNECTION, INTERVAL)
         new = []
@@ -280,6 +287,16 @@ class TestWorkflowTrigger:
 
         assert self.events_of(trigger, 1, act) == new
         assert "Cannot observe workflow 5, will look again" in caplog.text
+
+
+def test_a_timeout_of_something_else_is_no_limit_of_the_tasks(emulator, monkeypatch):
+    def get_connection(*_):
+        raise TimeoutError("the secrets backend is slow")
+
+    monkeypatch.setattr(BaseHook, "get_connection", get_connection)
+    event = first_event(job_trigger(7, execution_timeout_at=time.time() + 3600, cancel_on_kill=True))
+    assert event["error"]["text"] == "the secrets backend is slow"
+    assert emulator.count("cancel_job") == 0
 
 
 def test_too_many_failed_looks_tell_that_the_job_cannot_be_observed(explorer):

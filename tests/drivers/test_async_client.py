@@ -101,6 +101,29 @@ def test_retry_after_holds_every_call(explorer, job_ids):
     assert with_client(settings_of(explorer), use, sleep=sleep) > 0.8
 
 
+def test_what_the_last_try_is_asked_to_wait_holds_the_next_call(explorer, job_ids):
+    explorer.fail(Fault("status", "get_job", status=429, retry_after=7))
+    pauses = []
+
+    async def sleep(seconds):
+        pauses.append(round(seconds))
+
+    async def use(client):
+        first, *_ = await asyncio.gather(client.run(api.get_job(job_ids[0])), return_exceptions=True)
+        assert first.http_status == 429
+        assert pauses == [], "whoever gives up need not wait"
+        return await client.run(api.get_job(job_ids[1]))
+
+    assert with_client(settings_of(explorer, max_retries=0), use, sleep=sleep).id == job_ids[1]
+    assert pauses in ([7], [8])
+
+
+def test_no_request_is_logged_at_info(explorer, job_ids, caplog):
+    caplog.set_level("INFO")
+    with_client(settings_of(explorer), get_all(job_ids[:2]))
+    assert "HTTP Request" not in caplog.text
+
+
 def test_a_proxy_of_the_environment_without_its_library_is_named(explorer, monkeypatch):
     monkeypatch.setitem(sys.modules, "socksio", None)
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")

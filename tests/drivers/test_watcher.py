@@ -443,6 +443,24 @@ def test_closing_while_looks_are_in_flight_leaves_nothing(explorer):
     run(test())
 
 
+def test_one_who_leaves_as_another_joins_leaves_nothing(explorer):
+    job_ids = start_jobs(explorer, 2)
+
+    async def test():
+        for turns in range(30):
+            async with watching(explorer) as watcher:
+                first = asyncio.ensure_future(watcher.job(job_ids[0], interval=INTERVAL))
+                await asyncio.sleep(0.01)
+                second = asyncio.ensure_future(watcher.job(job_ids[1], interval=INTERVAL))
+                for _ in range(turns % 5):
+                    await asyncio.sleep(0)
+                first.cancel()
+                second.cancel()
+                await asyncio.gather(first, second, return_exceptions=True)
+
+    run(asyncio.wait_for(test(), 60))
+
+
 def test_changes_are_logged_once_and_not_each_poll(explorer, caplog):
     caplog.set_level(logging.INFO)
     (job_id,) = start_jobs(explorer, 1, JobPlan(running=1, runs_as=9))
