@@ -83,9 +83,9 @@ def a_job_in(emulator, status):
     return job_id
 
 
-@pytest.mark.parametrize("soft_fail", [False, True])
 @pytest.mark.parametrize("status", PLANS)
 class TestJobSensor:
+    @pytest.mark.parametrize("soft_fail", [False, True])
     def test_a_wait_for_success(self, emulator, context, ti, status, soft_fail):
         job_id = a_job_in(emulator, status)
         if status not in FINAL:
@@ -103,7 +103,7 @@ class TestJobSensor:
         else:
             assert kind == expected
 
-    def test_a_wait_for_that_status(self, emulator, context, ti, status, soft_fail):
+    def test_a_wait_for_that_status(self, emulator, context, ti, status):
         job_id = a_job_in(emulator, status)
         ends = outcomes(
             NebulaExplorerJobSensor,
@@ -111,13 +111,12 @@ class TestJobSensor:
             ti,
             job_id=job_id,
             target_statuses=[status],
-            soft_fail=soft_fail,
         )
         assert ends["poke"][0] == "returned"
         assert ends["poke"][1]["status"] == status
         assert ends["poke"] == ends["reschedule"] == ends["deferrable"]
 
-    def test_a_wait_for_failure_or_interruption(self, emulator, context, ti, status, soft_fail):
+    def test_a_wait_for_failure_or_interruption(self, emulator, context, ti, status):
         job_id = a_job_in(emulator, status)
         ends = outcomes(
             NebulaExplorerJobSensor,
@@ -125,7 +124,6 @@ class TestJobSensor:
             ti,
             job_id=job_id,
             target_statuses=("FAILED", "INTERRUPTED"),
-            soft_fail=soft_fail,
             timeout=60 if status in FINAL else 0.3,
         )
         assert ends["poke"] == ends["reschedule"] == ends["deferrable"]
