@@ -35,6 +35,7 @@ from airflow_provider_nebula_explorer.explorer.settings import Settings
 from airflow_provider_nebula_explorer.explorer.waiting import ending, has_reached
 from airflow_provider_nebula_explorer.explorer.watcher import Watcher
 from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink
+from airflow_provider_nebula_explorer.triggers.kill import is_still_deferred, to_its_end
 from airflow_provider_nebula_explorer.triggers.limits import MARGIN_SECONDS
 from airflow_provider_nebula_explorer.triggers.registry import look_up, shared_watcher
 
@@ -142,14 +143,9 @@ class _ExplorerTrigger(BaseTrigger):
 
     @property
     def _deadline(self) -> float:
-        if self.timeout_at is not None:
-            return time.monotonic() + self.timeout_at - time.time()
-        # Where the triggerer began the wait, nobody could know then when it would end; Airflow tells it here.
-        ends_at: datetime | None = getattr(self, "timeout_after", None)
-        if ends_at is None:
+        if self.timeout_at is None:
             return math.inf
-        left = ends_at.replace(tzinfo=ends_at.tzinfo or timezone.utc) - datetime.now(timezone.utc)
-        return time.monotonic() + left.total_seconds() - MARGIN_SECONDS
+        return time.monotonic() + self.timeout_at - time.time()
 
 
 class NebulaExplorerJobTrigger(_ExplorerTrigger):
@@ -216,7 +212,17 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
 
     async def on_kill(self) -> None:
         """Cancel the job, as a user ended the task that waits for it."""
-        await self._stop_what_is_waited_for("its deferred task was ended")
+        if self.cancel_on_kill and not await is_still_deferred(self.task_instance):
+            await to_its_end(self._stop_what_is_waited_for("its deferred task was ended"))
+
+    @property
+    def _deadline(self) -> float:
+        # Where the triggerer began the wait, nobody could know then when it would end; Airflow tells it here.
+        ends_at: datetime | None = getattr(self, "timeout_after", None)
+        if not self.ends_task or ends_at is None:
+            return super()._deadline
+        left = ends_at.replace(tzinfo=ends_at.tzinfo or timezone.utc) - datetime.now(timezone.utc)
+        return time.monotonic() + left.total_seconds() - MARGIN_SECONDS
 
     @property
     def _subject(self) -> JsonObject:

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 def why_a_worker_is_needed(sensor: NebulaExplorerJobSensor) -> str | None:
     """Return the first reason why a sensor's wait has to begin in a worker; ``None`` where there is none."""
+    if not _is_airflow_new_enough():
+        return "this Airflow is older than 3.3"
     reasons = {
         "deferrable is not set": not sensor.deferrable,
-        "this Airflow is older than 3.3": not _is_airflow_new_enough(),
         "it is in a mapped task group": _is_in_mapped_group(sensor),
         "job_id is neither digits nor the output of a task that is not mapped": job_id_in_triggerer(
             sensor.job_id

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 
+import airflow
 import pytest
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, TaskDeferred
 from deferral import first_event, run_to_its_end, stored
@@ -140,6 +142,73 @@ def test_a_cancel_that_fails_names_the_job(emulator, context, caplog):
     emulator.fail(Fault("code", "cancel_job", code=40304000))
     asyncio.run(stored(pause.trigger).on_kill())
     assert "Job 101 was not cancelled and may go on, though its deferred task was ended" in caplog.text
+
+
+needs_states = pytest.mark.skipif(
+    airflow.__version__.startswith("2."), reason="Airflow 2 tells triggers nothing of a kill"
+)
+
+
+def trigger_of_a_task(pause, monkeypatch, state, map_index=-1):
+    """Return the trigger of a task that Airflow says is in a state."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    name = "t" if map_index < 0 else f"t_{map_index}"
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", lambda **_: {"r": {name: state}})
+    trigger = stored(pause.trigger)
+    trigger._task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=map_index)
+    return trigger
+
+
+@needs_states
+@pytest.mark.parametrize("map_index", [-1, 3])
+@pytest.mark.parametrize(("state", "status"), [("deferred", 1), ("failed", 4), (None, 4)])
+def test_a_task_that_waits_on_in_another_triggerer_keeps_its_job(
+    emulator, context, monkeypatch, state, status, map_index
+):
+    emulator.plan(5, JobPlan(ends=None, stopping=0))
+    pause = deferral_of(a_run(), context)
+    asyncio.run(trigger_of_a_task(pause, monkeypatch, state, map_index).on_kill())
+    assert emulator.jobs[0]["status"] == status
+
+
+def test_a_cancel_is_done_though_airflow_cancels_it_anew(emulator, context):
+    emulator.plan(5, JobPlan(ends=None, stopping=0))
+    pause = deferral_of(a_run(), context)
+    emulator.latency = 0.3
+
+    async def kill():
+        killing = asyncio.create_task(stored(pause.trigger).on_kill())
+        while not killing.done():
+            await asyncio.sleep(0.1)
+            killing.cancel()
+        await killing
+
+    asyncio.run(kill())
+    assert emulator.jobs[0]["status"] == 4
+
+
+def test_a_cancel_that_hangs_is_given_up_and_said(emulator, context, caplog, monkeypatch):
+    monkeypatch.setattr("airflow_provider_nebula_explorer.triggers.kill.KILL_SECONDS", 0.3)
+    emulator.plan(5, ENDLESS)
+    pause = deferral_of(a_run(), context)
+    emulator.latency = 30
+    asyncio.run(stored(pause.trigger).on_kill())
+    assert "Explorer did not answer within 0.3 s: the job may go on." in caplog.text
+
+
+def test_a_late_triggerer_cancels_a_run_whose_time_is_over(emulator, context, monkeypatch):
+    monkeypatch.setattr("airflow_provider_nebula_explorer.triggers.nebula_explorer._LAST_LOOK_SECONDS", 0.3)
+    emulator.plan(5, JobPlan(ends=None, stopping=0))
+    pause = deferral_of(a_run(execution_timeout=timedelta(seconds=0.1)), context)
+    trigger = stored(pause.trigger)
+    trigger.timeout_after = datetime.now(timezone.utc) + timedelta(seconds=50)
+
+    async def run():
+        return [event.payload async for event in trigger.run()]
+
+    assert asyncio.run(run()) == [{"job_id": 101, "timed_out": "execution_timeout"}]
+    assert emulator.jobs[0]["status"] == 4
 
 
 def test_a_sensor_cancels_nothing(emulator, context):

@@ -151,8 +151,6 @@ class TestJobSensor:
 )
 class TestTrouble:
     def test_of_the_job_sensor(self, explorer, context, ti, airflows, trouble):
-        if airflow.__version__.startswith("2.") and "soft_fail" in airflows:
-            pytest.skip("Airflow 2's sensors skip on every error of a look, and in each mode in another way")
         explorer.set_connection(extra={"max_consecutive_failures": 3})
         ends = {}
         for mode, how in MODES.items():

@@ -1,0 +1,56 @@
+"""What a trigger has to mind when Airflow says that a user ended its task (``BaseTrigger.on_kill``, 3.3)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+KILL_SECONDS = 25.0
+"""What an ``on_kill`` may take; Airflow waits for it for 30 s."""
+
+
+async def is_still_deferred(task_instance: Any) -> bool:
+    """Say whether the task still waits, so that it is only this triggerer that shall wait no more.
+
+    A triggerer whose heartbeat lapsed is told of triggers that another one took over as of triggers that a
+    user ended (seen on Airflow 3.3.2).
+    """
+    if task_instance is None:
+        return False
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    from asgiref.sync import sync_to_async
+
+    run_id, task_id = task_instance.run_id, task_instance.task_id
+    states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
+        dag_id=task_instance.dag_id,
+        task_ids=[task_id],
+        run_ids=[run_id],
+        map_index=task_instance.map_index,
+    )
+    state = states.get(run_id, {}).get(_key(task_instance))
+    if state == "deferred":
+        log.warning("Task %s goes on to wait elsewhere: its job is left alone.", task_id)
+    return bool(state == "deferred")
+
+
+def _key(task_instance: Any) -> str:
+    is_mapped = task_instance.map_index is not None and task_instance.map_index >= 0
+    return f"{task_instance.task_id}_{task_instance.map_index}" if is_mapped else task_instance.task_id
+
+
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do work although Airflow cancels it anew each second (seen on Airflow 3.3.2)."""
+    task = asyncio.ensure_future(work)
+    until = time.monotonic() + KILL_SECONDS
+    while not task.done() and (left := until - time.monotonic()) > 0:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait({task}, timeout=left)
+    if not task.done():
+        task.cancel()
+        log.error("Explorer did not answer within %s s: the job may go on.", KILL_SECONDS)
