@@ -163,7 +163,9 @@ def _defer(task: _Waiting, job_id: int, seen: Job | None, failed_looks: int) -> 
         seen=seen_job(seen) if seen else None,
         cancel_on_kill=getattr(task, "cancel_on_kill", False),
     )
-    raise TaskDeferred(trigger=trigger, method_name=task.resume.__name__, timeout=limits.of_deferral)
+    raise TaskDeferred(
+        trigger=trigger, method_name=task.execute_complete.__name__, timeout=limits.of_deferral
+    )
 
 
 class NebulaExplorerRunWorkflowOperator(BaseOperator):
@@ -223,7 +225,7 @@ class NebulaExplorerRunWorkflowOperator(BaseOperator):
         self._hook = None
         return job_id
 
-    def resume(self, context: Context, event: JsonObject) -> int:
+    def execute_complete(self, context: Context, event: JsonObject) -> int:
         """Go on after a deferral, with what the trigger saw, and return the job's id."""
         if timed_out(event):
             raise execution_timed_out(f"job {event.get('job_id')}", self.execution_timeout)
@@ -299,7 +301,7 @@ class NebulaExplorerCancelJobOperator(BaseOperator):
                 job = wait_for_job(self, hook, job.id, seen=job)
         return job.data
 
-    def resume(self, context: Context, event: JsonObject) -> JsonObject:
+    def execute_complete(self, context: Context, event: JsonObject) -> JsonObject:
         """Go on after a deferral, with what the trigger saw, and return the job's object."""
         if timed_out(event):
             raise execution_timed_out(f"job {event.get('job_id')}", self.execution_timeout)

@@ -95,7 +95,7 @@ class _ExplorerSensor(BaseSensorOperator):
         finally:
             self._close()
 
-    def resume(self, context: Context, event: JsonObject) -> Any:
+    def execute_complete(self, context: Context, event: JsonObject) -> Any:
         """Go on after a deferral, with what the trigger saw; no request is made."""
         limit = timed_out(event)
         if limit == "execution_timeout":
@@ -107,9 +107,9 @@ class _ExplorerSensor(BaseSensorOperator):
         return self._execute(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume without what Airflow's sensors add here: :meth:`resume` goes through ``execute``."""
-        if next_method == self.resume.__name__:
-            return self.resume(context, **(next_kwargs or {}))
+        """Resume without what Airflow's sensors add: :meth:`execute_complete` goes through ``execute``."""
+        if next_method == self.execute_complete.__name__:
+            return self.execute_complete(context, **(next_kwargs or {}))
         return super().resume_execution(next_method, next_kwargs, context)
 
     def _execute_while_looks_fail(self, context: Context) -> Any:
@@ -172,7 +172,9 @@ class _ExplorerSensor(BaseSensorOperator):
         return max(float(self.poke_interval), _SHORTEST_INTERVAL_SECONDS)
 
     def _defer(self, trigger: BaseTrigger) -> None:
-        self.defer(trigger=trigger, method_name=self.resume.__name__, timeout=self._limits.of_deferral)
+        self.defer(
+            trigger=trigger, method_name=self.execute_complete.__name__, timeout=self._limits.of_deferral
+        )
 
     def _close(self) -> None:
         if self._hook is not None:

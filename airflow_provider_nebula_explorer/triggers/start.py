@@ -58,7 +58,7 @@ def start_trigger_args(sensor: NebulaExplorerJobSensor) -> StartTriggerArgs:
             ),
             "ends_task": True,
         },
-        next_method="resume",
+        next_method="execute_complete",
         timeout=timedelta(seconds=sensor.timeout + MARGIN_SECONDS),
     )
 

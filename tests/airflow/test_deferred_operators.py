@@ -64,7 +64,7 @@ def test_the_resumed_task_makes_no_request(emulator, context, ti):
     assert ti.xcoms["job"] == emulator.job(job_id)
 
     sensor = NebulaExplorerJobSensor(task_id="t", job_id=job_id, deferrable=True)
-    assert sensor.resume_execution("resume", {"event": event}, context) == emulator.job(job_id)
+    assert sensor.resume_execution("execute_complete", {"event": event}, context) == emulator.job(job_id)
     assert emulator.count() == before
 
 

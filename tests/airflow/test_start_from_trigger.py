@@ -49,7 +49,7 @@ def test_a_literal_id_starts_in_the_triggerer_with_the_sensors_limits(dag):
     assert arguments["job_id"] == "7"
     assert arguments["target_statuses"] == [2, 3]
     assert arguments["poll_interval"] == 5
-    assert sensor.start_trigger_args.next_method == "resume"
+    assert sensor.start_trigger_args.next_method == "execute_complete"
     assert sensor.start_trigger_args.timeout == timedelta(seconds=660)
 
 
