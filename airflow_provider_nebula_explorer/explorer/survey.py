@@ -90,14 +90,12 @@ class _Stretch:
 class Survey:
     """What is known of the watched jobs and of the lists they are in.
 
-    ``known`` holds the latest glimpse of each that was seen, by id.
-
-    :param page_size: jobs to ask for on one page.
+    ``known`` holds the latest glimpse of each that was seen, by id; ``page_size`` is what to ask for.
     """
 
-    def __init__(self, page_size: int = LARGEST_PAGE) -> None:
-        self.page_size = page_size
-        self._cap, self._cap_until = page_size, 0
+    def __init__(self) -> None:
+        self.page_size = LARGEST_PAGE
+        self._cap, self._cap_until = LARGEST_PAGE, 0
         self._small_until = 0
         self._plans = 0
         self._watched: set[int] = set()
@@ -183,6 +181,7 @@ class Survey:
 
     def _note(self, glimpse: Glimpse) -> None:
         self.known[glimpse.id] = glimpse
+        self._guesses.pop(glimpse.id, None)
         if glimpse.status.is_final or glimpse.created is None:
             self._singular.add(glimpse.id)
         else:

@@ -224,6 +224,12 @@ def test_a_refused_page_is_made_smaller_and_then_lists_are_given_up():
     assert any(later), "a refusal is not for ever"
 
 
+def test_jobs_that_no_guess_found_are_listed_once_they_are_known():
+    jobs = a_line(10_200, status=lambda number: JobStatus(9) if every_51st(number) else SUCCESS)
+    waiting = list(range(101, 10_301, 51))
+    assert costs(Explorer(jobs), waiting)[1:] == [1, 1, 1], "the list of their status"
+
+
 def test_jobs_without_a_date_are_asked_for_by_their_ids():
     explorer = Explorer({job_id: job._replace(created=None) for job_id, job in a_line(20).items()})
     assert costs(explorer, list(explorer.jobs), polls=40)[1:] == [20] * 39
