@@ -98,8 +98,9 @@ class Watcher:
         :raises NebulaExplorerTimeoutError: at the deadline.
         :raises NebulaExplorerError: where Explorer refuses, or too many looks in a row failed.
         """
-        looks = Looks(f"job {job_id}", self.max_failures, failed_looks)
-        wait = _Wait(job_id, frozenset(targets), interval, deadline, looks)
+        wait = _Wait(job_id, targets, interval, deadline)
+        if failed_looks:
+            wait.looks = Looks(f"job {job_id}", self.max_failures, failed_looks)
         self._begin(wait, seen)
         last_call = self._at(max(deadline, time.monotonic()) + _LAST_LOOK_SECONDS, wait.time_out)
         try:
@@ -334,7 +335,7 @@ class Watcher:
 
     async def _failed(self, job_ids: Iterable[int], error: NebulaExplorerError) -> None:
         async for watched in self._each(job_ids):
-            watched.failed(error)
+            watched.failed(error, self.max_failures)
 
     async def _tell(self, job_ids: Iterable[int], error: Exception) -> None:
         async for watched in self._each(job_ids):
@@ -365,14 +366,12 @@ class _Wait:
 
     __slots__ = ("_context", "_progress", "deadline", "future", "interval", "job_id", "looks", "targets")
 
-    def __init__(
-        self, job_id: int, targets: frozenset[JobStatus], interval: float, deadline: float, looks: Looks
-    ) -> None:
+    def __init__(self, job_id: int, targets: Collection[JobStatus], interval: float, deadline: float) -> None:
         self.job_id = job_id
         self.targets = targets
         self.interval = interval
         self.deadline = deadline
-        self.looks = looks
+        self.looks: Looks | None = None  # from the first that fails on
         self.future: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
         self._progress = JobProgress()
         self._context = contextvars.copy_context()  # where its log lines belong
@@ -383,14 +382,15 @@ class _Wait:
             self.future.set_result(job)
 
     def saw_status(self, status: JobStatus) -> None:
-        self.looks.succeeded()
+        self.looks = None
         if status is not self._progress.status:
             for level, line in self._progress.changes(status, f"Job {self.job_id}", time.monotonic()):
                 self._context.run(log.log, level, "%s", line)
         if not is_over(status, self.targets):
             self._give_up_where_late()
 
-    def failed(self, error: NebulaExplorerError) -> None:
+    def failed(self, error: NebulaExplorerError, limit: int) -> None:
+        self.looks = self.looks or Looks(f"job {self.job_id}", limit)
         try:
             line = self.looks.failed(error)
         except NebulaExplorerError as last:
@@ -452,7 +452,8 @@ class _Watched:
         for wait in self.waits:
             wait.saw_status(status)
 
-    def failed(self, error: NebulaExplorerError) -> None:
+    def failed(self, error: NebulaExplorerError, limit: int) -> None:
+        """Take note of a failed look; ``limit`` of them in a row end a wait."""
         self.status = None
         for wait in self.waits:
-            wait.failed(error)
+            wait.failed(error, limit)

@@ -14,6 +14,9 @@ log = logging.getLogger(__name__)
 KILL_SECONDS = 25.0
 """What an ``on_kill`` may take; Airflow waits for it for 30 s."""
 
+_CLOSING_SECONDS = 2.0
+"""What the client of one that took longer has to close its connections."""
+
 
 async def is_still_deferred(task_instance: Any) -> bool:
     """Say whether the task still waits, so that it is only this triggerer that shall wait no more.
@@ -47,10 +50,15 @@ def _key(task_instance: Any) -> str:
 async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
     """Do work although Airflow cancels it anew each second (seen on Airflow 3.3.2)."""
     task = asyncio.ensure_future(work)
-    until = time.monotonic() + KILL_SECONDS
+    await _wait_whatever_comes(task, KILL_SECONDS)
+    if not task.done():
+        log.error("Explorer did not answer within %s s: the job may go on.", KILL_SECONDS)
+        task.cancel()
+        await _wait_whatever_comes(task, _CLOSING_SECONDS)
+
+
+async def _wait_whatever_comes(task: asyncio.Task[None], seconds: float) -> None:
+    until = time.monotonic() + seconds
     while not task.done() and (left := until - time.monotonic()) > 0:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait({task}, timeout=left)
-    if not task.done():
-        task.cancel()
-        log.error("Explorer did not answer within %s s: the job may go on.", KILL_SECONDS)

@@ -37,7 +37,7 @@ from airflow_provider_nebula_explorer.explorer.watcher import Watcher
 from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink
 from airflow_provider_nebula_explorer.triggers.kill import is_still_deferred, to_its_end
 from airflow_provider_nebula_explorer.triggers.limits import MARGIN_SECONDS
-from airflow_provider_nebula_explorer.triggers.registry import look_up, shared_watcher
+from airflow_provider_nebula_explorer.triggers.registry import SharedWatcher, look_up
 
 try:
     from airflow.triggers.base import BaseEventTrigger
@@ -45,6 +45,8 @@ except ImportError:  # Airflow 2, where nothing but a task can wait for a trigge
     BaseEventTrigger = BaseTrigger  # type: ignore[misc, assignment]
 
 log = logging.getLogger(__name__)
+
+_FINAL_ONLY: frozenset[JobStatus] = frozenset()
 
 _LAST_LOOK_SECONDS = 5.0
 """What a wait is left with when it begins after its deadline: a triggerer that was down may be late."""
@@ -102,7 +104,8 @@ class _ExplorerTrigger(BaseTrigger):
         """Wait, and return how that ended."""
         try:
             seconds = self._seconds_to_execute()
-            job, settings = await asyncio.wait_for(self._wait_as_whoever(), seconds)
+            waiting = self._wait_as_whoever()
+            job, settings = await (waiting if seconds is None else asyncio.wait_for(waiting, seconds))
         except NebulaExplorerTimeoutError:
             return timeout_event(self._subject, "timeout")
         except Exception as error:  # what is raised here, Airflow would tell without its type
@@ -133,7 +136,7 @@ class _ExplorerTrigger(BaseTrigger):
         settings = await look_up(self.nebula_explorer_conn_id)
         while True:
             try:
-                async with shared_watcher(settings) as watcher:
+                async with SharedWatcher(settings) as watcher:
                     return await self._wait(watcher), settings
             except NebulaExplorerLoginError:
                 changed = await look_up(self.nebula_explorer_conn_id, not_before=time.monotonic())
@@ -253,7 +256,7 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
             return
         try:
             settings = await look_up(self.nebula_explorer_conn_id)
-            async with shared_watcher(settings) as watcher:
+            async with SharedWatcher(settings) as watcher:
                 await watcher.run(cancel_job(self.job_id))
         except NebulaExplorerBadRequestError:
             log.info("Job %s was final already when %s.", self.job_id, reason)
@@ -383,7 +386,7 @@ class NebulaExplorerWorkflowTrigger(_ExplorerTrigger, BaseEventTrigger):
         while True:
             try:
                 settings = await look_up(self.nebula_explorer_conn_id)
-                async with shared_watcher(settings) as watcher:
+                async with SharedWatcher(settings) as watcher:
                     while settings == await look_up(self.nebula_explorer_conn_id):
                         async for job in feed.news(watcher):
                             yield job_event(job, settings.job_link(job.id, job.workflow_id))

@@ -6,8 +6,6 @@ import asyncio
 import math
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from asgiref.sync import sync_to_async
@@ -21,23 +19,33 @@ LOOKUP_SECONDS = 5.0
 """How long a connection that was looked up counts: a thousand waits that begin together ask Airflow once."""
 
 
-@asynccontextmanager
-async def shared_watcher(settings: Settings) -> AsyncIterator[Watcher]:
-    """Give the watcher of an account; the last to leave it closes it."""
-    watchers = _here().watchers
-    shared = watchers.get(settings)
-    if shared is None:
-        watcher = Watcher(lambda: open_async_client(settings), max_failures=settings.max_consecutive_failures)
-        shared = watchers[settings] = _Shared(watcher)
-    shared.members += 1
-    try:
-        yield shared.watcher
-    finally:
-        shared.members -= 1
-        if not shared.members:
-            del watchers[settings]
+class SharedWatcher:
+    """Context that gives the watcher of an account; the last to leave it closes it."""
+
+    # No generator: there is one of these for each wait, and Python's garbage collector looks at all of them.
+    __slots__ = ("_settings", "_shared")
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def __aenter__(self) -> Watcher:
+        watchers = _here().watchers
+        if self._settings not in watchers:
+            watchers[self._settings] = _Shared(_new_watcher(self._settings))
+        self._shared = watchers[self._settings]
+        self._shared.members += 1
+        return self._shared.watcher
+
+    async def __aexit__(self, *error: object) -> None:
+        self._shared.members -= 1
+        if not self._shared.members:
+            del _here().watchers[self._settings]
             # A second cancellation must not leave a half-closed client.
-            await asyncio.shield(shared.watcher.close())
+            await asyncio.shield(self._shared.watcher.close())
+
+
+def _new_watcher(settings: Settings) -> Watcher:
+    return Watcher(lambda: open_async_client(settings), max_failures=settings.max_consecutive_failures)
 
 
 async def look_up(connection_id: str, *, not_before: float = 0) -> Settings:
