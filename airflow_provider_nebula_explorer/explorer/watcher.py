@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import logging
 import math
 import random
 import time
@@ -18,19 +17,17 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerBadRequestError,
     NebulaExplorerError,
     NebulaExplorerLoginError,
-    NebulaExplorerTimeoutError,
 )
 from airflow_provider_nebula_explorer.explorer import api
 from airflow_provider_nebula_explorer.explorer.api import Glimpse
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.protocol import Call, T
 from airflow_provider_nebula_explorer.explorer.survey import Listing, Survey
-from airflow_provider_nebula_explorer.explorer.waiting import JobProgress, Looks, is_over
+from airflow_provider_nebula_explorer.explorer.waiting import Looks
+from airflow_provider_nebula_explorer.explorer.waits import Wait, Watched
 
 if TYPE_CHECKING:
     from airflow_provider_nebula_explorer.explorer.async_transport import AsyncClient
-
-log = logging.getLogger(__name__)
 
 _GATHER_SECONDS = 0.2
 """Waits that begin within this time are looked at together."""
@@ -69,7 +66,7 @@ class Watcher:
         self._client: AsyncClient | None = None
         self._opening = asyncio.Lock()
         self._survey = Survey()
-        self._watched: dict[int, _Watched] = {}
+        self._watched: dict[int, Watched] = {}
         self._new: set[int] = set()  # of those, the ones that nobody has looked at
         self._newcomers_at = 0.0
         self._polled_at = -math.inf
@@ -98,7 +95,7 @@ class Watcher:
         :raises NebulaExplorerTimeoutError: at the deadline.
         :raises NebulaExplorerError: where Explorer refuses, or too many looks in a row failed.
         """
-        wait = _Wait(job_id, targets, interval, deadline)
+        wait = Wait(job_id, targets, interval, deadline)
         if failed_looks:
             wait.looks = Looks(f"job {job_id}", self.max_failures, failed_looks)
         self._begin(wait, seen)
@@ -140,13 +137,13 @@ class Watcher:
             return None
         return asyncio.get_running_loop().call_later(moment - time.monotonic(), act)
 
-    def _begin(self, wait: _Wait, seen: Glimpse | None) -> None:
+    def _begin(self, wait: Wait, seen: Glimpse | None) -> None:
         if not self._tasks:
             # In a context of its own, or its log lines would go to the log of the first waiter's task.
             contextvars.Context().run(self._start, self._poll_for_ever())
         watched = self._watched.get(wait.job_id)
         if watched is None:
-            watched = self._watched[wait.job_id] = _Watched()
+            watched = self._watched[wait.job_id] = Watched()
             self._survey.watch(wait.job_id)
             if seen is None:
                 self._newcomers_at = self._newcomers_at if self._new else time.monotonic()
@@ -157,7 +154,7 @@ class Watcher:
         self._rhythms.setdefault(wait.interval, time.monotonic() + wait.interval)
         self._wake.set()
 
-    def _end(self, wait: _Wait) -> None:
+    def _end(self, wait: Wait) -> None:
         watched = self._watched[wait.job_id]
         watched.remove(wait)
         if not watched.waits:
@@ -327,7 +324,7 @@ class Watcher:
             watched.is_asked = False
         return None
 
-    def _saw(self, watched: _Watched, glimpse: Glimpse) -> None:
+    def _saw(self, watched: Watched, glimpse: Glimpse) -> None:
         if watched.wants_details(glimpse.status):
             self._ask_for([glimpse.id])
         else:
@@ -349,7 +346,7 @@ class Watcher:
         self._queue.clear()
         await self._tell(list(self._watched), error)
 
-    async def _each(self, job_ids: Iterable[int]) -> AsyncIterator[_Watched]:
+    async def _each(self, job_ids: Iterable[int]) -> AsyncIterator[Watched]:
         for number, job_id in enumerate(list(job_ids)):
             if number % 100 == 99:
                 await asyncio.sleep(0)  # each that is told has work to do: the loop must not be held for all
@@ -359,101 +356,3 @@ class Watcher:
 
 def _is_asked_to_wait(error: NebulaExplorerError) -> bool:
     return isinstance(error, NebulaExplorerApiError) and error.http_status == 429
-
-
-class _Wait:
-    """One who waits for a job."""
-
-    __slots__ = ("_context", "_progress", "deadline", "future", "interval", "job_id", "looks", "targets")
-
-    def __init__(self, job_id: int, targets: Collection[JobStatus], interval: float, deadline: float) -> None:
-        self.job_id = job_id
-        self.targets = targets
-        self.interval = interval
-        self.deadline = deadline
-        self.looks: Looks | None = None  # from the first that fails on
-        self.future: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
-        self._progress = JobProgress()
-        self._context = contextvars.copy_context()  # where its log lines belong
-
-    def saw(self, job: Job) -> None:
-        self.saw_status(job.status)
-        if is_over(job.status, self.targets) and not self.future.done():
-            self.future.set_result(job)
-
-    def saw_status(self, status: JobStatus) -> None:
-        self.looks = None
-        if status is not self._progress.status:
-            for level, line in self._progress.changes(status, f"Job {self.job_id}", time.monotonic()):
-                self._context.run(log.log, level, "%s", line)
-        if not is_over(status, self.targets):
-            self._give_up_where_late()
-
-    def failed(self, error: NebulaExplorerError, limit: int) -> None:
-        self.looks = self.looks or Looks(f"job {self.job_id}", limit)
-        try:
-            line = self.looks.failed(error)
-        except NebulaExplorerError as last:
-            self.end(last)
-            return
-        if self.looks.failures == 1:
-            self._context.run(log.warning, "%s", line)
-        self._give_up_where_late()
-
-    def end(self, error: Exception) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
-
-    def _give_up_where_late(self) -> None:
-        if time.monotonic() >= self.deadline:
-            self.time_out()
-
-    def time_out(self) -> None:
-        self.end(NebulaExplorerTimeoutError(f"Job {self.job_id} was not final in time. It goes on."))
-
-
-class _Watched:
-    """A job that somebody waits for.
-
-    ``status`` is what all who wait were last told; ``None`` where one of them has to be told anew.
-    """
-
-    __slots__ = ("deadline", "interval", "is_asked", "status", "waits")
-
-    def __init__(self) -> None:
-        self.waits: list[_Wait] = []
-        self.interval = self.deadline = math.inf
-        self.is_asked = False
-        self.status: JobStatus | None = None
-
-    def add(self, wait: _Wait) -> None:
-        self.waits.append(wait)
-        self._waits_changed()
-
-    def remove(self, wait: _Wait) -> None:
-        self.waits.remove(wait)
-        self._waits_changed()
-
-    def _waits_changed(self) -> None:
-        self.interval = min((wait.interval for wait in self.waits), default=math.inf)
-        self.deadline = min((wait.deadline for wait in self.waits), default=math.inf)
-        self.status = None
-
-    def wants_details(self, status: JobStatus) -> bool:
-        return any(is_over(status, wait.targets) for wait in self.waits)
-
-    def saw(self, job: Job) -> None:
-        self.status = job.status
-        for wait in self.waits:
-            wait.saw(job)
-
-    def saw_status(self, status: JobStatus) -> None:
-        self.status = status
-        for wait in self.waits:
-            wait.saw_status(status)
-
-    def failed(self, error: NebulaExplorerError, limit: int) -> None:
-        """Take note of a failed look; ``limit`` of them in a row end a wait."""
-        self.status = None
-        for wait in self.waits:
-            wait.failed(error, limit)

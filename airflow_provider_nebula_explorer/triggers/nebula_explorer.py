@@ -32,12 +32,12 @@ from airflow_provider_nebula_explorer.explorer.events import error_event, job_ev
 from airflow_provider_nebula_explorer.explorer.feed import SuccessFeed, first_success
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
 from airflow_provider_nebula_explorer.explorer.settings import Settings
-from airflow_provider_nebula_explorer.explorer.waiting import ending, has_reached
+from airflow_provider_nebula_explorer.explorer.waiting import has_reached
 from airflow_provider_nebula_explorer.explorer.watcher import Watcher
-from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink
 from airflow_provider_nebula_explorer.triggers.kill import is_still_deferred, to_its_end
 from airflow_provider_nebula_explorer.triggers.limits import MARGIN_SECONDS
 from airflow_provider_nebula_explorer.triggers.registry import SharedWatcher, look_up
+from airflow_provider_nebula_explorer.triggers.success import success_event
 
 try:
     from airflow.triggers.base import BaseEventTrigger
@@ -209,7 +209,7 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
         """Wait, and yield the one event."""
         event = await self._event()
         if self.ends_task and self._is_success(event):
-            yield await self._end_task(event)
+            yield await success_event(self.task_instance, event)
         else:
             yield _fire(event)
 
@@ -274,35 +274,6 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
             return has_reached(read_job(event), self._targets)
         except NebulaExplorerJobError:
             return False  # which has to go through a worker, as only there it can be final
-
-    async def _end_task(self, event: JsonObject) -> TriggerEvent:
-        """Return what ends the task in success, without a worker."""
-        from airflow.triggers.base import TaskSuccessEvent
-
-        job = read_job(event)
-        log.info("Job %s of workflow %s: %s", job.id, job.workflow_id, event["link"])
-        for level, line in ending(job):
-            log.log(level, "%s", line)
-        xcoms = {"return_value": event["job"], NebulaExplorerJobLink.xcom_key: event["link"]}
-        if self.task_instance is None:
-            return TaskSuccessEvent(xcoms=xcoms)
-        # Airflow 3.3 would encode the event's own XComs twice, so that the next task gets a text.
-        await _push(self.task_instance, xcoms)
-        return TaskSuccessEvent()
-
-
-async def _push(task_instance: Any, xcoms: JsonObject) -> None:
-    from airflow.sdk.execution_time.xcom import XCom
-
-    for key, value in xcoms.items():
-        await XCom.aset(
-            key=key,
-            value=value,
-            dag_id=task_instance.dag_id,
-            task_id=task_instance.task_id,
-            run_id=task_instance.run_id,
-            map_index=-1 if task_instance.map_index is None else task_instance.map_index,
-        )
 
 
 class NebulaExplorerWorkflowTrigger(_ExplorerTrigger, BaseEventTrigger):

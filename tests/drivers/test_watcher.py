@@ -3,83 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import time
-import warnings
-from contextlib import asynccontextmanager
 
 import pytest
-from factories import settings_of
+from watching import DONE, INTERVAL, outcome, run, seconds_of_polls, start_jobs, watching
 
-from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
+from airflow_provider_nebula_explorer.emulator import Emulator, JobPlan
 from airflow_provider_nebula_explorer.exceptions import (
-    NebulaExplorerAuthError,
-    NebulaExplorerConnectionError,
-    NebulaExplorerForbiddenError,
-    NebulaExplorerNotFoundError,
-    NebulaExplorerServerError,
     NebulaExplorerTimeoutError,
 )
 from airflow_provider_nebula_explorer.explorer.api import glimpse_of
-from airflow_provider_nebula_explorer.explorer.async_transport import AsyncClient
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
-from airflow_provider_nebula_explorer.explorer.settings import Account
-from airflow_provider_nebula_explorer.explorer.watcher import Watcher
-
-INTERVAL = 0.1
-ENDLESS = JobPlan(ends=None)
-DONE = JobPlan(running=0)
 
 
 @pytest.fixture
 def explorer():
     with Emulator(max_page_size=1000) as emulator:
         yield emulator
-
-
-@asynccontextmanager
-async def watching(explorer, *, max_failures=5, **changes):
-    settings = settings_of(explorer, **{"max_retries": 0, **changes})
-
-    async def open_client():
-        return AsyncClient(settings)
-
-    watcher = Watcher(open_client, max_failures=max_failures)
-    try:
-        yield watcher
-    finally:
-        await watcher.close()
-
-
-def run(test):
-    """Run a test's coroutine, and fail where it leaves a task, a socket or a warning."""
-
-    async def run_and_look_back():
-        result = await test
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-        return result
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        result = asyncio.run(run_and_look_back(), debug=True)
-        gc.collect()
-    return result
-
-
-async def outcome(wait):
-    try:
-        return await wait
-    except Exception as error:
-        return error
-
-
-async def seconds_of_polls(polls):
-    await asyncio.sleep(polls * INTERVAL)
-
-
-def start_jobs(explorer, count, plan=ENDLESS):
-    return [explorer.start_job(5, plan=plan) for _ in range(count)]
 
 
 def test_many_waits_take_one_login_and_a_request_for_each_poll(explorer):
@@ -178,36 +119,6 @@ def test_a_target_that_is_not_final_ends_its_own_wait_alone(explorer):
     assert ended.status is JobStatus.SUCCESS
 
 
-@pytest.mark.parametrize("code", [50004003, 40304000, 40404000])
-def test_a_final_refusal_is_told_to_that_jobs_waiter_alone(explorer, code):
-    good = start_jobs(explorer, 1, JobPlan(running=1))
-
-    async def test():
-        async with watching(explorer) as watcher:
-            other = asyncio.ensure_future(watcher.job(good[0], interval=INTERVAL))
-            while not explorer.count("get_job"):
-                await seconds_of_polls(0.1)
-            explorer.fail(Fault("code", "get_job", code=code))
-            explorer.fail(Fault("code", "list_jobs", code=code))
-            return await asyncio.gather(outcome(watcher.job(999, interval=INTERVAL)), outcome(other))
-
-    errors = run(test())
-    kinds = (NebulaExplorerServerError, NebulaExplorerForbiddenError, NebulaExplorerNotFoundError)
-    assert sum(isinstance(error, kinds) for error in errors) >= 1
-
-
-def test_refused_lists_leave_every_wait_whole(explorer):
-    job_ids = start_jobs(explorer, 10, JobPlan(running=1.5))
-    explorer.fail(Fault("code", "list_jobs", code=40304000, times=None))
-
-    async def test():
-        async with watching(explorer) as watcher:
-            return await asyncio.gather(*(watcher.job(job_id, interval=INTERVAL) for job_id in job_ids))
-
-    assert {job.status for job in run(test())} == {JobStatus.SUCCESS}
-    assert explorer.count("list_jobs") <= 4, "each kind of list once"
-
-
 def test_a_shorter_wait_that_leaves_its_job_does_not_touch_the_others(explorer):
     first, second = start_jobs(explorer, 2, JobPlan(running=3600))
 
@@ -219,57 +130,6 @@ def test_a_shorter_wait_that_leaves_its_job_does_not_touch_the_others(explorer):
             return await asyncio.gather(*slow)
 
     assert {job.status for job in run(test())} == {JobStatus.SUCCESS}
-
-
-@pytest.mark.parametrize("kind", ["list_jobs", "get_job"])
-def test_a_session_that_one_request_is_refused_for_good_ends_no_other_wait(explorer, kind):
-    job_ids = start_jobs(explorer, 5, JobPlan(running=3600))
-
-    async def test():
-        async with watching(explorer) as watcher:
-            waits = [
-                asyncio.ensure_future(outcome(watcher.job(job_id, interval=INTERVAL))) for job_id in job_ids
-            ]
-            while explorer.count("list_jobs") < 2:
-                await seconds_of_polls(0.2)
-            # A call that is refused is made again after a renewal, so two refusals are one call's.
-            explorer.fail(Fault("code", kind, code=40104001, times=2))
-            explorer.cancel(job_ids[0])
-            explorer.advance(10)
-            first = await waits[0]
-            explorer.advance(7200)
-            return first, await asyncio.gather(*waits[1:])
-
-    first, others = run(test())
-    assert isinstance(first, NebulaExplorerAuthError) == (kind == "get_job")
-    assert {job.status for job in others} == {JobStatus.SUCCESS}
-
-
-def test_an_explorer_that_is_down_is_not_asked_for_each_new_wait(explorer):
-    explorer.fail(Fault("status", times=None))
-
-    async def test():
-        async with watching(explorer, max_failures=3) as watcher:
-            waits = [outcome(watcher.job(job_id, interval=INTERVAL)) for job_id in range(1, 101)]
-            return await asyncio.gather(*waits)
-
-    assert {type(error) for error in run(test())} == {NebulaExplorerConnectionError}
-    assert explorer.count() <= 3 * 2 + 4
-
-
-def test_a_job_that_cannot_be_shown_does_not_hold_up_those_that_can(explorer):
-    job_ids = start_jobs(explorer, 20, JobPlan(running=1))
-    broken = 99
-
-    async def test():
-        async with watching(explorer, max_failures=3) as watcher:
-            explorer.fail(Fault("garbage", "get_job", times=1))
-            waits = (outcome(watcher.job(job_id, interval=INTERVAL)) for job_id in (broken, *job_ids))
-            return await asyncio.gather(*waits)
-
-    first, *others = run(test())
-    assert isinstance(first, NebulaExplorerNotFoundError)
-    assert {job.status for job in others} == {JobStatus.SUCCESS}
 
 
 def test_a_deadline_holds_though_explorer_hangs(explorer, monkeypatch):
@@ -285,110 +145,6 @@ def test_a_deadline_holds_though_explorer_hangs(explorer, monkeypatch):
     late, waited = run(test())
     assert isinstance(late, NebulaExplorerTimeoutError)
     assert waited < 10
-
-
-def test_a_client_that_cannot_be_opened_is_told_to_all_and_tried_anew_for_those_who_come_later():
-    opened = []
-
-    async def open_client():
-        opened.append(1)
-        raise NebulaExplorerForbiddenError(f"no client, {len(opened)}")
-
-    async def test():
-        watcher = Watcher(open_client, max_failures=3)
-        first = await asyncio.gather(*(outcome(watcher.job(job_id, interval=1)) for job_id in range(5)))
-        await seconds_of_polls(3)
-        second = await outcome(watcher.job(9, interval=1))
-        await watcher.close()
-        return {str(error) for error in first}, str(second)
-
-    assert run(test()) == ({"no client, 1"}, "no client, 2")
-
-
-def test_lists_that_break_while_jobs_are_shown_leave_every_wait_whole(explorer):
-    job_ids = start_jobs(explorer, 10, JobPlan(running=1.5))
-    explorer.fail(Fault("status", "list_jobs", times=None))
-
-    async def test():
-        async with watching(explorer, max_failures=2) as watcher:
-            return await asyncio.gather(*(watcher.job(job_id, interval=INTERVAL) for job_id in job_ids))
-
-    assert {job.status for job in run(test())} == {JobStatus.SUCCESS}
-
-
-def test_a_broken_poll_delays_every_wait_and_fails_none(explorer):
-    job_ids = start_jobs(explorer, 30, JobPlan(running=1))
-
-    async def test():
-        async with watching(explorer, max_failures=4) as watcher:
-            waits = [asyncio.ensure_future(watcher.job(job_id, interval=INTERVAL)) for job_id in job_ids]
-            while explorer.count("list_jobs") < 2:
-                await seconds_of_polls(0.2)
-            explorer.fail(Fault("reset", "*_job*", times=6))
-            return await asyncio.gather(*waits)
-
-    assert {job.status for job in run(test())} == {JobStatus.SUCCESS}
-
-
-def test_too_many_broken_polls_end_every_wait_with_an_error_that_names_its_job(explorer):
-    job_ids = start_jobs(explorer, 30)
-
-    async def test():
-        async with watching(explorer, max_failures=3) as watcher:
-            waits = [
-                asyncio.ensure_future(outcome(watcher.job(job_id, interval=INTERVAL))) for job_id in job_ids
-            ]
-            while explorer.count("list_jobs") < 2:
-                await seconds_of_polls(0.2)
-            explorer.fail(Fault("status", times=None))
-            before = explorer.count()
-            return await asyncio.gather(*waits), explorer.count() - before
-
-    errors, requests = run(test())
-    assert {type(error) for error in errors} == {NebulaExplorerConnectionError}
-    for job_id, error in zip(job_ids, errors, strict=True):
-        assert str(error).startswith(f"Cannot observe job {job_id}: 3 looks in a row failed.")
-    assert requests <= 9, "no storm: at most a list and a job for each poll"
-
-
-def test_looks_that_failed_in_another_process_count(explorer):
-    explorer.fail(Fault("status", "get_job", times=None))
-
-    async def test():
-        async with watching(explorer, max_failures=3) as watcher:
-            return await outcome(watcher.job(7, interval=INTERVAL, failed_looks=2))
-
-    assert "3 looks in a row failed" in str(run(test()))
-    assert explorer.count("get_job") == 1
-
-
-def test_a_refused_account_is_told_to_all_and_asked_once(explorer):
-    account = Account("root", "wrong-password", "graphd")
-
-    async def test():
-        async with watching(explorer, account=account) as watcher:
-            return await asyncio.gather(
-                *(outcome(watcher.job(job_id, interval=INTERVAL)) for job_id in range(40))
-            )
-
-    assert all(isinstance(error, NebulaExplorerAuthError) for error in run(test()))
-    assert explorer.count() <= 2, "one login in both encodings"
-
-
-def test_a_lost_session_is_renewed_once_and_noticed_by_none(explorer):
-    job_ids = start_jobs(explorer, 50, JobPlan(running=3600))
-
-    async def test():
-        async with watching(explorer) as watcher:
-            waits = [asyncio.ensure_future(watcher.job(job_id, interval=INTERVAL)) for job_id in job_ids]
-            while explorer.count("list_jobs") < 2:
-                await seconds_of_polls(0.2)
-            explorer.forget_sessions()
-            explorer.advance(7200)
-            return await asyncio.gather(*waits)
-
-    assert len(run(test())) == 50
-    assert explorer.logins == 2
 
 
 def test_a_deadline_ends_a_wait_after_a_last_look(explorer):
@@ -470,7 +226,7 @@ def test_changes_are_logged_once_and_not_each_poll(explorer, caplog):
             await watcher.job(job_id, interval=INTERVAL)
 
     run(test())
-    lines = [record.getMessage() for record in caplog.records if "watcher" in record.name]
+    lines = [record.getMessage() for record in caplog.records if record.name.endswith(".waits")]
     assert lines[:2] == [
         f"Job {job_id} is UNKNOWN_9.",
         "Status 9 is not known to this version; the wait goes on.",

@@ -1,0 +1,49 @@
+"""How a trigger ends its task in success, without a worker (Airflow 3.3 and later)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_nebula_explorer.explorer.events import read_job
+from airflow_provider_nebula_explorer.explorer.models import JsonObject
+from airflow_provider_nebula_explorer.explorer.waiting import ending
+from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink
+
+if TYPE_CHECKING:
+    from airflow.triggers.base import TriggerEvent
+
+log = logging.getLogger(__name__)
+
+
+async def success_event(task_instance: Any, event: JsonObject) -> TriggerEvent:
+    """Leave a job's XComs as a worker would, and return what ends the task.
+
+    :param event: what a worker would be told of the job.
+    """
+    from airflow.triggers.base import TaskSuccessEvent
+
+    job = read_job(event)
+    log.info("Job %s of workflow %s: %s", job.id, job.workflow_id, event["link"])
+    for level, line in ending(job):
+        log.log(level, "%s", line)
+    xcoms = {"return_value": event["job"], NebulaExplorerJobLink.xcom_key: event["link"]}
+    if task_instance is None:
+        return TaskSuccessEvent(xcoms=xcoms)
+    # Airflow 3.3 would encode the event's own XComs twice, so that the next task gets a text.
+    await _push(task_instance, xcoms)
+    return TaskSuccessEvent()
+
+
+async def _push(task_instance: Any, xcoms: JsonObject) -> None:
+    from airflow.sdk.execution_time.xcom import XCom
+
+    for key, value in xcoms.items():
+        await XCom.aset(
+            key=key,
+            value=value,
+            dag_id=task_instance.dag_id,
+            task_id=task_instance.task_id,
+            run_id=task_instance.run_id,
+            map_index=-1 if task_instance.map_index is None else task_instance.map_index,
+        )

@@ -1,0 +1,62 @@
+"""Runs a watcher against an emulator, and looks back at what it left."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import warnings
+from contextlib import asynccontextmanager
+
+from factories import settings_of
+
+from airflow_provider_nebula_explorer.emulator import JobPlan
+from airflow_provider_nebula_explorer.explorer.async_transport import AsyncClient
+from airflow_provider_nebula_explorer.explorer.watcher import Watcher
+
+INTERVAL = 0.1
+ENDLESS = JobPlan(ends=None)
+DONE = JobPlan(running=0)
+
+
+@asynccontextmanager
+async def watching(explorer, *, max_failures=5, **changes):
+    settings = settings_of(explorer, **{"max_retries": 0, **changes})
+
+    async def open_client():
+        return AsyncClient(settings)
+
+    watcher = Watcher(open_client, max_failures=max_failures)
+    try:
+        yield watcher
+    finally:
+        await watcher.close()
+
+
+def run(test):
+    """Run a test's coroutine, and fail where it leaves a task, a socket or a warning."""
+
+    async def run_and_look_back():
+        result = await test
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        return result
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = asyncio.run(run_and_look_back(), debug=True)
+        gc.collect()
+    return result
+
+
+async def outcome(wait):
+    try:
+        return await wait
+    except Exception as error:
+        return error
+
+
+async def seconds_of_polls(polls):
+    await asyncio.sleep(polls * INTERVAL)
+
+
+def start_jobs(explorer, count, plan=ENDLESS):
+    return [explorer.start_job(5, plan=plan) for _ in range(count)]
