@@ -46,13 +46,16 @@ def _blame(job: Job) -> str:
 
 
 class JobProgress:
-    """Turns looks at one job into the lines that a person wants in a log: changes, not polls."""
+    """Turns looks at one job into the lines that a person wants in a log: changes, not polls.
+
+    :param status: what another process has told already.
+    """
 
     __slots__ = ("_since", "status")
 
-    def __init__(self) -> None:
-        self.status: JobStatus | None = None
-        self._since = 0.0
+    def __init__(self, status: JobStatus | None = None) -> None:
+        self.status = status
+        self._since: float | None = None
 
     def lines(self, job: Job, now: float) -> Iterator[LogLine]:
         """Yield what is new about a job, and the whole of its ending.
@@ -62,7 +65,7 @@ class JobProgress:
         changes = list(self.changes(job.status, describe(job), now))
         yield from changes
         if changes and job.status.is_final:
-            yield from ending(job)
+            yield from _ending(job)
 
     def changes(self, status: JobStatus, subject: str, now: float) -> Iterator[LogLine]:
         """Yield what is new about a job's status.
@@ -74,14 +77,13 @@ class JobProgress:
         if status == before:
             return
         self.status, self._since = status, now
-        after = "" if before is None else f", after {_seconds(now - since)} of {before.name}"
+        after = "" if before is None or since is None else f", after {_seconds(now - since)} of {before.name}"
         yield logging.INFO, f"{subject} is {status.name}{after}."
         if not status.is_known:
             yield logging.WARNING, f"Status {status.value} is not known to this version; the wait goes on."
 
 
-def ending(job: Job) -> Iterator[LogLine]:
-    """Yield how a final job went."""
+def _ending(job: Job) -> Iterator[LogLine]:
     if job.duration:
         yield logging.INFO, f"It ran for {_seconds(job.duration.total_seconds())}."
     for task in job.tasks:

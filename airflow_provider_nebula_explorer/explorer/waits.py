@@ -22,18 +22,26 @@ class Wait:
     :param targets: statuses that end the wait before the job is final.
     :param interval: seconds between two looks.
     :param deadline: when to give up, on :func:`time.monotonic`'s clock.
+    :param status: what was told of the job before.
     """
 
     __slots__ = ("_context", "_progress", "deadline", "future", "interval", "job_id", "looks", "targets")
 
-    def __init__(self, job_id: int, targets: Collection[JobStatus], interval: float, deadline: float) -> None:
+    def __init__(
+        self,
+        job_id: int,
+        targets: Collection[JobStatus],
+        interval: float,
+        deadline: float,
+        status: JobStatus | None = None,
+    ) -> None:
         self.job_id = job_id
         self.targets = targets
         self.interval = interval
         self.deadline = deadline
         self.looks: Looks | None = None  # from the first that fails on
         self.future: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
-        self._progress = JobProgress()
+        self._progress = JobProgress(status)
         self._context = contextvars.copy_context()  # where its log lines belong
 
     def saw(self, job: Job) -> None:
@@ -45,11 +53,11 @@ class Wait:
     def saw_status(self, status: JobStatus) -> None:
         """Take note of a status; where the wait is over, its end takes the job's details."""
         self.looks = None
-        if status is not self._progress.status:
-            for level, line in self._progress.changes(status, f"Job {self.job_id}", time.monotonic()):
-                self._context.run(log.log, level, "%s", line)
-        if not is_over(status, self.targets):
-            self._give_up_where_late()
+        if is_over(status, self.targets):
+            return  # whoever is told of the end logs it
+        for level, line in self._progress.changes(status, f"Job {self.job_id}", time.monotonic()):
+            self._context.run(log.log, level, "%s", line)
+        self._give_up_where_late()
 
     def failed(self, error: NebulaExplorerError, limit: int) -> None:
         """Take note of a failed look; ``limit`` of them in a row end the wait."""

@@ -95,7 +95,7 @@ class Watcher:
         :raises NebulaExplorerTimeoutError: at the deadline.
         :raises NebulaExplorerError: where Explorer refuses, or too many looks in a row failed.
         """
-        wait = Wait(job_id, targets, interval, deadline)
+        wait = Wait(job_id, targets, interval, deadline, seen.status if seen else None)
         if failed_looks:
             wait.looks = Looks(f"job {job_id}", self.max_failures, failed_looks)
         self._begin(wait, seen)

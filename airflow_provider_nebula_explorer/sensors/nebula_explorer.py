@@ -329,4 +329,6 @@ def _start_of_run(context: Context) -> datetime | None:
 
 
 def _why_in_worker_after_all(context: Context) -> str:
-    return "nothing but a scheduler does that" if context["ti"].map_index in (None, -1) else "it is mapped"
+    return (
+        "no scheduler runs it, as in dag.test()" if context["ti"].map_index in (None, -1) else "it is mapped"
+    )

@@ -112,7 +112,7 @@ def test_a_mapped_sensor_says_that_it_is(dag, emulator, context, caplog):
     job_id = emulator.start_job(5, plan=JobPlan(running=0))
     sensor = a_sensor(job_id)
     sensor.execute(context)
-    assert "start_from_trigger has no effect, as nothing but a scheduler does that." in caplog.text
+    assert "start_from_trigger has no effect, as no scheduler runs it, as in dag.test()." in caplog.text
     context["ti"].map_index = 3
     sensor.execute(context)
     assert "start_from_trigger has no effect, as it is mapped." in caplog.text

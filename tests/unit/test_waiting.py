@@ -74,6 +74,15 @@ def test_an_unknown_status_is_one_warning():
     assert warnings == ["Status 9 is not known to this version; the wait goes on."]
 
 
+def test_what_another_process_has_told_is_not_told_again_nor_timed():
+    progress = JobProgress(JobStatus.RUNNING)
+    assert list(progress.changes(JobStatus.RUNNING, "Job 7", 5)) == []
+    assert list(progress.changes(JobStatus.STOPPING, "Job 7", 9)) == [(logging.INFO, "Job 7 is STOPPING.")]
+    assert list(progress.changes(JobStatus.RUNNING, "Job 7", 12)) == [
+        (logging.INFO, "Job 7 is RUNNING, after 3 s of STOPPING.")
+    ]
+
+
 PASSING = NebulaExplorerServerError("no answer", http_status=503)
 
 
