@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 KILL_SECONDS = 25.0
 """What an ``on_kill`` may take; Airflow waits for it for 30 s."""
 
+_NOT_CANCELLED = "Job %s was not cancelled and may go on: %s. Cancel it in Explorer."
+
 _CLOSING_SECONDS = 2.0
 """What the client of one that took longer has to close its connections."""
 
@@ -47,14 +49,16 @@ def _key(task_instance: Any) -> str:
     return f"{task_instance.task_id}_{task_instance.map_index}" if is_mapped else task_instance.task_id
 
 
-async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """Do work although Airflow cancels it anew each second (seen on Airflow 3.3.2)."""
-    task = asyncio.ensure_future(work)
+async def to_its_end(cancelling: Coroutine[Any, Any, None], job_id: int | str) -> None:
+    """Cancel a job although Airflow cancels that anew each second (seen on Airflow 3.3.2)."""
+    task = asyncio.ensure_future(cancelling)
     await _wait_whatever_comes(task, KILL_SECONDS)
     if not task.done():
-        log.error("Explorer did not answer within %s s: the job may go on.", KILL_SECONDS)
+        log.error(_NOT_CANCELLED, job_id, f"no answer came within {KILL_SECONDS} s")
         task.cancel()
         await _wait_whatever_comes(task, _CLOSING_SECONDS)
+    elif not task.cancelled() and (error := task.exception()):
+        log.error(_NOT_CANCELLED, job_id, f"{type(error).__name__}: {error}")
 
 
 async def _wait_whatever_comes(task: asyncio.Task[None], seconds: float) -> None:

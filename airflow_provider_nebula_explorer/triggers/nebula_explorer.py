@@ -104,7 +104,7 @@ class _ExplorerTrigger(BaseTrigger):
         """Wait, and return how that ended."""
         try:
             seconds = self._seconds_to_execute()
-            waiting = self._wait_as_whoever()
+            waiting = self._wait_with_account()
             job, settings = await (waiting if seconds is None else asyncio.wait_for(waiting, seconds))
         except NebulaExplorerTimeoutError:
             return timeout_event(self._subject, "timeout")
@@ -131,7 +131,7 @@ class _ExplorerTrigger(BaseTrigger):
             return None
         return max(self.execution_timeout_at - time.time(), _LAST_LOOK_SECONDS)
 
-    async def _wait_as_whoever(self) -> tuple[Job, Settings]:
+    async def _wait_with_account(self) -> tuple[Job, Settings]:
         """Wait with the connection's account, and with its new one where it was changed meanwhile."""
         settings = await look_up(self.nebula_explorer_conn_id)
         while True:
@@ -215,8 +215,12 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
 
     async def on_kill(self) -> None:
         """Cancel the job, as a user ended the task that waits for it."""
-        if self.cancel_on_kill and not await is_still_deferred(self.task_instance):
-            await to_its_end(self._stop_what_is_waited_for("its deferred task was ended"))
+        if self.cancel_on_kill:
+            await to_its_end(self._cancel_unless_still_deferred(), self.job_id)
+
+    async def _cancel_unless_still_deferred(self) -> None:
+        if not await is_still_deferred(self.task_instance):
+            await self._stop_what_is_waited_for("its deferred task was ended")
 
     @property
     def _deadline(self) -> float:

@@ -194,7 +194,23 @@ def test_a_cancel_that_hangs_is_given_up_and_said(emulator, context, caplog, mon
     pause = deferral_of(a_run(), context)
     emulator.latency = 30
     asyncio.run(stored(pause.trigger).on_kill())
-    assert "Explorer did not answer within 0.3 s: the job may go on." in caplog.text
+    assert "Job 101 was not cancelled and may go on: no answer came within 0.3 s." in caplog.text
+
+
+@needs_states
+def test_a_kill_of_which_airflow_tells_no_more_names_the_job(emulator, context, caplog, monkeypatch):
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    emulator.plan(5, ENDLESS)
+    trigger = trigger_of_a_task(deferral_of(a_run(), context), monkeypatch, "failed")
+
+    def get_task_states(**_):
+        raise RuntimeError("the API server is down")
+
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", get_task_states)
+    asyncio.run(trigger.on_kill())
+    assert "Job 101 was not cancelled and may go on: RuntimeError: the API server is down." in caplog.text
+    assert emulator.count("cancel_job") == 0
 
 
 def test_a_late_triggerer_cancels_a_run_whose_time_is_over(emulator, context, monkeypatch):

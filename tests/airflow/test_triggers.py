@@ -3,11 +3,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-import warnings
 
 import pytest
 from airflow.providers.common.compat.sdk import BaseHook
 from deferral import first_event, stored
+from watching import run
 
 from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
 from airflow_provider_nebula_explorer.exceptions import (
@@ -28,19 +28,6 @@ INTERVAL = 0.1
 
 def job_trigger(job_id, **arguments):
     return NebulaExplorerJobTrigger(job_id, CONNECTION, INTERVAL, **arguments)
-
-
-def run(test):
-    """Run a test's coroutine, and fail where it leaves a task or a warning."""
-
-    async def run_and_look_back():
-        result = await test
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-        return result
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", ResourceWarning)
-        return asyncio.run(run_and_look_back())
 
 
 async def payload(trigger):
@@ -138,7 +125,9 @@ def test_triggers_of_one_loop_share_a_login_and_leave_nothing(emulator):
     assert not any(of_loop.watchers for of_loop in registry._REGISTRIES.values())
 
 
-def test_a_thousand_waits_ask_airflow_for_the_connection_once(emulator, monkeypatch):
+@pytest.fixture
+def asked(monkeypatch):
+    """The look-ups of a connection."""
     asked = []
     get_connection = BaseHook.get_connection.__func__
     monkeypatch.setattr(
@@ -146,6 +135,10 @@ def test_a_thousand_waits_ask_airflow_for_the_connection_once(emulator, monkeypa
         "get_connection",
         classmethod(lambda cls, *args, **kwargs: asked.append(args) or get_connection(cls, *args, **kwargs)),
     )
+    return asked
+
+
+def test_a_thousand_waits_ask_airflow_for_the_connection_once(emulator, asked):
     job_id = emulator.start_job(5, plan=JobPlan(running=0))
 
     async def test():
@@ -155,14 +148,7 @@ def test_a_thousand_waits_ask_airflow_for_the_connection_once(emulator, monkeypa
     assert len(asked) == 1
 
 
-def test_what_a_failed_look_up_found_is_told_to_all_who_wait_for_it(monkeypatch):
-    asked = []
-    get_connection = BaseHook.get_connection.__func__
-    monkeypatch.setattr(
-        BaseHook,
-        "get_connection",
-        classmethod(lambda cls, *args, **kwargs: asked.append(args) or get_connection(cls, *args, **kwargs)),
-    )
+def test_what_a_failed_look_up_found_is_told_to_all_who_wait_for_it(asked, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT", '{"conn_type": "nebula_explorer"}')
 
     async def test():
