@@ -16,10 +16,10 @@ from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_id,
     parse_input,
     parse_milliseconds,
-    parse_order,
     parse_status,
     parse_task_id,
     parse_text,
+    parse_word,
 )
 from airflow_provider_nebula_explorer.explorer.models import (
     Job,
@@ -176,7 +176,7 @@ def job_filter(
     order: str = "desc",
 ) -> JsonObject:
     """Return the ``filter`` of a list; all of its numbers are JSON numbers, times in milliseconds."""
-    wanted: dict[str, Any] = {"orderByCreateTime": parse_order(order)}
+    wanted: dict[str, Any] = {"orderByCreateTime": parse_word("order", order, ("desc", "asc"))}
     if name is not None:
         wanted["name"] = parse_text("name", name)
     if status is not None:

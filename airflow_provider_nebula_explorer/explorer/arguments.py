@@ -104,11 +104,11 @@ def parse_seconds(name: str, value: object) -> float:
     raise wrong(name, value, "a number of seconds above 0, up to a year")
 
 
-def parse_order(value: object) -> str:
-    """Return the order of a list by creation time."""
-    if value in ("desc", "asc"):
+def parse_word(name: str, value: object, allowed: tuple[str, ...]) -> str:
+    """Return one of a few words."""
+    if value in allowed:
         return str(value)
-    raise wrong("order", value, "'desc' or 'asc'")
+    raise wrong(name, value, " or ".join(map(repr, allowed)))
 
 
 def parse_input(value: object) -> dict[str, Any] | None:

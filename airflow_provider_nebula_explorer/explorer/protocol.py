@@ -198,8 +198,13 @@ def _retry_after(response: Response) -> float | None:
     value = response.header("retry-after").strip()
     if value.isascii() and value.isdigit():
         return float(value)
+    until, now = parse_date(value), parse_date(response.header("date"))
+    return None if until is None or now is None else max(0.0, until - now)
+
+
+def parse_date(text: str) -> float | None:
+    """Read an HTTP date (RFC 9110, 5.6.7), in epoch seconds; ``None`` where it is none."""
     try:
-        until, now = parsedate_to_datetime(value), parsedate_to_datetime(response.header("date"))
-        return max(0.0, (until - now).total_seconds())
+        return parsedate_to_datetime(text).timestamp()
     except (TypeError, ValueError, OverflowError):
         return None

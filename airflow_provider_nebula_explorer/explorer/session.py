@@ -25,6 +25,7 @@ from airflow_provider_nebula_explorer.explorer.protocol import (
     Response,
     Secret,
     T,
+    parse_date,
     pause_before_retry,
     read_data,
 )
@@ -51,6 +52,12 @@ class Session:
         self._told: set[str] = set()
         self._encodings = settings.account.encodings
         self._token: str | None = None
+        self._date = ""
+
+    @property
+    def server_time(self) -> float | None:
+        """Explorer's clock at its last answer, in epoch seconds; ``None`` where that told none."""
+        return parse_date(self._date)
 
     def call(self, call: Call[T]) -> Exchange[T]:
         """Make a call: log in first where there is no token, and once more where the token is refused.
@@ -126,8 +133,7 @@ class Session:
             if call.is_repeatable or not error.may_have_acted:
                 raise
             raise NebulaExplorerAmbiguousSubmitError(
-                f"{error} So a job may or may not have been started; no other was asked for. Look at the "
-                "workflow's newest jobs in Explorer before you run it again."
+                f"{error} So a job may or may not have been started."
             ) from error
 
     def _ask(
@@ -143,6 +149,7 @@ class Session:
                     raise reply
                 assert isinstance(reply, Response)  # noqa: S101 - what a request is answered with
                 response = reply
+                self._date = response.header("date")
                 return read(response)
             except NebulaExplorerError as error:
                 is_safe = is_repeatable or not error.was_sent

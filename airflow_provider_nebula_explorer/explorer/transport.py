@@ -66,6 +66,20 @@ class Client:
         """Log in, whether or not there is a token."""
         self._drive(self._session.login())
 
+    @property
+    def server_time(self) -> float | None:
+        """Explorer's clock at its last answer, in epoch seconds; ``None`` where that told none."""
+        return self._session.server_time
+
+    def twin(self) -> Client:
+        """Return another client under the same login, with a connection of its own.
+
+        It can be used while this one is in the middle of a call, so from a signal handler.
+        """
+        twin = Client(self._settings, sleep=self._sleep)
+        twin._session = self._session
+        return twin
+
     def close(self) -> None:
         """Close the connection to Explorer. The next call opens a new one, under the same login."""
         self._http.close()

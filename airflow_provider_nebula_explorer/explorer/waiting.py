@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from datetime import timedelta
 
 from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerBadRequestError,
     NebulaExplorerConnectionError,
     NebulaExplorerError,
     NebulaExplorerJobError,
@@ -43,6 +44,21 @@ def describe(job: Job) -> str:
 def _blame(job: Job) -> str:
     failed = ", ".join(f"{task.name} ({task.id}): {task.status.name}" for task in job.failed_tasks)
     return f" Tasks that did not succeed: {failed}." if failed else ""
+
+
+def cancel_told(job_id: int | str, link: str, reason: str, error: Exception | None) -> LogLine:
+    """Return what to say of the cancelling of a job that nobody waits for any more.
+
+    :param link: the address of its page.
+    :param reason: why nobody does.
+    :param error: what came of the cancelling; ``None`` where it was accepted.
+    """
+    if error is None:
+        return logging.INFO, f"Job {job_id} was cancelled, as {reason}."
+    if isinstance(error, NebulaExplorerBadRequestError):
+        return logging.INFO, f"Job {job_id} was final or stopping already when {reason}."
+    where = f"cancel it in Explorer, {link}"
+    return logging.ERROR, f"Job {job_id} was not cancelled and may go on, though {reason}: {where}. {error}"
 
 
 class JobProgress:

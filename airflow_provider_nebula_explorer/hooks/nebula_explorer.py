@@ -31,6 +31,7 @@ from airflow_provider_nebula_explorer.explorer import api
 from airflow_provider_nebula_explorer.explorer.arguments import parse_count, parse_id, parse_seconds
 from airflow_provider_nebula_explorer.explorer.events import read_job
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
+from airflow_provider_nebula_explorer.explorer.submit import Submitter
 from airflow_provider_nebula_explorer.explorer.waiting import JobProgress, Looks
 from airflow_provider_nebula_explorer.hooks.clients import open_client
 
@@ -155,14 +156,16 @@ class NebulaExplorerHook(BaseHook):
         yield from api.walk_list(self.get_conn().run, workflow_id, wanted, page_size)
 
     def run_workflow(self, workflow_id: int | str, input: WorkflowInput | str | None = None) -> int:
-        """Run a workflow: one request, which is sent again only where it certainly did not arrive.
+        """Run a workflow. Where Explorer's answer is lost, the job that came of the request is looked for.
 
         :param input: parameters by component id, as ``{"query_1": {"limit": 10}}``, or their JSON text.
         :return: the new job's id.
-        :raises NebulaExplorerAmbiguousSubmitError: where the answer was lost, so that a job may have been
-            started.
+        :raises NebulaExplorerAmbiguousSubmitError: where the answer was lost and several jobs may be the one;
+            see ``docs/exactly-once.md``.
         """
-        return self.get_conn().run(api.add_job(workflow_id, input))
+        call = api.add_job(workflow_id, input)
+        submitter = Submitter(self.get_conn(), max_failures=self.settings.max_consecutive_failures)
+        return submitter.submit(call, submitter.intend(parse_id("workflow_id", workflow_id)))
 
     def cancel_job(self, job_id: int | str) -> None:
         """Ask Explorer to stop a job. It goes to Stopping and then, a little later, to Interrupted.

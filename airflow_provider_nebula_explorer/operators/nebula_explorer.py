@@ -5,29 +5,28 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, TaskDeferred
+from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_nebula_explorer.exceptions import (
-    NebulaExplorerAmbiguousSubmitError,
     NebulaExplorerBadRequestError,
     NebulaExplorerConfigError,
-    NebulaExplorerError,
 )
-from airflow_provider_nebula_explorer.explorer.arguments import parse_seconds, parse_text
-from airflow_provider_nebula_explorer.explorer.events import seen_job, timed_out
+from airflow_provider_nebula_explorer.explorer.arguments import parse_seconds, parse_text, parse_word
+from airflow_provider_nebula_explorer.explorer.events import timed_out
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
-from airflow_provider_nebula_explorer.explorer.waiting import describe, has_reached
+from airflow_provider_nebula_explorer.explorer.waiting import describe
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import (
     DEFAULT_DEFERRABLE,
-    JobWatch,
     NebulaExplorerHook,
     job_of_event,
 )
 from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink, show_job
-from airflow_provider_nebula_explorer.triggers.limits import TimeLimits, execution_timed_out
+from airflow_provider_nebula_explorer.operators.runs import NebulaExplorerFinalAmbiguousSubmitError, TaskRun
+from airflow_provider_nebula_explorer.operators.waiting import wait_for_job
+from airflow_provider_nebula_explorer.triggers.limits import execution_timed_out
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -35,13 +34,16 @@ if TYPE_CHECKING:
     from airflow_provider_nebula_explorer.explorer.arguments import WorkflowInput
     from airflow_provider_nebula_explorer.explorer.models import JsonObject
 
-    _Waiting: TypeAlias = "NebulaExplorerRunWorkflowOperator | NebulaExplorerCancelJobOperator"
-
 log = logging.getLogger(__name__)
 
-
-class NebulaExplorerFinalAmbiguousSubmitError(NebulaExplorerAmbiguousSubmitError, AirflowFailException):
-    """A task may have started a job: Airflow must not retry it, for that could start another."""
+__all__ = [
+    "NebulaExplorerCancelJobOperator",
+    "NebulaExplorerFinalAmbiguousSubmitError",
+    "NebulaExplorerGetJobOperator",
+    "NebulaExplorerGetTaskResultOperator",
+    "NebulaExplorerListJobsOperator",
+    "NebulaExplorerRunWorkflowOperator",
+]
 
 
 class NebulaExplorerGetJobOperator(BaseOperator):
@@ -136,38 +138,6 @@ class NebulaExplorerListJobsOperator(BaseOperator):
         return found
 
 
-def wait_for_job(task: _Waiting, hook: NebulaExplorerHook, job_id: int, seen: Job | None = None) -> Job:
-    """Return a task's final job, here or, after a first look, by deferring the task.
-
-    :param seen: the job, where it was looked at just now.
-    """
-    if not task.deferrable:
-        return hook.wait_for_job(job_id, poll_interval=task.poll_interval)
-    watch = JobWatch(hook, job_id)
-    seen = seen or watch.look()
-    if seen is None or not seen.status.is_final:
-        _defer(task, job_id, seen, watch.failed_looks)
-    return seen
-
-
-def _defer(task: _Waiting, job_id: int, seen: Job | None, failed_looks: int) -> NoReturn:
-    from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerJobTrigger
-
-    limits = TimeLimits.of(task)
-    trigger = NebulaExplorerJobTrigger(
-        job_id,
-        task.nebula_explorer_conn_id,
-        task.poll_interval,
-        execution_timeout_at=limits.execution_timeout_at,
-        failed_looks=failed_looks,
-        seen=seen_job(seen) if seen else None,
-        cancel_on_kill=getattr(task, "cancel_on_kill", False),
-    )
-    raise TaskDeferred(
-        trigger=trigger, method_name=task.execute_complete.__name__, timeout=limits.of_deferral
-    )
-
-
 class NebulaExplorerRunWorkflowOperator(BaseOperator):
     """Run a workflow, and wait for its job.
 
@@ -178,11 +148,16 @@ class NebulaExplorerRunWorkflowOperator(BaseOperator):
     :param deferrable: whether to wait in the triggerer, where one poll serves all who wait.
     :param cancel_on_kill: whether to cancel the job when the task is killed or runs out of its
         ``execution_timeout`` while it waits. (A deferred task is told of a kill by Airflow 3.3 and later.)
+    :param durable: whether a retry goes on with the job of the attempt before it, where that runs or
+        succeeded (Airflow 3.3 and later; ``docs/exactly-once.md``). A user's clear always asks for a new job.
+    :param on_ambiguous_submit: what to do where Explorer's answer to the start was lost: ``reconcile``, look
+        for the job that came of it; ``fail``, leave it to a person.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
-    :return: in XCom: the job's id. Under the key ``job``: the finished job's object, where it waited.
+    :return: in XCom: the job's id. Under the key ``job``: the finished job's object, where it waited. Under
+        ``nebula_explorer_job_id``: the job's id, as soon as it is known.
     :raises NebulaExplorerJobError: where the job ended other than in success; a retry runs a new one.
-    :raises NebulaExplorerFinalAmbiguousSubmitError: where Explorer's answer to the start was lost; the task
-        is not retried.
+    :raises NebulaExplorerFinalAmbiguousSubmitError: where a person has to tell which job came of a lost
+        answer; the task is not retried.
     """
 
     template_fields: Sequence[str] = ("workflow_id", "input", "nebula_explorer_conn_id")
@@ -198,6 +173,8 @@ class NebulaExplorerRunWorkflowOperator(BaseOperator):
         poll_interval: float = 30,
         deferrable: bool = DEFAULT_DEFERRABLE,
         cancel_on_kill: bool = True,
+        durable: bool = True,
+        on_ambiguous_submit: str = "reconcile",
         nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID,
         **kwargs: Any,
     ) -> None:
@@ -208,57 +185,36 @@ class NebulaExplorerRunWorkflowOperator(BaseOperator):
         self.poll_interval = parse_seconds("poll_interval", poll_interval)
         self.deferrable = deferrable
         self.cancel_on_kill = cancel_on_kill
+        self.durable = durable
+        self.on_ambiguous_submit = parse_word(
+            "on_ambiguous_submit", on_ambiguous_submit, ("reconcile", "fail")
+        )
         self.nebula_explorer_conn_id = nebula_explorer_conn_id
-        self._hook: NebulaExplorerHook | None = None
-        self._job_id: int | None = None
+        self._run: TaskRun | None = None
 
     def execute(self, context: Context) -> int:
         """Run the workflow, wait where asked to, and return the job's id."""
         with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
-            self._hook, self._job_id = hook, None
-            self._job_id = job_id = self._run(hook)
-            show_job(context, job_id, self.workflow_id, hook.settings.job_link(job_id, self.workflow_id))
-            if self.wait_for_completion:
-                job = wait_for_job(self, hook, job_id)
-                self._hook = None  # nothing is left to cancel
-                return self._finish(context, job)
-        self._hook = None
+            self._run = TaskRun(self, context, hook)
+            job_id = self._run.begin()
+        self._run = None
         return job_id
 
     def execute_complete(self, context: Context, event: JsonObject) -> int:
         """Go on after a deferral, with what the trigger saw, and return the job's id."""
         if timed_out(event):
             raise execution_timed_out(f"job {event.get('job_id')}", self.execution_timeout)
-        return self._finish(context, job_of_event(event))
-
-    def _finish(self, context: Context, job: Job) -> int:
-        context["ti"].xcom_push(key="job", value=job.data)
-        has_reached(job, {JobStatus.SUCCESS})
-        return job.id
-
-    def _run(self, hook: NebulaExplorerHook) -> int:
-        try:
-            return hook.run_workflow(self.workflow_id, self.input)
-        except NebulaExplorerAmbiguousSubmitError as error:
-            raise NebulaExplorerFinalAmbiguousSubmitError(str(error), error.candidates) from error
+        job = job_of_event(event)
+        with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
+            self._run = TaskRun(self, context, hook)
+            job_id = self._run.resume(job)
+        self._run = None
+        return job_id
 
     def on_kill(self) -> None:
         """Cancel the job that this task waits for; runs in a signal handler, so it uses what is loaded."""
-        if self._hook is None or not self.cancel_on_kill:
-            return
-        if self._job_id is None:
-            log.warning("Killed before a job's id was known: one of workflow %s may run.", self.workflow_id)
-            return
-        try:
-            self._hook.cancel_job(self._job_id)
-        except NebulaExplorerBadRequestError:
-            log.info("Job %s was final already when its task was killed.", self._job_id)
-        except NebulaExplorerError as error:
-            log.error(  # noqa: TRY400 - the text says it all
-                "Job %s was not cancelled and may go on: %s", self._job_id, error
-            )
-        else:
-            log.info("Job %s was cancelled, as its task was killed.", self._job_id)
+        if self._run is not None:
+            self._run.kill()
 
 
 class NebulaExplorerCancelJobOperator(BaseOperator):

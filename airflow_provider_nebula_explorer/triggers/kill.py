@@ -1,4 +1,4 @@
-"""What a trigger has to mind when Airflow says that a user ended its task (``BaseTrigger.on_kill``, 3.3)."""
+"""What a trigger has to mind when its task was ended, as ``BaseTrigger.on_kill`` (3.3) or the state tells."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import logging
 import time
 from collections.abc import Coroutine
 from typing import Any
+
+from airflow.triggers.base import BaseTrigger
 
 log = logging.getLogger(__name__)
 
@@ -19,29 +21,57 @@ _NOT_CANCELLED = "Job %s was not cancelled and may go on: %s. Cancel it in Explo
 _CLOSING_SECONDS = 2.0
 """What the client of one that took longer has to close its connections."""
 
+IS_TOLD_OF_KILLS = hasattr(BaseTrigger, "on_kill")
+"""Whether this Airflow says of a kill that it is one."""
 
-async def is_still_deferred(task_instance: Any) -> bool:
-    """Say whether the task still waits, so that it is only this triggerer that shall wait no more.
+
+async def is_still_deferred(trigger: BaseTrigger) -> bool:
+    """Say whether a trigger's task still waits, so that it is only this triggerer that shall wait no more.
 
     A triggerer whose heartbeat lapsed is told of triggers that another one took over as of triggers that a
-    user ended (seen on Airflow 3.3.2).
+    user ended (seen on Airflow 3.3.2). An Airflow before 3.3 does not say why a wait is ended.
     """
-    if task_instance is None:
+    if trigger.task_instance is None:
         return False
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
     from asgiref.sync import sync_to_async
 
-    run_id, task_id = task_instance.run_id, task_instance.task_id
-    states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
+    is_deferred = await sync_to_async(_is_deferred)(trigger)
+    if is_deferred:
+        log.warning(
+            "Task %s goes on to wait elsewhere: its job is left alone.", trigger.task_instance.task_id
+        )
+    return is_deferred
+
+
+def _is_deferred(trigger: BaseTrigger) -> bool:
+    task_instance: Any = trigger.task_instance
+    try:
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    except ImportError:
+        return _is_deferred_on_airflow_2(trigger)
+    states = RuntimeTaskInstance.get_task_states(
         dag_id=task_instance.dag_id,
-        task_ids=[task_id],
-        run_ids=[run_id],
+        task_ids=[task_instance.task_id],
+        run_ids=[task_instance.run_id],
         map_index=task_instance.map_index,
     )
-    state = states.get(run_id, {}).get(_key(task_instance))
-    if state == "deferred":
-        log.warning("Task %s goes on to wait elsewhere: its job is left alone.", task_id)
-    return bool(state == "deferred")
+    return bool(states.get(task_instance.run_id, {}).get(_key(task_instance)) == "deferred")
+
+
+def _is_deferred_on_airflow_2(trigger: BaseTrigger) -> bool:
+    from airflow.models import TaskInstance
+    from airflow.utils.session import create_session
+
+    task_instance: Any = trigger.task_instance
+    keys = ("dag_id", "run_id", "task_id", "map_index")
+    with create_session() as session:
+        found = (
+            session.query(TaskInstance.state, TaskInstance.trigger_id)
+            .filter_by(**{key: getattr(task_instance, key) for key in keys})
+            .one_or_none()
+        )
+    # A cleared task may wait again already: for another job, and so with another trigger.
+    return found == ("deferred", trigger.trigger_id)
 
 
 def _key(task_instance: Any) -> str:

@@ -15,7 +15,6 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_nebula_explorer.exceptions import (
-    NebulaExplorerBadRequestError,
     NebulaExplorerError,
     NebulaExplorerJobError,
     NebulaExplorerLoginError,
@@ -32,9 +31,9 @@ from airflow_provider_nebula_explorer.explorer.events import error_event, job_ev
 from airflow_provider_nebula_explorer.explorer.feed import SuccessFeed, first_success
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
 from airflow_provider_nebula_explorer.explorer.settings import Settings
-from airflow_provider_nebula_explorer.explorer.waiting import has_reached
+from airflow_provider_nebula_explorer.explorer.waiting import cancel_told, has_reached
 from airflow_provider_nebula_explorer.explorer.watcher import Watcher
-from airflow_provider_nebula_explorer.triggers.kill import is_still_deferred, to_its_end
+from airflow_provider_nebula_explorer.triggers.kill import IS_TOLD_OF_KILLS, is_still_deferred, to_its_end
 from airflow_provider_nebula_explorer.triggers.limits import MARGIN_SECONDS
 from airflow_provider_nebula_explorer.triggers.registry import SharedWatcher, look_up
 from airflow_provider_nebula_explorer.triggers.success import success_event
@@ -207,7 +206,7 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event."""
-        event = await self._event()
+        event = await self._event_unless_killed()
         if self.ends_task and self._is_success(event):
             yield await success_event(self.task_instance, event)
         else:
@@ -218,8 +217,18 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
         if self.cancel_on_kill:
             await to_its_end(self._cancel_unless_still_deferred(), self.job_id)
 
+    async def _event_unless_killed(self) -> JsonObject:
+        try:
+            return await self._event()
+        except asyncio.CancelledError:
+            # An Airflow before 3.3 does not call on_kill; nor does it say whether it was a user who ended the
+            # wait or the triggerer that stops. The state of the task does.
+            if not IS_TOLD_OF_KILLS and self.task_instance is not None:
+                await self.on_kill()
+            raise
+
     async def _cancel_unless_still_deferred(self) -> None:
-        if not await is_still_deferred(self.task_instance):
+        if not await is_still_deferred(self):
             await self._stop_what_is_waited_for("its deferred task was ended")
 
     @property
@@ -258,18 +267,16 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
     async def _stop_what_is_waited_for(self, reason: str) -> None:
         if not self.cancel_on_kill:
             return
+        settings = await look_up(self.nebula_explorer_conn_id)
+        failed: NebulaExplorerError | None = None
         try:
-            settings = await look_up(self.nebula_explorer_conn_id)
             async with SharedWatcher(settings) as watcher:
                 await watcher.run(cancel_job(self.job_id))
-        except NebulaExplorerBadRequestError:
-            log.info("Job %s was final already when %s.", self.job_id, reason)
         except NebulaExplorerError as error:
-            log.error(  # noqa: TRY400 - the text says it all
-                "Job %s was not cancelled and may go on, though %s: %s", self.job_id, reason, error
-            )
-        else:
-            log.info("Job %s was cancelled, as %s.", self.job_id, reason)
+            failed = error
+        link = settings.job_link(int(self.job_id), (self.seen or {}).get("workflowId", ""))
+        level, line = cancel_told(self.job_id, link, reason, failed)
+        log.log(level, "%s", line)
 
     def _is_success(self, event: JsonObject) -> bool:
         if "job" not in event:

@@ -121,9 +121,12 @@ def test_seconds_are_above_zero(value):
 
 @pytest.mark.parametrize("value", ["up", "DESC", None, 1])
 def test_an_order_is_desc_or_asc(value):
-    assert [arguments.parse_order(order) for order in ("desc", "asc")] == ["desc", "asc"]
+    assert [arguments.parse_word("order", order, ("desc", "asc")) for order in ("desc", "asc")] == [
+        "desc",
+        "asc",
+    ]
     with pytest.raises(NebulaExplorerConfigError, match="'desc' or 'asc'"):
-        arguments.parse_order(value)
+        arguments.parse_word("order", value, ("desc", "asc"))
 
 
 @pytest.mark.parametrize(

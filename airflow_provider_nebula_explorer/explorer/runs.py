@@ -1,0 +1,292 @@
+"""One run of a workflow for one task, over all of the task's attempts, which share notes of its job."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import Protocol
+
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerAmbiguousSubmitError,
+    NebulaExplorerError,
+    NebulaExplorerNotFoundError,
+)
+from airflow_provider_nebula_explorer.explorer.api import add_job
+from airflow_provider_nebula_explorer.explorer.arguments import parse_id, parse_input
+from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject, show
+from airflow_provider_nebula_explorer.explorer.submit import Intent, Submitter
+from airflow_provider_nebula_explorer.explorer.waiting import describe
+
+log = logging.getLogger(__name__)
+
+
+class Memory(Protocol):
+    """Where a task's attempts leave notes for those after them."""
+
+    def read(self) -> object:
+        """Return the note; ``None`` where there is none."""
+
+    def write(self, note: JsonObject) -> None:
+        """Put a note in the place of the one before."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt of a task.
+
+    :param number: counts the attempts.
+    :param era: the same for an attempt and its retries; another one where a user asked for a new run.
+    """
+
+    number: int
+    era: int
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a task wants to run, and where.
+
+    :param explorer: the base address.
+    :raises NebulaExplorerConfigError: where an argument is wrong.
+    """
+
+    explorer: str
+    workflow_id: int | str
+    input: object
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "workflow_id", parse_id("workflow_id", self.workflow_id))
+        object.__setattr__(self, "input", parse_input(self.input))
+
+    @property
+    def workflow(self) -> int:
+        """The workflow's id."""
+        return int(self.workflow_id)
+
+    @property
+    def digest(self) -> str:
+        """What tells this input from another."""
+        return hashlib.sha256(json.dumps(self.input, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Note:
+    """What an attempt leaves for those after it.
+
+    :param input: the input's digest.
+    :param intent: noted before the job was asked for.
+    :param job_id: ``None`` until Explorer told it.
+    :param is_refused: whether Explorer refused to start one.
+    """
+
+    attempt: Attempt
+    explorer: str
+    input: str
+    intent: Intent
+    job_id: int | None = None
+    is_refused: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is not known what came of asking."""
+        return self.job_id is None and not self.is_refused
+
+    def to_json(self) -> JsonObject:
+        """Return it as JSON values."""
+        return {
+            "attempt": self.attempt.number,
+            "era": self.attempt.era,
+            "explorer": self.explorer,
+            "input": self.input,
+            "intent": self.intent.to_json(),
+            "job_id": self.job_id,
+            "refused": self.is_refused,
+        }
+
+    @classmethod
+    def from_json(cls, data: object) -> Note:
+        """Read what :meth:`to_json` returned.
+
+        :raises ValueError: where it is something else.
+        """
+        try:
+            job_id = data["job_id"]  # type: ignore[index]
+            return cls(
+                Attempt(int(data["attempt"]), int(data["era"])),  # type: ignore[index]
+                str(data["explorer"]),  # type: ignore[index]
+                str(data["input"]),  # type: ignore[index]
+                Intent.from_json(data["intent"]),  # type: ignore[index]
+                None if job_id is None else int(job_id),
+                bool(data["refused"]),  # type: ignore[index]
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError("this is no note of a run") from error
+
+    def is_of(self, wanted: Wanted) -> bool:
+        """Whether it tells of just what is wanted."""
+        return (self.explorer, self.intent.workflow_id, self.input) == (
+            wanted.explorer,
+            wanted.workflow,
+            wanted.digest,
+        )
+
+
+class WorkflowRun:
+    """Gives a task its job: the one that an earlier attempt started, or else a new one.
+
+    :param wanted: what to run.
+    :param attempt: the attempt that asks.
+    :param submitter: starts jobs.
+    :param look: returns a job, however often it has to look.
+    :param memory: what the task's attempts share; ``None`` where each is alone.
+    :param cancel: told a job that nobody waits for any more, and why, it ends it; ``None`` where such a job
+        shall go on.
+    """
+
+    def __init__(
+        self,
+        wanted: Wanted,
+        attempt: Attempt,
+        *,
+        submitter: Submitter,
+        look: Callable[[int], Job],
+        memory: Memory | None = None,
+        cancel: Callable[[int, str], None] | None = None,
+    ) -> None:
+        self._wanted = wanted
+        self._attempt = attempt
+        self._submitter = submitter
+        self._look = look
+        self._memory = memory
+        self._cancel = cancel
+
+    def begin(self) -> tuple[int, Job | None]:
+        """Return the id of the task's job, and the job where it was looked at.
+
+        :raises NebulaExplorerAmbiguousSubmitError: where it is not known whether there is one.
+        """
+        note = self._read()
+        if note is None or note.is_refused:
+            return self.start(), None
+        if note.attempt.era != self._attempt.era:
+            self._leave(note, "a user cleared the task, which asks for a new one")
+            return self.start(), None
+        if not note.is_of(self._wanted):
+            return self._begin_other(note), None
+        if note.job_id is None:
+            return self._settle(note)
+        return self._go_on(note, note.job_id)
+
+    def start(self) -> int:
+        """Start a new job and return its id."""
+        return self._submit(self._submitter.intend(self._wanted.workflow))
+
+    def is_of_earlier(self, job_id: int) -> bool:
+        """Whether a job is one that an earlier attempt started."""
+        note = self._read()
+        return note is not None and note.job_id == job_id and note.attempt.number != self._attempt.number
+
+    def _submit(self, intent: Intent) -> int:
+        note = Note(self._attempt, self._wanted.explorer, self._wanted.digest, intent)
+        self._write(note)
+        try:
+            job_id = self._submitter.submit(add_job(self._wanted.workflow, self._wanted.input), intent)
+        except NebulaExplorerAmbiguousSubmitError:
+            raise
+        except NebulaExplorerError:
+            self._write_if_possible(replace(note, is_refused=True))
+            raise
+        self._write_if_possible(replace(note, job_id=job_id))
+        return job_id
+
+    def _settle(self, note: Note) -> tuple[int, Job | None]:
+        found = self._submitter.find(note.intent, _lost(note))
+        if found is None:
+            log.warning("%s No job came of it: asking for one again.", _lost(note))
+            return self._submit(self._submitter.again(note.intent)), None
+        note = replace(note, job_id=found)
+        self._write_if_possible(note)
+        return self._go_on(note, found)
+
+    def _go_on(self, note: Note, job_id: int) -> tuple[int, Job | None]:
+        """Go on with a job of an earlier attempt, unless it is over and no success."""
+        try:
+            job = self._look(job_id)
+        except NebulaExplorerNotFoundError:
+            log.warning("Job %s of attempt %s is gone: starting a new one.", job_id, note.attempt.number)
+            return self.start(), None
+        if job.status.is_final and not job.status.is_success:
+            log.info(
+                "%s of attempt %s is %s: starting a new one.",
+                describe(job),
+                note.attempt.number,
+                job.status.name,
+            )
+            return self.start(), None
+        log.info(
+            "Going on with %s, which attempt %s started; it is %s.",
+            describe(job),
+            note.attempt.number,
+            job.status.name,
+        )
+        return job_id, job
+
+    def _begin_other(self, note: Note) -> int:
+        if note.is_open and note.explorer == self._wanted.explorer:
+            lost = f"{_lost(note)} It wanted another workflow or input than this one."
+            self._submitter.refuse_if_any(note.intent, lost)
+        self._leave(note, "this attempt wants another connection, workflow or input")
+        return self.start()
+
+    def _leave(self, note: Note, reason: str) -> None:
+        """See to a job that no attempt will go on with: nobody waits for it any more."""
+        if note.job_id is None:
+            log.warning("%s What came of it is left alone, as %s.", _lost(note), reason)
+            return
+        if note.explorer != self._wanted.explorer:
+            log.warning("Job %s at %s is left alone, as %s.", note.job_id, note.explorer, reason)
+            return
+        try:
+            job = self._look(note.job_id)
+        except NebulaExplorerNotFoundError:
+            return
+        if job.status.is_final:
+            log.info("%s was %s; %s.", describe(job), job.status.name, reason)
+        elif self._cancel is None:
+            log.info("%s is %s and goes on, though %s.", describe(job), job.status.name, reason)
+        else:
+            self._cancel(job.id, reason)
+
+    def _read(self) -> Note | None:
+        data = self._memory.read() if self._memory else None
+        if data is None:
+            return None
+        try:
+            return Note.from_json(data)
+        except ValueError:
+            log.warning("What an earlier attempt noted cannot be read and is ignored: %s", show(data))
+            return None
+
+    def _write(self, note: Note) -> None:
+        if self._memory:
+            self._memory.write(note.to_json())
+
+    def _write_if_possible(self, note: Note) -> None:
+        # What was noted before is enough to find the job, so it need not end the wait for it.
+        try:
+            self._write(note)
+        except NebulaExplorerError as error:
+            log.warning("%s A further attempt would have to look for job %s.", error, note.job_id)
+
+
+def _lost(note: Note) -> str:
+    at = note.intent.asked_at
+    when = f", at {datetime.fromtimestamp(at, timezone.utc):%Y-%m-%d %H:%M:%S} UTC" if at else ""
+    return (
+        f"Attempt {note.attempt.number} of this task ended while it asked for a job of workflow "
+        f"{note.intent.workflow_id}{when}."
+    )

@@ -1,0 +1,251 @@
+"""Starts a job once, though Explorer's answer may be lost.
+
+Explorer has no idempotency key, and no name of the caller's choosing. What tells a job of ours is that it was
+not there before it was asked for. So the workflow's newest jobs are noted before each start, and where the
+answer is lost, the jobs that are new since then are looked at.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass, replace
+from typing import Protocol
+
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerAmbiguousSubmitError,
+    NebulaExplorerError,
+)
+from airflow_provider_nebula_explorer.explorer.api import PAGE_SIZE, Page, job_filter, list_jobs, walk_list
+from airflow_provider_nebula_explorer.explorer.arguments import parse_milliseconds
+from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject
+from airflow_provider_nebula_explorer.explorer.protocol import Call, T
+from airflow_provider_nebula_explorer.explorer.waiting import Looks, describe
+
+log = logging.getLogger(__name__)
+
+STARTS = 3
+"""How often a job is asked for in all, where each answer is lost and no job comes of it."""
+
+PAUSES = (2.0, 3.0, 5.0, 8.0, 12.0)
+"""Seconds between the looks at what came of a start: 30 in all. With the default ``timeout`` of 30 s before
+them, these are the 60 s after which Explorer itself gives up a request (go-zero's limit for a route)."""
+
+ROOM_SECONDS = 600.0
+"""How long after a start was noted its job may appear: what delays a start counts, too."""
+
+CLOCK_SECONDS = 60.0
+"""By how much Explorer's clock may be put back between two jobs."""
+
+WINDOW_SECONDS = 3600.0
+"""A job that was created this much later than a start was noted is another's, whatever delayed the start."""
+
+_PAUSE_AFTER_FAILED_LOOK_SECONDS = 15.0
+
+
+class Caller(Protocol):
+    """What makes calls: a :class:`.transport.Client`."""
+
+    @property
+    def server_time(self) -> float | None:
+        """Explorer's clock at its last answer, in epoch seconds."""
+
+    def run(self, call: Call[T]) -> T:
+        """Make a call."""
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What is noted before a job is asked for.
+
+    :param known: ids of the workflow's newest jobs.
+    :param since: jobs created before it are older than those, in epoch milliseconds; ``None``: none is.
+    :param asked_at: Explorer's clock, in epoch seconds; ``None`` where it told none.
+    """
+
+    workflow_id: int
+    known: tuple[int, ...]
+    since: int | None
+    asked_at: float | None
+
+    def to_json(self) -> JsonObject:
+        """Return it as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: JsonObject) -> Intent:
+        """Read what :meth:`to_json` returned.
+
+        :raises ValueError: where it is something else.
+        """
+        try:
+            return cls(
+                int(data["workflow_id"]), tuple(map(int, data["known"])), data["since"], data["asked_at"]
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError("this is no intent to start a job") from error
+
+
+class Submitter:
+    """Starts jobs of workflows.
+
+    :param client: makes the calls.
+    :param start: makes the call that starts a job; ``client.run`` unless something is to be done around it.
+    :param reconciles: whether to act on what came of a lost answer, or to leave that to a person.
+    :param max_failures: how many looks in a row may fail, each after its retries.
+    :param taken: asked for the ids of jobs that others account for.
+    :param sleep: makes the pauses, in seconds.
+    """
+
+    def __init__(
+        self,
+        client: Caller,
+        *,
+        start: Callable[[Call[int]], int] | None = None,
+        reconciles: bool = True,
+        max_failures: int,
+        taken: Callable[[], Collection[int]] = frozenset,
+        sleep: Callable[[float], None] | None = None,
+    ) -> None:
+        self._client = client
+        self._start = start or client.run
+        self._reconciles = reconciles
+        self._max_failures = max_failures
+        self._taken = taken
+        self._sleep = sleep or time.sleep
+
+    def intend(self, workflow_id: int) -> Intent:
+        """Look at the workflow's newest jobs, so that a new one can be told from them."""
+        page = self._client.run(list_jobs(workflow_id, job_filter(), 1, PAGE_SIZE))
+        known = tuple(job.id for job in page.jobs)
+        return Intent(workflow_id, known, _newer_than(page), self._client.server_time)
+
+    def submit(self, call: Call[int], intent: Intent) -> int:
+        """Start a job; where Explorer's answer is lost, find out what came of it.
+
+        :param call: see :func:`.api.add_job`.
+        :param intent: what was noted before.
+        :return: the job's id.
+        :raises NebulaExplorerAmbiguousSubmitError: where that cannot be found out, or shall not be.
+        """
+        for _ in range(STARTS):
+            try:
+                return self._start(call)
+            except NebulaExplorerAmbiguousSubmitError as error:
+                lost = error
+            found = self.find(intent, str(lost))
+            if found is not None:
+                return found
+            log.warning("No new job of workflow %s appeared: asking for one again.", intent.workflow_id)
+        raise NebulaExplorerAmbiguousSubmitError(
+            f"{lost} That was the last of {STARTS} starts; after each no new job of workflow "
+            f"{intent.workflow_id} appeared. Look at its jobs in Explorer, and run it again when it answers."
+        ) from lost
+
+    def again(self, intent: Intent) -> Intent:
+        """Return an earlier intent for a new start: what came of the earlier one may still appear."""
+        return replace(intent, asked_at=self._client.server_time)
+
+    def find(self, intent: Intent, lost: str) -> int | None:
+        """Find the job that a start made whose answer is not known.
+
+        :param lost: how the answer was lost.
+        :return: its id; ``None`` where no job came of it.
+        :raises NebulaExplorerAmbiguousSubmitError: where several jobs may be it, or a person shall tell.
+        """
+        new = self._settle(intent, lost) if self._reconciles else self._look(intent, lost)
+        if len(new) > 1 or not self._reconciles:
+            raise _not_told(intent, lost, new)
+        if not new:
+            return None
+        (job,) = new
+        log.warning(
+            "%s So what came of it was looked for: %s, created %s, is the one job of workflow %s that is new "
+            "since then. It is taken up.",
+            lost,
+            describe(job),
+            _created(job),
+            intent.workflow_id,
+        )
+        return job.id
+
+    def refuse_if_any(self, intent: Intent, lost: str) -> None:
+        """Raise where a job is new since an intent.
+
+        :raises NebulaExplorerAmbiguousSubmitError: with those jobs.
+        """
+        new = self._settle(intent, lost)
+        if new:
+            raise _not_told(intent, lost, new)
+
+    def _settle(self, intent: Intent, lost: str) -> list[Job]:
+        """Look until one new job stays the only one, or until no further one can be on its way."""
+        new = self._look(intent, lost)
+        for pause in PAUSES:
+            if not new and self._is_late(intent):
+                break
+            self._sleep(pause)
+            before, new = new, self._look(intent, lost)
+            if len(new) == 1 and [job.id for job in new] == [job.id for job in before]:
+                break
+        return new
+
+    def _is_late(self, intent: Intent) -> bool:
+        now = self._client.server_time
+        return now is not None and intent.asked_at is not None and now > intent.asked_at + ROOM_SECONDS
+
+    def _look(self, intent: Intent, lost: str) -> list[Job]:
+        """Return the jobs that are new since an intent, and that nobody else accounts for."""
+        looks = Looks(f"the new jobs of workflow {intent.workflow_id}", self._max_failures)
+        while True:
+            try:
+                new = self._new_jobs(intent)
+                break
+            except NebulaExplorerError as error:
+                failed = error
+            try:
+                log.warning("%s", looks.failed(failed))
+            except NebulaExplorerError as error:
+                text = f"{lost} What came of it cannot be found out: {error}"
+                raise NebulaExplorerAmbiguousSubmitError(text) from error
+            self._sleep(_PAUSE_AFTER_FAILED_LOOK_SECONDS)
+        taken = self._taken() if new else ()
+        return [job for job in new if job.id not in taken]
+
+    def _new_jobs(self, intent: Intent) -> list[Job]:
+        wanted = job_filter()
+        if intent.since is not None:
+            wanted["fromCreateTime"] = intent.since
+        if intent.asked_at is not None:
+            wanted["toCreateTime"] = int((intent.asked_at + WINDOW_SECONDS) * 1000)
+        jobs = walk_list(self._client.run, intent.workflow_id, wanted, PAGE_SIZE)
+        return [job for job in jobs if job.id not in intent.known]
+
+
+def _newer_than(page: Page) -> int | None:
+    """Return from when on jobs that are not on the page of the newest are newer than it."""
+    times = [parse_milliseconds("createTime", job.create_time) for job in page.jobs if job.create_time]
+    if not times:
+        return None
+    newest, oldest = max(times), min(times)
+    is_whole_list = page.total is not None and page.total <= len(page.jobs)
+    since = newest - int(CLOCK_SECONDS * 1000)
+    return since if is_whole_list else max(since, oldest + 1)
+
+
+def _not_told(intent: Intent, lost: str, new: list[Job]) -> NebulaExplorerAmbiguousSubmitError:
+    if not new:
+        found = f"No job of workflow {intent.workflow_id} is new since then."
+    else:
+        listed = "; ".join(f"{describe(job)}, created {_created(job)}, {job.status.name}" for job in new)
+        found = f"New since then, and possibly what came of it: {listed}."
+    return NebulaExplorerAmbiguousSubmitError(
+        f"{lost} {found} Nothing further was started. Look at them in Explorer: go on with the one that is "
+        "yours, cancel what is nobody's, or run the workflow again for another job.",
+        new,
+    )
+
+
+def _created(job: Job) -> str:
+    return f"{job.create_time:%Y-%m-%d %H:%M:%S} UTC" if job.create_time else "at a time not told"

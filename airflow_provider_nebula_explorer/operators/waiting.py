@@ -1,0 +1,72 @@
+"""How a task waits for the job that it runs or ends: in its worker, or deferred."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
+
+from airflow.providers.common.compat.sdk import TaskDeferred
+
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError
+from airflow_provider_nebula_explorer.explorer.events import seen_job
+from airflow_provider_nebula_explorer.explorer.waiting import Looks
+from airflow_provider_nebula_explorer.hooks.nebula_explorer import JobWatch
+from airflow_provider_nebula_explorer.triggers.limits import TimeLimits
+
+if TYPE_CHECKING:
+    from airflow_provider_nebula_explorer.explorer.models import Job
+    from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
+    from airflow_provider_nebula_explorer.operators.nebula_explorer import (
+        NebulaExplorerCancelJobOperator,
+        NebulaExplorerRunWorkflowOperator,
+    )
+
+    _Waiting: TypeAlias = NebulaExplorerRunWorkflowOperator | NebulaExplorerCancelJobOperator
+
+log = logging.getLogger(__name__)
+
+
+def wait_for_job(task: _Waiting, hook: NebulaExplorerHook, job_id: int, seen: Job | None = None) -> Job:
+    """Return a task's final job, here or, after a first look, by deferring the task.
+
+    :param seen: the job, where it was looked at just now.
+    """
+    if seen is not None and seen.status.is_final:
+        return seen
+    if not task.deferrable:
+        return hook.wait_for_job(job_id, poll_interval=task.poll_interval)
+    watch = JobWatch(hook, job_id)
+    seen = seen or watch.look()
+    if seen is None or not seen.status.is_final:
+        _defer(task, job_id, seen, watch.failed_looks)
+    return seen
+
+
+def look_until_seen(task: _Waiting, hook: NebulaExplorerHook, job_id: int) -> Job:
+    """Return a job as it is now; looks that fail are repeated, as those of a wait are."""
+    looks = Looks(f"job {job_id}", hook.settings.max_consecutive_failures)
+    while True:
+        try:
+            return hook.get_job(job_id)
+        except NebulaExplorerError as error:
+            log.warning("%s", looks.failed(error))
+        time.sleep(task.poll_interval)
+
+
+def _defer(task: _Waiting, job_id: int, seen: Job | None, failed_looks: int) -> NoReturn:
+    from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerJobTrigger
+
+    limits = TimeLimits.of(task)
+    trigger = NebulaExplorerJobTrigger(
+        job_id,
+        task.nebula_explorer_conn_id,
+        task.poll_interval,
+        execution_timeout_at=limits.execution_timeout_at,
+        failed_looks=failed_looks,
+        seen=seen_job(seen) if seen else None,
+        cancel_on_kill=getattr(task, "cancel_on_kill", False),
+    )
+    raise TaskDeferred(
+        trigger=trigger, method_name=task.execute_complete.__name__, timeout=limits.of_deferral
+    )
