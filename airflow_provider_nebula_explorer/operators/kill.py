@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowException
@@ -40,10 +42,10 @@ class JobOfTask:
         """Make the call that starts the job, in a thread: what interrupts the task leaves that alone."""
         self.id = None
         self.go_on_unless_killed()
-        thread = ThreadPoolExecutor(1, thread_name_prefix="start-job")
-        self._starting = thread.submit(self._hook.get_conn().run, call)
-        thread.shutdown(wait=False)
-        return self._starting.result()
+        # Known before the thread starts, as the signal may come just then.
+        self._starting = starting = Future[int]()
+        Thread(target=_complete, args=(starting, lambda: self._hook.get_conn().run(call))).start()
+        return starting.result()
 
     def go_on_unless_killed(self) -> None:
         """Raise where the task was killed: in Airflow 3 its code goes on for seconds after the signal."""
@@ -58,10 +60,10 @@ class JobOfTask:
         self.is_killed = True
         if not cancelling:
             return
-        job_id = self.id or self._wait_for_id()
+        job_id = self._wait_for_id() if self.id is None else self.id
         if job_id is not None:
             self.cancel(job_id, _KILLED)
-        elif self._starting is not None:
+        else:
             log.warning(
                 "Killed before a job's id was known: one of workflow %s may run. The next attempt looks for "
                 "it, where Airflow keeps its notes (3.3 and later).",
@@ -93,3 +95,10 @@ class JobOfTask:
             return self._starting.result(timeout=self._hook.settings.timeout)
         except (NebulaExplorerError, FutureTimeoutError):
             return None
+
+
+def _complete(future: Future[int], work: Callable[[], int]) -> None:
+    try:
+        future.set_result(work())
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the one who waits shall have it
+        future.set_exception(error)

@@ -60,6 +60,7 @@ class TaskRun:
 
     def resume(self, job: Job) -> int:
         """Go on with a job that is final now, and return the id of the job that counts."""
+        self._job.id = job.id
         return self._see_to(job.id, job)
 
     def kill(self) -> None:

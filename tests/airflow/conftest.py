@@ -14,8 +14,10 @@ class TaskInstance:
 
     map_index = -1
 
-    def __init__(self):
+    def __init__(self, try_number=1, max_tries=0):
         self.xcoms = {}
+        self.try_number = try_number
+        self.max_tries = max_tries
 
     def xcom_push(self, key, value):
         self.xcoms[key] = value
@@ -68,3 +70,16 @@ def explorer(monkeypatch):
 @pytest.fixture
 def emulator(explorer):
     return explorer.emulator
+
+
+@pytest.fixture
+def pauses(emulator, monkeypatch):
+    """Pauses that take no time of ours, but of Explorer's; returns how long they were."""
+    made = []
+
+    def sleep(seconds):
+        made.append(seconds)
+        emulator.advance(seconds)
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    return made

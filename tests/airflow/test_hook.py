@@ -4,6 +4,7 @@ import itertools
 import json
 import logging
 import socket
+import time
 from datetime import datetime, timezone
 
 import pytest
@@ -140,16 +141,25 @@ def test_run_workflow(hook, emulator):
     ],
     ids=lambda fault: f"{fault.kind}{fault.status or ''}",
 )
-def test_a_lost_answer_to_a_submit_is_ambiguous_and_never_repeated(explorer, emulator, fault):
+def test_a_submit_whose_answer_is_lost_makes_one_job(explorer, emulator, fault, pauses):
     explorer.set_connection(extra={"max_retries": 5})
+    emulator.start_job(5)
     emulator.fail(fault)
-    with (
-        NebulaExplorerHook() as hook,
-        pytest.raises(NebulaExplorerAmbiguousSubmitError, match="may or may not have been started") as raised,
-    ):
+    with NebulaExplorerHook() as hook:
+        job_id = hook.run_workflow(5)
+    assert [job["id"] for job in emulator.jobs] == [101, job_id]
+
+
+def test_a_submit_whose_answer_is_lost_beside_other_jobs_names_them_all(hook, emulator, monkeypatch):
+    emulator.fail(Fault("lost", "run_workflow"))
+    monkeypatch.setattr(
+        time, "sleep", lambda _: len(emulator.jobs) < 2 and emulator.start_job(5, name="nightly")
+    )
+    with pytest.raises(NebulaExplorerAmbiguousSubmitError, match="nightly.*, created 20.* UTC, ") as raised:
         hook.run_workflow(5)
+    assert {job.id for job in raised.value.candidates} == {101, 102}
+    assert len(emulator.jobs) == 2
     assert emulator.count("run_workflow") == 1
-    assert raised.value.candidates == ()
 
 
 def test_a_refused_submit_is_an_error_and_not_ambiguous(hook, emulator):

@@ -1,0 +1,408 @@
+from __future__ import annotations
+
+import json
+import time
+from types import SimpleNamespace
+
+import pytest
+import requests
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from conftest import TaskInstance
+from deferral import run_to_its_end
+
+from airflow_provider_nebula_explorer.emulator import Fault, JobPlan
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerAmbiguousSubmitError,
+    NebulaExplorerConfigError,
+    NebulaExplorerError,
+    NebulaExplorerJobError,
+    NebulaExplorerServerError,
+)
+from airflow_provider_nebula_explorer.operators.durable import TaskMemory
+from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerRunWorkflowOperator
+
+QUICK = JobPlan(running=3, stopping=0)
+ENDLESS = JobPlan(ends=None, stopping=0)
+MODES = pytest.mark.parametrize("deferrable", [False, True], ids=["in a worker", "deferrable"])
+
+
+class Crash(BaseException):
+    """The process is gone: SIGKILL."""
+
+
+class Store:
+    """Airflow's task state store; ``before_set`` is called with the number of each writing."""
+
+    def __init__(self):
+        self.kept = {}
+        self.writings = 0
+        self.before_set = lambda number: None
+
+    def get(self, key, default=None):
+        return json.loads(self.kept[key]) if key in self.kept else default
+
+    def set(self, key, value):
+        self.writings += 1
+        self.before_set(self.writings)
+        self.kept[key] = json.dumps(value)
+
+
+@pytest.fixture
+def store():
+    return Store()
+
+
+@pytest.fixture
+def attempt(store):
+    """Run one attempt of a task."""
+
+    def attempt(number, *, max_tries=5, **arguments):
+        ti = TaskInstance(number, max_tries)
+        context = {"ti": ti, "task_instance": ti, "task_state_store": store}
+        arguments = {"task_id": "t", "workflow_id": 5, "poll_interval": 0.1, **arguments}
+        attempt.xcoms = ti.xcoms
+        return run_to_its_end(lambda: NebulaExplorerRunWorkflowOperator(**arguments), context)
+
+    return attempt
+
+
+def crash_at(number):
+    def before(writing):
+        if writing == number:
+            raise Crash
+
+    return before
+
+
+def ids(emulator):
+    return [job["id"] for job in emulator.jobs]
+
+
+@pytest.fixture
+def crashed(emulator, attempt, monkeypatch):
+    """Have a first attempt die while it waits for its job, which does what ``plan`` says."""
+
+    def crashed(plan, **arguments):
+        def die(seconds):
+            raise Crash
+
+        emulator.plan(5, plan)
+        with monkeypatch.context() as patched:
+            patched.setattr(time, "sleep", die)
+            with pytest.raises(Crash):
+                attempt(1, **arguments)
+        return ids(emulator)[-1]
+
+    return crashed
+
+
+@MODES
+def test_the_next_attempt_goes_on_with_a_running_job(emulator, attempt, crashed, deferrable, caplog):
+    job_id = crashed(JobPlan(running=6))
+    assert attempt(2, deferrable=deferrable) == job_id
+    assert ids(emulator) == [job_id]
+    assert attempt.xcoms["job"] == emulator.job(job_id)
+    assert attempt.xcoms["nebula_explorer_job_link"]
+    assert f"Going on with Job {job_id}" in caplog.text
+    assert "which attempt 1 started; it is RUNNING" in caplog.text
+
+
+@MODES
+def test_the_next_attempt_takes_a_job_that_succeeded_meanwhile(emulator, attempt, crashed, deferrable):
+    job_id = crashed(QUICK)
+    emulator.advance(10)
+    looks = emulator.count("get_job")
+    assert attempt(2, deferrable=deferrable) == job_id
+    assert ids(emulator) == [job_id]
+    assert emulator.count("get_job") == looks + 1
+    assert attempt.xcoms["job"] == emulator.job(job_id)
+
+
+@MODES
+@pytest.mark.parametrize("ends", ["FAILED", "INTERRUPTED"])
+def test_the_next_attempt_starts_a_new_job_where_the_first_ended_badly(
+    emulator, attempt, crashed, deferrable, ends
+):
+    first = crashed(JobPlan(running=3, ends=ends))
+    emulator.advance(10)
+    emulator.plan(5, QUICK)
+    assert attempt(2, deferrable=deferrable) == ids(emulator)[1] != first
+
+
+def test_the_next_attempt_starts_a_new_job_where_the_first_is_gone(emulator, attempt, crashed, store):
+    crashed(QUICK)
+    note = store.get(TaskMemory.KEY)
+    store.set(TaskMemory.KEY, {**note, "job_id": 4711})
+    assert attempt(2) == ids(emulator)[1]
+
+
+def test_a_failed_look_at_the_first_job_is_repeated(emulator, attempt, crashed):
+    job_id = crashed(QUICK)
+    emulator.fail(Fault("status", "get_job", times=3))
+    assert attempt(2) == job_id
+    assert ids(emulator) == [job_id]
+
+
+@MODES
+@pytest.mark.parametrize("writing", [1, 2], ids=["the intent", "the id"])
+def test_a_worker_that_dies_at_a_note_leaves_one_job(emulator, attempt, store, writing, pauses, deferrable):
+    emulator.plan(5, QUICK)
+    store.before_set = crash_at(writing)
+    with pytest.raises(Crash):
+        attempt(1, deferrable=deferrable)
+    job_id = attempt(2, deferrable=deferrable)
+    assert ids(emulator) == [job_id]
+
+
+def test_a_worker_that_dies_before_its_start_is_sent_leaves_an_intent_that_is_looked_into(
+    emulator, attempt, store, pauses, monkeypatch, caplog
+):
+    really_ask = requests.Session.request
+
+    def ask(http, method, url, **arguments):
+        if method == "POST" and url.endswith("/jobs"):
+            raise Crash
+        return really_ask(http, method, url, **arguments)
+
+    emulator.plan(5, QUICK)
+    with monkeypatch.context() as patched:
+        patched.setattr(requests.Session, "request", ask)
+        with pytest.raises(Crash):
+            attempt(1)
+    assert attempt(2) == ids(emulator)[0]
+    assert len(emulator.jobs) == 1
+    assert "Attempt 1 of this task ended while it asked for a job of workflow 5, at 20" in caplog.text
+
+
+@MODES
+def test_a_clear_asks_for_a_new_job(emulator, attempt, deferrable):
+    emulator.plan(5, QUICK)
+    first = attempt(1, max_tries=5, deferrable=deferrable)
+    second = attempt(2, max_tries=6, deferrable=deferrable)
+    assert ids(emulator) == [first, second]
+
+
+def test_a_clear_asks_for_a_new_job_though_the_worker_died_before_it_reported(emulator, attempt, store):
+    emulator.plan(5, QUICK)
+    first = attempt(1)
+    assert attempt(2) == first, "this attempt is a retry: Airflow heard nothing of the first's success"
+    second = attempt(3, max_tries=7)
+    assert ids(emulator) == [first, second]
+    store.before_set = crash_at(store.writings + 1)
+    with pytest.raises(Crash):
+        attempt(4, max_tries=9)
+    store.before_set = lambda _: None
+    assert ids(emulator) == [first, second]
+    assert attempt(5, max_tries=9) == ids(emulator)[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [({}, 4), ({"cancel_on_kill": False}, 1), ({"wait_for_completion": False}, 1)],
+    ids=["as it is", "cancel_on_kill=False", "wait_for_completion=False"],
+)
+def test_a_clear_cancels_a_job_that_nobody_waits_for(emulator, attempt, crashed, arguments, status):
+    first = crashed(ENDLESS)
+    emulator.plan(5, QUICK)
+    second = attempt(2, max_tries=6, **arguments)
+    assert ids(emulator) == [first, second]
+    assert emulator.job(first)["status"] == status
+
+
+def test_another_input_is_another_job_and_ends_the_first(emulator, attempt, crashed, caplog):
+    first = crashed(ENDLESS, input={"query_1": {"limit": 1}})
+    emulator.plan(5, QUICK)
+    second = attempt(2, input={"query_1": {"limit": 2}})
+    assert ids(emulator) == [first, second]
+    assert emulator.job(first)["status"] == 4
+    assert "cancelled, as this attempt wants another connection, workflow or input" in caplog.text
+
+
+def test_another_input_starts_nothing_while_it_is_not_known_what_came_of_the_first(
+    emulator, attempt, store, pauses
+):
+    emulator.plan(5, ENDLESS)
+    store.before_set = crash_at(2)
+    with pytest.raises(Crash):
+        attempt(1)
+    with pytest.raises(
+        NebulaExplorerAmbiguousSubmitError, match="wanted another workflow or input"
+    ) as raised:
+        attempt(2, input={"query_1": {"limit": 2}})
+    assert isinstance(raised.value, AirflowFailException)
+    assert len(emulator.jobs) == 1
+
+
+def test_the_ids_of_another_explorer_are_not_taken_for_those_of_this_one(
+    emulator, attempt, crashed, store, caplog
+):
+    first = crashed(ENDLESS)
+    note = store.get(TaskMemory.KEY)
+    store.set(TaskMemory.KEY, {**note, "explorer": "http://old:7002"})
+    emulator.plan(5, QUICK)
+    assert attempt(2) == ids(emulator)[1]
+    assert emulator.job(first)["status"] == 1
+    assert f"Job {first} at http://old:7002 is left alone" in caplog.text
+
+
+def test_without_durable_nothing_is_noted(emulator, attempt, store):
+    emulator.plan(5, QUICK)
+    first = attempt(1, durable=False)
+    assert store.kept == {}
+    assert attempt(2, durable=False) != first
+
+
+def test_a_note_that_cannot_be_read_is_ignored_with_a_warning(emulator, attempt, store, caplog):
+    store.set(TaskMemory.KEY, {"from": "a later version"})
+    emulator.plan(5, QUICK)
+    assert attempt(2) == ids(emulator)[0]
+    assert "cannot be read and is ignored: {'from': 'a later version'}" in caplog.text
+
+
+def test_without_a_noted_intent_nothing_is_started(emulator, attempt, store):
+    def fail(number):
+        raise RuntimeError("the API server is down")
+
+    store.before_set = fail
+    with pytest.raises(
+        NebulaExplorerError, match="could not be written .RuntimeError: the API server is down"
+    ):
+        attempt(1)
+    assert emulator.jobs == []
+
+
+def test_an_id_that_cannot_be_noted_does_not_end_the_wait(emulator, attempt, store, caplog, pauses):
+    def fail(number):
+        if number == 2:
+            raise RuntimeError("the API server is down")
+
+    store.before_set = fail
+    emulator.plan(5, QUICK)
+    job_id = attempt(1)
+    assert f"would have to look for job {job_id}" in caplog.text
+    assert attempt(2) == job_id
+
+
+def test_a_refused_start_leaves_nothing_to_look_into(emulator, attempt, pauses):
+    emulator.plan(5, QUICK)
+    emulator.fail(Fault("code", "run_workflow", code=50004002))
+    with pytest.raises(NebulaExplorerServerError):
+        attempt(1)
+    other = emulator.start_job(5)
+    assert attempt(2) != other
+    assert set(pauses) == {0.1}, "nothing was looked for"
+
+
+@MODES
+def test_a_job_that_is_interrupted_by_the_end_of_its_attempt_is_replaced_once(
+    emulator, attempt, crashed, deferrable, caplog
+):
+    first = crashed(JobPlan(running=6, ends="INTERRUPTED"))
+    emulator.plan(5, JobPlan(running=3, ends="INTERRUPTED"))
+    with pytest.raises(NebulaExplorerJobError, match="ended INTERRUPTED"):
+        attempt(2, deferrable=deferrable)
+    assert len(emulator.jobs) == 2
+    assert attempt.xcoms["nebula_explorer_job_id"] == ids(emulator)[1]
+    assert f"Job {first}" in caplog.text
+    assert "was interrupted, as by the end of the attempt that started it" in caplog.text
+
+
+def test_a_job_that_does_not_wait_for_its_job_is_durable_too(emulator, attempt):
+    first = attempt(1, wait_for_completion=False)
+    assert attempt(2, wait_for_completion=False) == first
+    assert ids(emulator) == [first]
+
+
+def test_several_jobs_that_fit_end_the_task_for_good(emulator, attempt, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda _: len(emulator.jobs) < 2 and emulator.start_job(5))
+    emulator.fail(Fault("lost", "run_workflow"))
+    with pytest.raises(NebulaExplorerAmbiguousSubmitError, match="clearing it asks for a new job") as raised:
+        attempt(1)
+    assert isinstance(raised.value, AirflowFailException)
+    assert {job.id for job in raised.value.candidates} == set(ids(emulator))
+
+
+@pytest.mark.parametrize("fault", [Fault("lost", "run_workflow"), Fault("reset", "run_workflow")])
+def test_a_person_may_be_left_to_tell_what_came_of_a_start(emulator, attempt, fault, pauses):
+    emulator.fail(fault)
+    with pytest.raises(NebulaExplorerAmbiguousSubmitError) as raised:
+        attempt(1, on_ambiguous_submit="fail")
+    assert isinstance(raised.value, AirflowFailException)
+    assert [job.id for job in raised.value.candidates] == ids(emulator)
+    assert emulator.count("run_workflow") == 1
+
+
+def test_other_words_for_an_ambiguous_submit_are_refused_when_the_dag_is_read():
+    with pytest.raises(
+        NebulaExplorerConfigError, match="on_ambiguous_submit is 'retry'; allowed: 'reconcile' or"
+    ):
+        NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, on_ambiguous_submit="retry")
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_what_cannot_be_found_out_now_is_left_to_a_retry_where_that_can_find_out(
+    explorer, emulator, attempt, pauses, durable
+):
+    explorer.set_connection(extra={"max_consecutive_failures": 2})
+    emulator.plan(5, QUICK)
+    emulator.fail(Fault("lost", "run_workflow"), Fault("status", "list_workflow_jobs", after=1, times=2))
+    with pytest.raises(NebulaExplorerAmbiguousSubmitError, match="cannot be found out") as raised:
+        attempt(1, durable=durable)
+    assert isinstance(raised.value, AirflowFailException) is not durable
+    if durable:
+        assert attempt(2) == ids(emulator)[0]
+        assert len(emulator.jobs) == 1
+
+
+def test_the_jobs_of_mapped_siblings_are_not_taken_up(emulator, store, pauses):
+    others = {101: True}
+
+    def pull(task_ids, key):
+        assert (task_ids, key) == (["t"], "nebula_explorer_job_id")
+        return [None, *others]
+
+    ti = TaskInstance()
+    ti.xcom_pull = pull
+    task = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, poll_interval=0.1)
+    unlike = SimpleNamespace(task_id="other", task_type="BashOperator")
+    task.get_dag = lambda: SimpleNamespace(tasks=[task, unlike])
+    emulator.plan(5, QUICK)
+
+    def sibling(number):
+        if number == 1:
+            assert emulator.start_job(5) == 101
+
+    store.before_set = sibling
+    emulator.fail(Fault("lost", "run_workflow"))
+    assert task.execute({"ti": ti, "task_state_store": store}) == 102
+
+
+def killed_while_it_waits(task, context, monkeypatch):
+    """Execute a task that a signal meets in its first pause; as in Airflow 3 its code goes on after that."""
+
+    def kill(seconds):
+        task.on_kill()
+
+    monkeypatch.setattr(time, "sleep", kill)
+    with pytest.raises(AirflowException, match="The task was killed"):
+        task.execute(context)
+
+
+def test_a_killed_task_that_goes_on_for_a_while_starts_no_other_job(
+    emulator, attempt, crashed, store, monkeypatch
+):
+    job_id = crashed(ENDLESS)
+    task = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, poll_interval=0.1)
+    killed_while_it_waits(task, {"ti": TaskInstance(2, 5), "task_state_store": store}, monkeypatch)
+    assert ids(emulator) == [job_id]
+    assert emulator.job(job_id)["status"] == 4
+
+
+def test_a_task_that_is_killed_before_it_saw_its_earlier_job_cancels_it(
+    emulator, crashed, store, monkeypatch
+):
+    job_id = crashed(ENDLESS)
+    emulator.fail(Fault("status", "get_job"))
+    task = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, poll_interval=0.1)
+    killed_while_it_waits(task, {"ti": TaskInstance(2, 5), "task_state_store": store}, monkeypatch)
+    assert emulator.job(job_id)["status"] == 4

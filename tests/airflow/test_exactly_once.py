@@ -1,0 +1,246 @@
+"""Made-up histories of one task: starts that fail in every way, crashes, retries, kills, others' jobs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from unittest import mock
+
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from conftest import TaskInstance
+from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import strategies as st
+from in_memory import CONNECTION, InMemoryExplorer
+
+from airflow_provider_nebula_explorer.emulator.plans import JobPlan
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerAmbiguousSubmitError
+from airflow_provider_nebula_explorer.explorer.events import job_event
+from airflow_provider_nebula_explorer.explorer.models import parse_job
+from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerRunWorkflowOperator
+
+RETRIES = 14
+RUNNING = (0, 1)
+BAD_ENDS = (3, 4)
+
+
+class CrashError(BaseException):
+    """The process is gone: SIGKILL."""
+
+
+@dataclass(frozen=True)
+class History:
+    """What befalls one task.
+
+    :param fates: what becomes of each start of a job, see :class:`InMemoryExplorer`.
+    :param ends: how each job ends.
+    :param crashes: at which of its steps each attempt dies; a step is what comes before or after a request, a
+        note or a pause.
+    :param kill: at which step of all a user kills the task; its process goes on for a while, as in Airflow 3.
+    :param others: at which steps of all somebody else starts a job of the workflow.
+    :param clear: whether a user clears the task when it has succeeded.
+    """
+
+    fates: tuple[str, ...] = ()
+    ends: tuple[str, ...] = ()
+    crashes: tuple[int, ...] = ()
+    kill: int | None = None
+    others: frozenset[int] = frozenset()
+    clear: bool = False
+    deferrable: bool = False
+
+
+histories = st.builds(
+    History,
+    fates=st.lists(st.sampled_from(InMemoryExplorer.FATES), max_size=4).map(tuple),
+    ends=st.lists(st.sampled_from(("SUCCESS", "FAILED", "INTERRUPTED")), max_size=3).map(tuple),
+    crashes=st.lists(st.integers(1, 40), max_size=3).map(tuple),
+    kill=st.none() | st.integers(1, 60),
+    others=st.frozensets(st.integers(0, 30), max_size=2),
+    clear=st.booleans(),
+    deferrable=st.booleans(),
+)
+
+
+@dataclass
+class Store:
+    """Airflow's task state store: what is written survives the process."""
+
+    world: World
+    kept: dict[str, str] = field(default_factory=dict)
+
+    def get(self, key):
+        self.world.step()
+        return json.loads(self.kept[key]) if key in self.kept else None
+
+    def set(self, key, value):
+        self.world.step()
+        self.kept[key] = json.dumps(value)
+        self.world.step()
+
+
+class World:
+    """Airflow with one task, and Explorer."""
+
+    def __init__(self, history):
+        self.history = history
+        self.explorer = InMemoryExplorer()
+        self.explorer.fates = list(history.fates)
+        self.explorer.before_answer = self.explorer.after_answer = self.step_of_request
+        self.explorer.plans = [JobPlan(running=60, stopping=3, ends=ends) for ends in history.ends]
+        self.explorer.plans += [JobPlan(running=60, stopping=3)]
+        self.store = Store(self)
+        self.said = []
+        self.failed = None
+        self.task = None
+        self.steps = 0
+        self.dies_at = None
+        self.jobs_at_kill = None
+
+    @property
+    def is_killed(self):
+        return self.jobs_at_kill is not None
+
+    def step_of_request(self, endpoint):
+        # A start is made in a thread of its own, where no signal arrives.
+        self.step(may_be_signalled=endpoint != "run_workflow")
+
+    def step(self, *, may_be_signalled=True):
+        assert self.dies_at is None or self.steps <= self.dies_at, "what is dead does nothing"
+        self.steps += 1
+        if self.steps in self.history.others:
+            self.explorer.start_foreign()
+        if self.steps == self.dies_at:
+            raise CrashError
+        if may_be_signalled and self.steps >= (self.history.kill or 999) and not self.is_killed:
+            self.kill()
+
+    def kill(self):
+        self.jobs_at_kill = len(self.explorer.ours)
+        self.dies_at = None
+        self.task.on_kill()
+        self.dies_at = self.steps + 25
+
+    def sleep(self, seconds):
+        self.step()
+        self.explorer.sleep(seconds)
+
+    def run(self, *, clears=0):
+        """Let Airflow try the task until it is over; return what it returned, ``None`` where it failed."""
+        first = 1 + clears * (RETRIES + 1)
+        crashes = dict(enumerate(self.history.crashes, start=1))
+        for number in range(first, first + RETRIES + 1):
+            self.dies_at = self.steps + crashes[number] if number in crashes else None
+            try:
+                return self.attempt(TaskInstance(number, first - 1 + RETRIES))
+            except AirflowFailException as error:
+                self.failed = error
+                return None
+            except (CrashError, Exception) as error:
+                self.failed = error
+            self.dies_at = None
+            if self.is_killed:
+                return None
+            self.explorer.sleep(30)
+        return None
+
+    def attempt(self, ti):
+        context = {"ti": ti, "task_instance": ti, "task_state_store": self.store}
+        step = lambda: self.new_task().execute(context)  # noqa: E731
+        while True:
+            try:
+                return step()
+            except TaskDeferred:
+                event = self.event_of(ti.xcoms["nebula_explorer_job_id"])
+                step = lambda event=event: self.new_task().execute_complete(context, event)  # noqa: E731
+
+    def event_of(self, job_id):
+        self.explorer.sleep(100)
+        return job_event(parse_job(self.explorer.state.job(job_id).details(self.explorer.now)))
+
+    def new_task(self):
+        self.task = NebulaExplorerRunWorkflowOperator(
+            task_id="t", workflow_id=5, poll_interval=20, deferrable=self.history.deferrable
+        )
+        return self.task
+
+
+class Listener(logging.Handler):
+    """Keeps what the package says."""
+
+    def __init__(self, said):
+        super().__init__()
+        self.said = said
+
+    def emit(self, record):
+        self.said.append(record.getMessage())
+
+
+@contextmanager
+def airflow_around(world):
+    connection = {"AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT": json.dumps(CONNECTION)}
+    listener, logger = Listener(world.said), logging.getLogger("airflow_provider_nebula_explorer")
+    logger.addHandler(listener)
+    try:
+        with (
+            mock.patch.dict(os.environ, connection),
+            mock.patch.object(time, "sleep", world.sleep),
+            world.explorer.reachable(),
+        ):
+            yield
+    finally:
+        logger.removeHandler(listener)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@given(histories)
+def test_whatever_befalls_a_task_it_has_one_job_and_leaves_none_behind(history):
+    # What cannot be: two jobs that nothing tells apart, of which ours appears last.
+    assume(not ("late" in history.fates and history.others))
+    world = World(history)
+    with airflow_around(world):
+        result = world.run()
+        if result is not None:
+            check_success(world, [result])
+        elif world.is_killed:
+            check_kill(world)
+        else:
+            check_failure(world)
+        if history.clear and result is not None and not history.others and history.kill is None:
+            check_success(world, [result, world.run(clears=1)])
+
+
+def check_success(world, results):
+    ours = {
+        job.id: status for job, status in zip(world.explorer.ours, world.explorer.statuses(), strict=True)
+    }
+    alive = [job_id for job_id, status in ours.items() if status not in BAD_ENDS]
+    for result in results:
+        assert world.explorer.state.job(result).status(world.explorer.now) == 2
+    if all(result in ours for result in results):
+        event("its own job")
+        assert alive == results
+    else:
+        event("somebody else's job, the only one that fitted")
+        assert alive == []
+        assert any("It is taken up." in line for line in world.said)
+
+
+def check_kill(world):
+    event("killed")
+    may_run = any("may run" in line for line in world.said)
+    assert may_run or not set(RUNNING) & set(world.explorer.statuses())
+    assert may_run or len(world.explorer.ours) == world.jobs_at_kill
+
+
+def check_failure(world):
+    event("left to a person")
+    assert isinstance(world.failed, NebulaExplorerAmbiguousSubmitError)
+    candidates = {job.id for job in world.failed.candidates}
+    assert len(candidates) > 1
+    assert {
+        job.id for job in world.explorer.ours if job.status(world.explorer.now) not in BAD_ENDS
+    } <= candidates
