@@ -16,10 +16,10 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test lint format build bench bench-waiting constraints clean
+.PHONY: help demo ui test test-e2e lint format build bench bench-waiting constraints clean
 
 help: ## Show this
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: $(VENV)/installed ## Run a workflow on a real Airflow and show what comes back
 	@$(BIN)/python scripts/demo.py
@@ -29,6 +29,9 @@ ui: $(VENV)/installed ## The same in Airflow's own pages, until Ctrl-C
 
 test: $(VENV)/installed-dev ## Run all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+test-e2e: $(VENV)/installed-dev ## Kill tasks at every step on a whole Airflow; about five minutes
+	$(BIN)/python -m pytest tests/e2e $(ARGS)
 
 lint: $(VENV)/installed-dev ## Check style and types
 	$(BIN)/ruff check .

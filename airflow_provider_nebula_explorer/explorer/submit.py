@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
@@ -55,6 +55,16 @@ class Caller(Protocol):
         """Make a call."""
 
 
+class Claims(Protocol):
+    """What those who start jobs side by side tell each other of whose is whose."""
+
+    def told(self) -> Sequence[int]:
+        """Return the ids of the jobs that anyone has as his own."""
+
+    def claim(self, job_id: int) -> None:
+        """Tell the others that a job is ours."""
+
+
 @dataclass(frozen=True)
 class Intent:
     """What is noted before a job is asked for.
@@ -94,7 +104,7 @@ class Submitter:
     :param start: makes the call that starts a job; ``client.run`` unless something is to be done around it.
     :param reconciles: whether to act on what came of a lost answer, or to leave that to a person.
     :param max_failures: how many looks in a row may fail, each after its retries.
-    :param taken: asked for the ids of jobs that others account for.
+    :param claims: what others told of their jobs; ``None`` where nobody tells.
     :param sleep: makes the pauses, in seconds.
     """
 
@@ -105,14 +115,14 @@ class Submitter:
         start: Callable[[Call[int]], int] | None = None,
         reconciles: bool = True,
         max_failures: int,
-        taken: Callable[[], Collection[int]] = frozenset,
+        claims: Claims | None = None,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
         self._client = client
         self._start = start or client.run
         self._reconciles = reconciles
         self._max_failures = max_failures
-        self._taken = taken
+        self._claims = claims
         self._sleep = sleep or time.sleep
 
     def intend(self, workflow_id: int) -> Intent:
@@ -160,6 +170,8 @@ class Submitter:
         if not new:
             return None
         (job,) = new
+        if not self._is_ours_alone(job.id):
+            raise _not_told(intent, f"{lost} Another task has the one job that fits as its own.", new)
         log.warning(
             "%s So what came of it was looked for: %s, created %s, is the one job of workflow %s that is new "
             "since then. It is taken up.",
@@ -169,6 +181,12 @@ class Submitter:
             intent.workflow_id,
         )
         return job.id
+
+    def _is_ours_alone(self, job_id: int) -> bool:
+        if self._claims is None:
+            return True
+        self._claims.claim(job_id)
+        return self._claims.told().count(job_id) <= 1
 
     def refuse_if_any(self, intent: Intent, lost: str) -> None:
         """Raise where a job is new since an intent.
@@ -210,7 +228,7 @@ class Submitter:
                 text = f"{lost} What came of it cannot be found out: {error}"
                 raise NebulaExplorerAmbiguousSubmitError(text) from error
             self._sleep(_PAUSE_AFTER_FAILED_LOOK_SECONDS)
-        taken = self._taken() if new else ()
+        taken = self._claims.told() if self._claims and new else ()
         return [job for job in new if job.id not in taken]
 
     def _new_jobs(self, intent: Intent) -> list[Job]:

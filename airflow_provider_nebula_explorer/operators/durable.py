@@ -61,11 +61,25 @@ def attempt_of(context: Context) -> Attempt:
     return Attempt(number=ti.try_number, era=ti.max_tries)
 
 
-def jobs_of_others(task: BaseOperator, context: Context) -> set[int]:
-    """Return the ids of the jobs that other tasks of this DAG run, and mapped siblings, have as theirs."""
-    dag = task.get_dag()
-    if dag is None:
-        return set()
-    like_this = [other.task_id for other in dag.tasks if other.task_type == task.task_type]
-    pulled = context["ti"].xcom_pull(task_ids=like_this, key=JOB_ID_KEY)
-    return {job_id for job_id in pulled if job_id is not None}
+class TaskClaims:
+    """What the tasks of a DAG run, mapped ones included, tell each other by XCom of whose job is whose.
+
+    :param task: one of them.
+    """
+
+    def __init__(self, task: BaseOperator, context: Context) -> None:
+        self._task = task
+        self._ti = context["ti"]
+
+    def told(self) -> list[int]:
+        """Return the ids of the jobs that tasks of the run have as their own."""
+        dag = self._task.get_dag()
+        if dag is None:
+            return []
+        like_this = [other.task_id for other in dag.tasks if other.task_type == self._task.task_type]
+        pulled = self._ti.xcom_pull(task_ids=like_this, key=JOB_ID_KEY)
+        return [job_id for job_id in pulled if job_id is not None]
+
+    def claim(self, job_id: int) -> None:
+        """Tell the others that a job is ours."""
+        self._ti.xcom_push(key=JOB_ID_KEY, value=job_id)

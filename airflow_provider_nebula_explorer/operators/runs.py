@@ -16,10 +16,9 @@ from airflow_provider_nebula_explorer.explorer.submit import Submitter
 from airflow_provider_nebula_explorer.explorer.waiting import describe, has_reached
 from airflow_provider_nebula_explorer.links.nebula_explorer import show_job
 from airflow_provider_nebula_explorer.operators.durable import (
-    JOB_ID_KEY,
     NO_ATTEMPT,
+    TaskClaims,
     attempt_of,
-    jobs_of_others,
     memory_of,
 )
 from airflow_provider_nebula_explorer.operators.kill import JobOfTask
@@ -52,6 +51,7 @@ class TaskRun:
         self._context = context
         self._hook = hook
         self._memory = memory_of(context) if task.durable else None
+        self._claims = TaskClaims(task, context)
         self._job = JobOfTask(hook, task.workflow_id)
 
     def begin(self) -> int:
@@ -79,7 +79,7 @@ class TaskRun:
                 start=self._job.start,
                 reconciles=task.on_ambiguous_submit == "reconcile",
                 max_failures=hook.settings.max_consecutive_failures,
-                taken=lambda: jobs_of_others(task, self._context),
+                claims=self._claims,
             ),
             look=self._look,
             memory=self._memory,
@@ -119,7 +119,7 @@ class TaskRun:
             self._job.go_on_unless_killed()
         link = self._hook.settings.job_link(job_id, self._task.workflow_id)
         show_job(self._context, job_id, self._task.workflow_id, link)
-        self._context["ti"].xcom_push(key=JOB_ID_KEY, value=job_id)
+        self._claims.claim(job_id)
         return job_id, seen
 
     def _final(self, error: NebulaExplorerAmbiguousSubmitError) -> NebulaExplorerAmbiguousSubmitError:

@@ -213,6 +213,70 @@ def test_a_kill_of_which_airflow_tells_no_more_names_the_job(emulator, context, 
     assert emulator.count("cancel_job") == 0
 
 
+def cancel_while_it_waits(trigger, emulator):
+    """Cancel a trigger as a triggerer does; before 3.3 that is all it does when a user ends a task."""
+
+    async def run():
+        waiting = asyncio.ensure_future(anext(trigger.run()))
+        begun = emulator.count()
+        while emulator.count() < begun + 3:  # noqa: ASYNC110 - the emulator has no event to wait for
+            await asyncio.sleep(0.01)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert waiting.cancelled()
+
+    asyncio.run(run())
+
+
+@needs_states
+@pytest.mark.parametrize(("state", "status"), [("deferred", 1), ("failed", 4), (None, 4)])
+def test_an_airflow_that_tells_no_kills_is_asked_for_the_state(emulator, context, monkeypatch, state, status):
+    monkeypatch.setattr("airflow_provider_nebula_explorer.triggers.nebula_explorer.IS_TOLD_OF_KILLS", False)
+    emulator.plan(5, JobPlan(ends=None, stopping=0))
+    trigger = trigger_of_a_task(deferral_of(a_run(), context), monkeypatch, state)
+    cancel_while_it_waits(trigger, emulator)
+    assert emulator.jobs[0]["status"] == status
+
+
+def test_a_trigger_that_is_cancelled_for_no_known_task_leaves_the_job_alone(emulator, context):
+    emulator.plan(5, JobPlan(ends=None, stopping=0))
+    cancel_while_it_waits(stored(deferral_of(a_run(), context).trigger), emulator)
+    assert emulator.jobs[0]["status"] == 1
+
+
+@pytest.mark.skipif(not airflow.__version__.startswith("2."), reason="Airflow 3 asks its API, see above")
+@pytest.mark.parametrize(
+    ("found", "status"), [(("deferred", 7), 1), (("deferred", 8), 4), (("failed", None), 4), (None, 4)]
+)
+def test_airflow_2_is_asked_for_state_and_trigger(emulator, context, monkeypatch, found, status):
+    class Session:
+        """What a trigger uses of a database session."""
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def query(self, *columns):
+            return self
+
+        def filter_by(self, **keys):
+            assert keys == {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1}
+            return self
+
+        def one_or_none(self):
+            return found
+
+    monkeypatch.setattr("airflow.utils.session.create_session", Session)
+    emulator.plan(5, JobPlan(ends=None, stopping=0))
+    trigger = stored(deferral_of(a_run(), context).trigger)
+    trigger.task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
+    trigger.trigger_id = 7
+    cancel_while_it_waits(trigger, emulator)
+    assert emulator.jobs[0]["status"] == status
+
+
 def test_a_late_triggerer_cancels_a_run_whose_time_is_over(emulator, context, monkeypatch):
     monkeypatch.setattr("airflow_provider_nebula_explorer.triggers.nebula_explorer._LAST_LOOK_SECONDS", 0.3)
     emulator.plan(5, JobPlan(ends=None, stopping=0))

@@ -112,27 +112,52 @@ def test_several_new_jobs_are_told_and_none_is_started(explorer, submitter):
     assert explorer.asked.count("run_workflow") == 1
 
 
+class Claims:
+    """What others told, and after a claim of ours told ``too_late``."""
+
+    def __init__(self, too_late=()):
+        self.ids = []
+        self.too_late = too_late
+
+    def told(self):
+        return self.ids
+
+    def claim(self, job_id):
+        self.ids += [job_id, *self.too_late]
+
+
 def test_a_job_that_another_accounts_for_is_no_candidate(explorer, client):
-    taken = set()
-    submitter = Submitter(client, max_failures=3, sleep=explorer.sleep, taken=lambda: taken)
+    claims = Claims()
+    submitter = Submitter(client, max_failures=3, sleep=explorer.sleep, claims=claims)
     intent = submitter.intend(5)
-    taken.add(explorer.start_foreign())
+    claims.ids.append(explorer.start_foreign())
     explorer.fates = ["lost"]
     assert submitter.submit(add_job(5), intent) == explorer.ours[0].id
 
 
 def test_a_job_that_another_claims_a_little_later_is_no_candidate(explorer, client):
-    taken = set()
+    claims = Claims()
 
     def sleep(seconds):
-        taken.add(other)
+        claims.ids.append(other)
         explorer.sleep(seconds)
 
-    submitter = Submitter(client, max_failures=3, sleep=sleep, taken=lambda: taken)
+    submitter = Submitter(client, max_failures=3, sleep=sleep, claims=claims)
     intent = submitter.intend(5)
     other = explorer.start_foreign()
     explorer.fates = ["reset"]
     assert submitter.submit(add_job(5), intent) == explorer.ours[0].id
+
+
+def test_a_job_that_two_take_at_once_is_left_to_a_person(explorer, client):
+    submitter = Submitter(client, max_failures=3, sleep=explorer.sleep, claims=Claims(too_late=[101]))
+    explorer.fates = ["lost"]
+    with pytest.raises(
+        NebulaExplorerAmbiguousSubmitError, match="Another task has the one job that fits"
+    ) as raised:
+        submit(submitter)
+    assert [job.id for job in raised.value.candidates] == [101]
+    assert explorer.asked.count("run_workflow") == 1
 
 
 @pytest.mark.parametrize(("fate", "candidates"), [("lost", 1), ("reset", 0)])
