@@ -81,7 +81,7 @@ class Intent:
 
     def to_json(self) -> JsonObject:
         """Return it as JSON values."""
-        return asdict(self)
+        return {**asdict(self), "known": list(self.known)}
 
     @classmethod
     def from_json(cls, data: JsonObject) -> Intent:

@@ -5,22 +5,9 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from stand_ins import TaskInstance
 
 from airflow_provider_nebula_explorer.emulator import Emulator
-
-
-class TaskInstance:
-    """What an operator uses of a task instance."""
-
-    map_index = -1
-
-    def __init__(self, try_number=1, max_tries=0):
-        self.xcoms = {}
-        self.try_number = try_number
-        self.max_tries = max_tries
-
-    def xcom_push(self, key, value):
-        self.xcoms[key] = value
 
 
 @pytest.fixture

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-import json
 import time
 from types import SimpleNamespace
 
 import pytest
 import requests
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
-from conftest import TaskInstance
 from deferral import run_to_its_end
+from stand_ins import Store, TaskInstance
 
 from airflow_provider_nebula_explorer.emulator import Fault, JobPlan
 from airflow_provider_nebula_explorer.exceptions import (
@@ -28,23 +27,6 @@ MODES = pytest.mark.parametrize("deferrable", [False, True], ids=["in a worker",
 
 class Crash(BaseException):
     """The process is gone: SIGKILL."""
-
-
-class Store:
-    """Airflow's task state store; ``before_set`` is called with the number of each writing."""
-
-    def __init__(self):
-        self.kept = {}
-        self.writings = 0
-        self.before_set = lambda number: None
-
-    def get(self, key, default=None):
-        return json.loads(self.kept[key]) if key in self.kept else default
-
-    def set(self, key, value):
-        self.writings += 1
-        self.before_set(self.writings)
-        self.kept[key] = json.dumps(value)
 
 
 @pytest.fixture

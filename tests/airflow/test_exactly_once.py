@@ -7,14 +7,14 @@ import logging
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from unittest import mock
 
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
-from conftest import TaskInstance
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 from in_memory import CONNECTION, InMemoryExplorer
+from stand_ins import Store, TaskInstance
 
 from airflow_provider_nebula_explorer.emulator.plans import JobPlan
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerAmbiguousSubmitError
@@ -65,21 +65,21 @@ histories = st.builds(
 )
 
 
-@dataclass
-class Store:
-    """Airflow's task state store: what is written survives the process."""
+class StoreOfWorld(Store):
+    """Each reading is a step, and each writing two: one before it, one after it."""
 
-    world: World
-    kept: dict[str, str] = field(default_factory=dict)
+    def __init__(self, world):
+        super().__init__()
+        self.step = world.step
+        self.before_set = lambda number: world.step()
 
-    def get(self, key):
-        self.world.step()
-        return json.loads(self.kept[key]) if key in self.kept else None
+    def get(self, key, default=None):
+        self.step()
+        return super().get(key, default)
 
     def set(self, key, value):
-        self.world.step()
-        self.kept[key] = json.dumps(value)
-        self.world.step()
+        super().set(key, value)
+        self.step()
 
 
 class World:
@@ -92,7 +92,7 @@ class World:
         self.explorer.before_answer = self.explorer.after_answer = self.step_of_request
         self.explorer.plans = [JobPlan(running=60, stopping=3, ends=ends) for ends in history.ends]
         self.explorer.plans += [JobPlan(running=60, stopping=3)]
-        self.store = Store(self)
+        self.store = StoreOfWorld(self)
         self.said = []
         self.failed = None
         self.task = None

@@ -209,9 +209,10 @@ def test_the_run_operator(emulator, context, ti, status):
 
         kind, told, xcoms = outcome(make_task, context, ti)
         job = xcoms.pop("job")
+        assert xcoms.pop("nebula_explorer_job_id") == job["id"]
         assert job == emulator.job(job["id"])
-        text = re.sub(r"\b\w{32}\b", "<task>", str(told)).replace(str(job["id"]), "<job>")
-        ends.append((kind, text.replace(job["name"], "<name>"), xcoms))
+        text = re.sub(r"\b\w{32}\b", "<task>", str(told)).replace(job["name"], "<name>")
+        ends.append((kind, text.replace(str(job["id"]), "<job>"), xcoms))
     assert ends[0] == ends[1]
     assert ends[0][0] == "returned" if status == 2 else issubclass(ends[0][0], NebulaExplorerJobError)
 
@@ -256,6 +257,7 @@ def test_trouble_of_the_run_operator(emulator, context, ti, code, first):
             )
 
         kind, text, xcoms = outcome(make_task, context, ti)
+        assert xcoms.pop("nebula_explorer_job_id") == emulator.jobs[-1]["id"]
         ends.append((kind, re.sub(r"jobs/\d+", "jobs/<job>", text), xcoms))
     assert ends[0] == ends[1]
     assert issubclass(ends[0][0], NebulaExplorerError)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from factories import settings
 from in_memory import URL, InMemoryExplorer
@@ -230,7 +232,9 @@ def test_a_clock_that_is_put_back_hides_no_job(explorer, submitter):
 
 def test_an_intent_survives_being_stored(submitter):
     intent = submitter.intend(5)
-    assert Intent.from_json(intent.to_json()) == intent
+    stored = json.loads(json.dumps(intent.to_json()))
+    assert stored == intent.to_json()
+    assert Intent.from_json(stored) == intent
 
 
 @pytest.mark.parametrize("data", [{}, {"workflow_id": 5}, {"workflow_id": 5, "known": 7}])

@@ -1,0 +1,40 @@
+"""What an operator uses of Airflow, without an Airflow."""
+
+from __future__ import annotations
+
+import json
+
+
+class TaskInstance:
+    """A task instance that keeps its own XComs."""
+
+    map_index = -1
+
+    def __init__(self, try_number=1, max_tries=0):
+        self.xcoms = {}
+        self.try_number = try_number
+        self.max_tries = max_tries
+
+    def xcom_push(self, key, value):
+        self.xcoms[key] = value
+
+
+class Store:
+    """Airflow's task state store: what is written survives the process.
+
+    ``before_set`` is called with the number of each writing.
+    """
+
+    def __init__(self):
+        self.kept = {}
+        self.writings = 0
+        self.before_set = lambda number: None
+
+    def get(self, key, default=None):
+        return json.loads(self.kept[key]) if key in self.kept else default
+
+    def set(self, key, value):
+        self.writings += 1
+        self.before_set(self.writings)
+        self.kept[key] = json.dumps(value)
+        assert json.loads(self.kept[key]) == value, "Airflow takes JSON values alone: no tuples"
