@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import json
 
+CLAIM_KEY = "nebula_explorer_claim"
+
+
+def a_claim(emulator, job_id):
+    """Return what a task tells others of its job."""
+    return {"explorer": emulator.url, "job_id": job_id}
+
 
 class TaskInstance:
     """A task instance that keeps its own XComs."""

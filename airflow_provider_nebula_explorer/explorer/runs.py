@@ -17,8 +17,8 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer.api import add_job
 from airflow_provider_nebula_explorer.explorer.arguments import parse_id, parse_input
-from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject, show
-from airflow_provider_nebula_explorer.explorer.submit import Intent, Submitter
+from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject, show
+from airflow_provider_nebula_explorer.explorer.submit import Intent, Submitter, not_told
 from airflow_provider_nebula_explorer.explorer.waiting import describe
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class Note:
     :param input: the input's digest.
     :param intent: noted before the job was asked for.
     :param job_id: ``None`` until Explorer told it.
-    :param is_refused: whether Explorer refused to start one.
+    :param is_void: whether no job came of it: Explorer refused, or was not reached.
     """
 
     attempt: Attempt
@@ -88,12 +88,12 @@ class Note:
     input: str
     intent: Intent
     job_id: int | None = None
-    is_refused: bool = False
+    is_void: bool = False
 
     @property
     def is_open(self) -> bool:
         """Whether it is not known what came of asking."""
-        return self.job_id is None and not self.is_refused
+        return self.job_id is None and not self.is_void
 
     def to_json(self) -> JsonObject:
         """Return it as JSON values."""
@@ -104,7 +104,7 @@ class Note:
             "input": self.input,
             "intent": self.intent.to_json(),
             "job_id": self.job_id,
-            "refused": self.is_refused,
+            "void": self.is_void,
         }
 
     @classmethod
@@ -121,7 +121,7 @@ class Note:
                 str(data["input"]),  # type: ignore[index]
                 Intent.from_json(data["intent"]),  # type: ignore[index]
                 None if job_id is None else int(job_id),
-                bool(data["refused"]),  # type: ignore[index]
+                bool(data["void"]),  # type: ignore[index]
             )
         except (KeyError, TypeError) as error:
             raise ValueError("this is no note of a run") from error
@@ -142,6 +142,8 @@ class WorkflowRun:
     :param attempt: the attempt that asks.
     :param submitter: starts jobs.
     :param look: returns a job, however often it has to look.
+    :param hold: told the id of an earlier attempt's job that is this one's now, and ``None`` where there may
+        be one whose id is not known.
     :param memory: what the task's attempts share; ``None`` where each is alone.
     :param cancel: told a job that nobody waits for any more, and why, it ends it; ``None`` where such a job
         shall go on.
@@ -154,6 +156,7 @@ class WorkflowRun:
         *,
         submitter: Submitter,
         look: Callable[[int], Job],
+        hold: Callable[[int | None], None],
         memory: Memory | None = None,
         cancel: Callable[[int, str], None] | None = None,
     ) -> None:
@@ -161,6 +164,7 @@ class WorkflowRun:
         self._attempt = attempt
         self._submitter = submitter
         self._look = look
+        self._hold = hold
         self._memory = memory
         self._cancel = cancel
 
@@ -170,7 +174,7 @@ class WorkflowRun:
         :raises NebulaExplorerAmbiguousSubmitError: where it is not known whether there is one.
         """
         note = self._read()
-        if note is None or note.is_refused:
+        if note is None or note.is_void:
             return self.start(), None
         if note.attempt.era != self._attempt.era:
             self._leave(note, "a user cleared the task, which asks for a new one")
@@ -198,12 +202,13 @@ class WorkflowRun:
         except NebulaExplorerAmbiguousSubmitError:
             raise
         except NebulaExplorerError:
-            self._write_if_possible(replace(note, is_refused=True))
+            self._write_if_possible(replace(note, is_void=True))
             raise
         self._write_if_possible(replace(note, job_id=job_id))
         return job_id
 
     def _settle(self, note: Note) -> tuple[int, Job | None]:
+        self._hold(None)
         found = self._submitter.find(note.intent, _lost(note))
         if found is None:
             log.warning("%s No job came of it: asking for one again.", _lost(note))
@@ -213,53 +218,58 @@ class WorkflowRun:
         return self._go_on(note, found)
 
     def _go_on(self, note: Note, job_id: int) -> tuple[int, Job | None]:
-        """Go on with a job of an earlier attempt, unless it is over and no success."""
+        """Go on with a job of an earlier attempt, unless it is over, or about to be, and no success."""
+        self._hold(job_id)
         try:
             job = self._look(job_id)
         except NebulaExplorerNotFoundError:
             log.warning("Job %s of attempt %s is gone: starting a new one.", job_id, note.attempt.number)
             return self.start(), None
-        if job.status.is_final and not job.status.is_success:
-            log.info(
-                "%s of attempt %s is %s: starting a new one.",
-                describe(job),
-                note.attempt.number,
-                job.status.name,
-            )
+        told = (describe(job), job.status.name, note.attempt.number)
+        if job.status in _OF_NO_USE:
+            log.info("%s is %s, which attempt %s started: starting a new one.", *told)
             return self.start(), None
-        log.info(
-            "Going on with %s, which attempt %s started; it is %s.",
-            describe(job),
-            note.attempt.number,
-            job.status.name,
-        )
+        log.info("Going on with %s. It is %s; attempt %s started it.", *told)
         return job_id, job
 
     def _begin_other(self, note: Note) -> int:
-        if note.is_open and note.explorer == self._wanted.explorer:
+        if note.job_id is None and note.explorer == self._wanted.explorer:
             lost = f"{_lost(note)} It wanted another workflow or input than this one."
-            self._submitter.refuse_if_any(note.intent, lost)
-        self._leave(note, "this attempt wants another connection, workflow or input")
+            if new := self._submitter.candidates(note.intent, lost):
+                raise not_told(note.intent, lost, new)
+        else:
+            self._leave(note, "this attempt wants another connection, workflow or input")
         return self.start()
 
     def _leave(self, note: Note, reason: str) -> None:
         """See to a job that no attempt will go on with: nobody waits for it any more."""
-        if note.job_id is None:
-            log.warning("%s What came of it is left alone, as %s.", _lost(note), reason)
-            return
         if note.explorer != self._wanted.explorer:
-            log.warning("Job %s at %s is left alone, as %s.", note.job_id, note.explorer, reason)
+            job = "what came of it" if note.job_id is None else f"job {note.job_id}"
+            log.warning("%s At %s, %s is left alone, as %s.", _began(note), note.explorer, job, reason)
             return
         try:
-            job = self._look(note.job_id)
+            jobs = self._what_came_of(note)
         except NebulaExplorerNotFoundError:
             return
-        if job.status.is_final:
-            log.info("%s was %s; %s.", describe(job), job.status.name, reason)
-        elif self._cancel is None:
-            log.info("%s is %s and goes on, though %s.", describe(job), job.status.name, reason)
-        else:
-            self._cancel(job.id, reason)
+        except NebulaExplorerError as error:
+            log.warning("%s Its job may run on, though %s: %s", _began(note), reason, error)
+            return
+        # Long after a start, a job that is new since then may as well be somebody else's.
+        is_ours = note.job_id is not None or not self._submitter.is_late(note.intent)
+        self._end(jobs, reason, self._cancel if is_ours else None)
+
+    def _what_came_of(self, note: Note) -> list[Job]:
+        if note.job_id is not None:
+            return [self._look(note.job_id)]
+        return self._submitter.candidates(note.intent, _lost(note))
+
+    def _end(self, jobs: list[Job], reason: str, cancel: Callable[[int, str], None] | None) -> None:
+        running = [job for job in jobs if not job.status.is_final]
+        if len(running) == 1 and cancel:
+            cancel(running[0].id, reason)
+            return
+        for job in running:
+            log.warning("%s is %s and is left alone, though %s.", describe(job), job.status.name, reason)
 
     def _read(self) -> Note | None:
         data = self._memory.read() if self._memory else None
@@ -281,6 +291,14 @@ class WorkflowRun:
             self._write(note)
         except NebulaExplorerError as error:
             log.warning("%s A further attempt would have to look for job %s.", error, note.job_id)
+
+
+_OF_NO_USE = (JobStatus.FAILED, JobStatus.STOPPING, JobStatus.INTERRUPTED)
+"""Of a job of an earlier attempt: a new one is needed."""
+
+
+def _began(note: Note) -> str:
+    return f"Attempt {note.attempt.number} of this task began a run of workflow {note.intent.workflow_id}."
 
 
 def _lost(note: Note) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import random
 import re
@@ -58,6 +59,12 @@ class Session:
     def server_time(self) -> float | None:
         """Explorer's clock at its last answer, in epoch seconds; ``None`` where that told none."""
         return parse_date(self._date)
+
+    def copy(self) -> Session:
+        """Return a session of the same login; what each of them learns from now on is its own."""
+        twin = copy.copy(self)
+        twin._secrets, twin._told = set(self._secrets), set(self._told)  # noqa: SLF001 - one of us
+        return twin
 
     def call(self, call: Call[T]) -> Exchange[T]:
         """Make a call: log in first where there is no token, and once more where the token is refused.

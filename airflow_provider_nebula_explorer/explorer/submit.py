@@ -39,7 +39,7 @@ CLOCK_SECONDS = 60.0
 """By how much Explorer's clock may be put back between two jobs."""
 
 WINDOW_SECONDS = 3600.0
-"""A job that was created this much later than a start was noted is another's, whatever delayed the start."""
+"""Once no job can be on its way any more: those that were created this long after the note are others'."""
 
 _PAUSE_AFTER_FAILED_LOOK_SECONDS = 15.0
 
@@ -139,11 +139,17 @@ class Submitter:
         :return: the job's id.
         :raises NebulaExplorerAmbiguousSubmitError: where that cannot be found out, or shall not be.
         """
+        lost: NebulaExplorerAmbiguousSubmitError | None = None
         for _ in range(STARTS):
             try:
                 return self._start(call)
             except NebulaExplorerAmbiguousSubmitError as error:
                 lost = error
+            except NebulaExplorerError as error:
+                if lost is None:
+                    raise
+                # What came of the start before this one may still appear.
+                raise NebulaExplorerAmbiguousSubmitError(f"{lost} It was asked for again: {error}") from error
             found = self.find(intent, str(lost))
             if found is not None:
                 return found
@@ -154,7 +160,9 @@ class Submitter:
         ) from lost
 
     def again(self, intent: Intent) -> Intent:
-        """Return an earlier intent for a new start: what came of the earlier one may still appear."""
+        """Return the intent for the next start: what came of the one before may still appear, for a while."""
+        if self.is_late(intent):
+            return self.intend(intent.workflow_id)
         return replace(intent, asked_at=self._client.server_time)
 
     def find(self, intent: Intent, lost: str) -> int | None:
@@ -164,14 +172,14 @@ class Submitter:
         :return: its id; ``None`` where no job came of it.
         :raises NebulaExplorerAmbiguousSubmitError: where several jobs may be it, or a person shall tell.
         """
-        new = self._settle(intent, lost) if self._reconciles else self._look(intent, lost)
+        new = self.candidates(intent, lost)
         if len(new) > 1 or not self._reconciles:
-            raise _not_told(intent, lost, new)
+            raise not_told(intent, lost, new)
         if not new:
             return None
         (job,) = new
         if not self._is_ours_alone(job.id):
-            raise _not_told(intent, f"{lost} Another task has the one job that fits as its own.", new)
+            raise not_told(intent, f"{lost} Another task has the one job that fits as its own.", new)
         log.warning(
             "%s So what came of it was looked for: %s, created %s, is the one job of workflow %s that is new "
             "since then. It is taken up.",
@@ -182,51 +190,47 @@ class Submitter:
         )
         return job.id
 
+    def candidates(self, intent: Intent, lost: str) -> list[Job]:
+        """Return the jobs that are new since an intent and that nobody else accounts for.
+
+        :param lost: how the answer was lost.
+        :raises NebulaExplorerAmbiguousSubmitError: where they cannot be looked at.
+        """
+        try:
+            return self._settle(intent) if self._reconciles else self._look(intent)
+        except NebulaExplorerError as error:
+            text = f"{lost} What came of it cannot be found out: {error}"
+            raise NebulaExplorerAmbiguousSubmitError(text) from error
+
+    def is_late(self, intent: Intent) -> bool:
+        """Whether so much time has passed that no job of an intent can be on its way any more."""
+        now = self._client.server_time
+        return now is not None and intent.asked_at is not None and now > intent.asked_at + ROOM_SECONDS
+
     def _is_ours_alone(self, job_id: int) -> bool:
         if self._claims is None:
             return True
         self._claims.claim(job_id)
         return self._claims.told().count(job_id) <= 1
 
-    def refuse_if_any(self, intent: Intent, lost: str) -> None:
-        """Raise where a job is new since an intent.
-
-        :raises NebulaExplorerAmbiguousSubmitError: with those jobs.
-        """
-        new = self._settle(intent, lost)
-        if new:
-            raise _not_told(intent, lost, new)
-
-    def _settle(self, intent: Intent, lost: str) -> list[Job]:
-        """Look until one new job stays the only one, or until no further one can be on its way."""
-        new = self._look(intent, lost)
+    def _settle(self, intent: Intent) -> list[Job]:
+        """Look until no further job can be on its way: the one that is seen first may be another's."""
+        new = self._look(intent)
         for pause in PAUSES:
-            if not new and self._is_late(intent):
+            if self.is_late(intent):
                 break
             self._sleep(pause)
-            before, new = new, self._look(intent, lost)
-            if len(new) == 1 and [job.id for job in new] == [job.id for job in before]:
-                break
+            new = self._look(intent)
         return new
 
-    def _is_late(self, intent: Intent) -> bool:
-        now = self._client.server_time
-        return now is not None and intent.asked_at is not None and now > intent.asked_at + ROOM_SECONDS
-
-    def _look(self, intent: Intent, lost: str) -> list[Job]:
-        """Return the jobs that are new since an intent, and that nobody else accounts for."""
+    def _look(self, intent: Intent) -> list[Job]:
         looks = Looks(f"the new jobs of workflow {intent.workflow_id}", self._max_failures)
         while True:
             try:
                 new = self._new_jobs(intent)
                 break
             except NebulaExplorerError as error:
-                failed = error
-            try:
-                log.warning("%s", looks.failed(failed))
-            except NebulaExplorerError as error:
-                text = f"{lost} What came of it cannot be found out: {error}"
-                raise NebulaExplorerAmbiguousSubmitError(text) from error
+                log.warning("%s", looks.failed(error))
             self._sleep(_PAUSE_AFTER_FAILED_LOOK_SECONDS)
         taken = self._claims.told() if self._claims and new else ()
         return [job for job in new if job.id not in taken]
@@ -235,10 +239,12 @@ class Submitter:
         wanted = job_filter()
         if intent.since is not None:
             wanted["fromCreateTime"] = intent.since
-        if intent.asked_at is not None:
-            wanted["toCreateTime"] = int((intent.asked_at + WINDOW_SECONDS) * 1000)
         jobs = walk_list(self._client.run, intent.workflow_id, wanted, PAGE_SIZE)
-        return [job for job in jobs if job.id not in intent.known]
+        new = [job for job in jobs if job.id not in intent.known]
+        if not self.is_late(intent):
+            return new
+        last = (intent.asked_at or 0) + WINDOW_SECONDS
+        return [job for job in new if job.create_time is None or job.create_time.timestamp() <= last]
 
 
 def _newer_than(page: Page) -> int | None:
@@ -249,10 +255,15 @@ def _newer_than(page: Page) -> int | None:
     newest, oldest = max(times), min(times)
     is_whole_list = page.total is not None and page.total <= len(page.jobs)
     since = newest - int(CLOCK_SECONDS * 1000)
-    return since if is_whole_list else max(since, oldest + 1)
+    return since if is_whole_list else max(since, oldest)
 
 
-def _not_told(intent: Intent, lost: str, new: list[Job]) -> NebulaExplorerAmbiguousSubmitError:
+def not_told(intent: Intent, lost: str, new: list[Job]) -> NebulaExplorerAmbiguousSubmitError:
+    """Return the error for a start of which it cannot be told what came of it.
+
+    :param lost: how its answer was lost.
+    :param new: the jobs that may be it.
+    """
     if not new:
         found = f"No job of workflow {intent.workflow_id} is new since then."
     else:

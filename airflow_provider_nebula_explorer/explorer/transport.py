@@ -77,7 +77,7 @@ class Client:
         It can be used while this one is in the middle of a call, so from a signal handler.
         """
         twin = Client(self._settings, sleep=self._sleep)
-        twin._session = self._session
+        twin._session = self._session.copy()
         return twin
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerConnectionError,
     NebulaExplorerError,
     NebulaExplorerJobError,
+    NebulaExplorerNotFoundError,
 )
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, Task
 
@@ -55,8 +56,8 @@ def cancel_told(job_id: int | str, link: str, reason: str, error: Exception | No
     """
     if error is None:
         return logging.INFO, f"Job {job_id} was cancelled, as {reason}."
-    if isinstance(error, NebulaExplorerBadRequestError):
-        return logging.INFO, f"Job {job_id} was final or stopping already when {reason}."
+    if isinstance(error, (NebulaExplorerBadRequestError, NebulaExplorerNotFoundError)):
+        return logging.INFO, f"Job {job_id} was final, stopping or gone already when {reason}."
     where = f"cancel it in Explorer, {link}"
     return logging.ERROR, f"Job {job_id} was not cancelled and may go on, though {reason}: {where}. {error}"
 

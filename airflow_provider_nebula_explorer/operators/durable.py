@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_nebula_explorer.explorer.models import JsonObject
 
-JOB_ID_KEY = "nebula_explorer_job_id"
+CLAIM_KEY = "nebula_explorer_claim"
 """The XCom that tells other tasks which job is this one's, as soon as its id is known."""
+
+_STORE = "task state store (durable=False does without it)"
 
 NO_ATTEMPT = Attempt(number=1, era=0)
 """The attempt of a task that has no memory of others."""
@@ -33,20 +35,11 @@ class TaskMemory:
 
     def read(self) -> object:
         """Return the note; ``None`` where there is none."""
-        return self._tell("read", lambda: self._store.get(self.KEY))
+        return ask(_STORE, lambda: self._store.get(self.KEY))
 
     def write(self, note: JsonObject) -> None:
         """Put a note in the place of the one before."""
-        self._tell("written", lambda: self._store.set(self.KEY, note))
-
-    def _tell(self, done: str, ask: Callable[[], Any]) -> Any:
-        try:
-            return ask()
-        except Exception as error:  # a store may be anybody's, and raise anything
-            raise NebulaExplorerError(
-                f"Airflow's task state store could not be {done} ({type(error).__name__}: {error}). With "
-                "durable=False the task does without it."
-            ) from error
+        ask(_STORE, lambda: self._store.set(self.KEY, note))
 
 
 def memory_of(context: Context) -> TaskMemory | None:
@@ -56,7 +49,7 @@ def memory_of(context: Context) -> TaskMemory | None:
 
 
 def attempt_of(context: Context) -> Attempt:
-    """Return the attempt that runs now; a user's clear, and nothing else, changes ``max_tries``."""
+    """Return the attempt that runs now; a user's clear changes ``max_tries``, a retry does not."""
     ti = context["ti"]
     return Attempt(number=ti.try_number, era=ti.max_tries)
 
@@ -65,21 +58,35 @@ class TaskClaims:
     """What the tasks of a DAG run, mapped ones included, tell each other by XCom of whose job is whose.
 
     :param task: one of them.
+    :param explorer: the base address of its Explorer, as two may give a job the same id.
     """
 
-    def __init__(self, task: BaseOperator, context: Context) -> None:
+    def __init__(self, task: BaseOperator, context: Context, explorer: str) -> None:
         self._task = task
         self._ti = context["ti"]
+        self._explorer = explorer
 
     def told(self) -> list[int]:
         """Return the ids of the jobs that tasks of the run have as their own."""
         dag = self._task.get_dag()
         if dag is None:
             return []
-        like_this = [other.task_id for other in dag.tasks if other.task_type == self._task.task_type]
-        pulled = self._ti.xcom_pull(task_ids=like_this, key=JOB_ID_KEY)
-        return [job_id for job_id in pulled if job_id is not None]
+        claims = ask("XComs", lambda: list(self._ti.xcom_pull(task_ids=list(dag.task_ids), key=CLAIM_KEY)))
+        return [claim["job_id"] for claim in claims if claim and claim["explorer"] == self._explorer]
 
     def claim(self, job_id: int) -> None:
         """Tell the others that a job is ours."""
-        self._ti.xcom_push(key=JOB_ID_KEY, value=job_id)
+        claim = {"explorer": self._explorer, "job_id": job_id}
+        ask("XComs", lambda: self._ti.xcom_push(key=CLAIM_KEY, value=claim))
+
+
+def ask(what: str, question: Callable[[], Any]) -> Any:
+    """Ask Airflow for something that may be anybody's, and raise anything.
+
+    :param what: as the error's text calls it.
+    :raises NebulaExplorerError: where it raised.
+    """
+    try:
+        return question()
+    except Exception as error:
+        raise NebulaExplorerError(f"Airflow's {what} failed: {type(error).__name__}: {error}") from error

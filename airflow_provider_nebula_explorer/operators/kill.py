@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -35,17 +34,22 @@ class JobOfTask:
         self._hook = hook
         self._workflow_id = workflow_id
         self._starting: Future[int] | None = None
-        self.id: int | None = None
+        self._may_be_unknown = False
+        self._id: int | None = None
         self.is_killed = False
 
     def start(self, call: Call[int]) -> int:
         """Make the call that starts the job, in a thread: what interrupts the task leaves that alone."""
-        self.id = None
         self.go_on_unless_killed()
         # Known before the thread starts, as the signal may come just then.
         self._starting = starting = Future[int]()
+        self.hold(None)
         Thread(target=_complete, args=(starting, lambda: self._hook.get_conn().run(call))).start()
         return starting.result()
+
+    def hold(self, job_id: int | None) -> None:
+        """Take note of which job is the task's; ``None``: there may be one, but it is not known which."""
+        self._id, self._may_be_unknown = job_id, job_id is None
 
     def go_on_unless_killed(self) -> None:
         """Raise where the task was killed: in Airflow 3 its code goes on for seconds after the signal."""
@@ -60,13 +64,13 @@ class JobOfTask:
         self.is_killed = True
         if not cancelling:
             return
-        job_id = self._wait_for_id() if self.id is None else self.id
+        job_id = self._wait_for_id() if self._id is None else self._id
         if job_id is not None:
             self.cancel(job_id, _KILLED)
-        else:
+        elif self._may_be_unknown:
             log.warning(
-                "Killed before a job's id was known: one of workflow %s may run. The next attempt looks for "
-                "it, where Airflow keeps its notes (3.3 and later).",
+                "Killed before its job's id was known: a job of workflow %s may run. Where Airflow keeps "
+                "notes (3.3 and later), the next attempt looks for it.",
                 self._workflow_id,
             )
 
@@ -75,6 +79,9 @@ class JobOfTask:
 
         :param reason: why nobody does.
         """
+        link = self._hook.settings.job_link(job_id, self._workflow_id)
+        # Said before, as Airflow gives a killed worker no more than seconds.
+        log.info("Cancelling job %s, as %s: %s", job_id, reason, link)
         # Not the hook's own client, which may be in the middle of a call that a signal interrupted.
         client = self._hook.get_conn().twin()
         failed: NebulaExplorerError | None = None
@@ -84,16 +91,19 @@ class JobOfTask:
             failed = error
         finally:
             client.close()
-        link = self._hook.settings.job_link(job_id, self._workflow_id)
         level, line = cancel_told(job_id, link, reason, failed)
         log.log(level, "%s", line)
 
     def _wait_for_id(self) -> int | None:
         if self._starting is None:
             return None
+        if not self._starting.done():
+            log.info(
+                "Killed while a job of workflow %s was asked for: waiting for its id.", self._workflow_id
+            )
         try:
             return self._starting.result(timeout=self._hook.settings.timeout)
-        except (NebulaExplorerError, FutureTimeoutError):
+        except Exception:  # noqa: BLE001 - whatever it is, the one who asked for the job has it, too
             return None
 
 

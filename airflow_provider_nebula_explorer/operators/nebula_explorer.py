@@ -153,8 +153,7 @@ class NebulaExplorerRunWorkflowOperator(BaseOperator):
     :param on_ambiguous_submit: what to do where Explorer's answer to the start was lost: ``reconcile``, look
         for the job that came of it; ``fail``, leave it to a person.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
-    :return: in XCom: the job's id. Under the key ``job``: the finished job's object, where it waited. Under
-        ``nebula_explorer_job_id``: the job's id, as soon as it is known.
+    :return: in XCom: the job's id. Under the key ``job``: the finished job's object, where it waited.
     :raises NebulaExplorerJobError: where the job ended other than in success; a retry runs a new one.
     :raises NebulaExplorerFinalAmbiguousSubmitError: where a person has to tell which job came of a lost
         answer; the task is not retried.
@@ -191,11 +190,14 @@ class NebulaExplorerRunWorkflowOperator(BaseOperator):
         )
         self.nebula_explorer_conn_id = nebula_explorer_conn_id
         self._run: TaskRun | None = None
+        self._is_killed = False
 
     def execute(self, context: Context) -> int:
         """Run the workflow, wait where asked to, and return the job's id."""
         with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
             self._run = TaskRun(self, context, hook)
+            if self._is_killed:  # Airflow 3 goes on with a task that was killed before it came here
+                self._run.kill()
             job_id = self._run.begin()
         self._run = None
         return job_id
@@ -213,6 +215,7 @@ class NebulaExplorerRunWorkflowOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Cancel the job that this task waits for; runs in a signal handler, so it uses what is loaded."""
+        self._is_killed = True
         if self._run is not None:
             self._run.kill()
 

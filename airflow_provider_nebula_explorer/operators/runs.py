@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_nebula_explorer.exceptions import NebulaExplorerAmbiguousSubmitError
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerAmbiguousSubmitError,
+    NebulaExplorerError,
+)
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.runs import Wanted, WorkflowRun
 from airflow_provider_nebula_explorer.explorer.submit import Submitter
@@ -18,6 +21,7 @@ from airflow_provider_nebula_explorer.links.nebula_explorer import show_job
 from airflow_provider_nebula_explorer.operators.durable import (
     NO_ATTEMPT,
     TaskClaims,
+    ask,
     attempt_of,
     memory_of,
 )
@@ -51,7 +55,6 @@ class TaskRun:
         self._context = context
         self._hook = hook
         self._memory = memory_of(context) if task.durable else None
-        self._claims = TaskClaims(task, context)
         self._job = JobOfTask(hook, task.workflow_id)
 
     def begin(self) -> int:
@@ -60,8 +63,12 @@ class TaskRun:
 
     def resume(self, job: Job) -> int:
         """Go on with a job that is final now, and return the id of the job that counts."""
-        self._job.id = job.id
+        self._job.hold(job.id)
         return self._see_to(job.id, job)
+
+    @cached_property
+    def _claims(self) -> TaskClaims:
+        return TaskClaims(self._task, self._context, self._hook.settings.base_url)
 
     def kill(self) -> None:
         """End the job, where asked to: the task was killed."""
@@ -81,14 +88,11 @@ class TaskRun:
                 max_failures=hook.settings.max_consecutive_failures,
                 claims=self._claims,
             ),
-            look=self._look,
+            look=lambda job_id: look_until_seen(task, hook, job_id),
+            hold=self._job.hold,
             memory=self._memory,
             cancel=self._job.cancel if task.cancel_on_kill and task.wait_for_completion else None,
         )
-
-    def _look(self, job_id: int) -> Job:
-        self._job.id = job_id  # it is this task's, so it ends with it from now on
-        return look_until_seen(self._task, self._hook, job_id)
 
     def _see_to(self, job_id: int, seen: Job | None) -> int:
         while self._task.wait_for_completion:
@@ -113,14 +117,21 @@ class TaskRun:
             job_id, seen = begin()
         except NebulaExplorerAmbiguousSubmitError as error:
             raise self._final(error) from error
-        self._job.id = job_id
+        self._job.hold(job_id)
         if self._job.is_killed:  # while it was not known yet which job it is
             self.kill()
             self._job.go_on_unless_killed()
-        link = self._hook.settings.job_link(job_id, self._task.workflow_id)
-        show_job(self._context, job_id, self._task.workflow_id, link)
-        self._claims.claim(job_id)
+        self._show(job_id)
         return job_id, seen
+
+    def _show(self, job_id: int) -> None:
+        """Tell users and other tasks which job it is; where that fails, the job is no less this task's."""
+        link = self._hook.settings.job_link(job_id, self._task.workflow_id)
+        try:
+            ask("XComs", lambda: show_job(self._context, job_id, self._task.workflow_id, link))
+            self._claims.claim(job_id)
+        except NebulaExplorerError as error:
+            log.warning("%s", error)
 
     def _final(self, error: NebulaExplorerAmbiguousSubmitError) -> NebulaExplorerAmbiguousSubmitError:
         """Return the error for Airflow: one that it retries only where the next attempt can find out more."""

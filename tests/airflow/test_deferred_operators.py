@@ -9,6 +9,7 @@ import airflow
 import pytest
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, TaskDeferred
 from deferral import first_event, run_to_its_end, stored
+from stand_ins import CLAIM_KEY, a_claim
 
 from airflow_provider_nebula_explorer.emulator import Fault, JobPlan
 from airflow_provider_nebula_explorer.exceptions import (
@@ -51,7 +52,7 @@ def test_a_job_that_is_final_at_the_first_look_does_not_defer(emulator, context,
 def test_the_link_is_there_while_the_task_is_deferred(emulator, context, ti):
     emulator.plan(5, ENDLESS)
     deferral_of(a_run(), context)
-    assert ti.xcoms == {"nebula_explorer_job_link": f"{emulator.url}/", "nebula_explorer_job_id": 101}
+    assert ti.xcoms == {"nebula_explorer_job_link": f"{emulator.url}/", CLAIM_KEY: a_claim(emulator, 101)}
 
 
 def test_the_resumed_task_makes_no_request(emulator, context, ti):

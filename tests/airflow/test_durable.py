@@ -7,7 +7,7 @@ import pytest
 import requests
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from deferral import run_to_its_end
-from stand_ins import Store, TaskInstance
+from stand_ins import CLAIM_KEY, Store, TaskInstance, a_claim
 
 from airflow_provider_nebula_explorer.emulator import Fault, JobPlan
 from airflow_provider_nebula_explorer.exceptions import (
@@ -86,7 +86,7 @@ def test_the_next_attempt_goes_on_with_a_running_job(emulator, attempt, crashed,
     assert attempt.xcoms["job"] == emulator.job(job_id)
     assert attempt.xcoms["nebula_explorer_job_link"]
     assert f"Going on with Job {job_id}" in caplog.text
-    assert "which attempt 1 started; it is RUNNING" in caplog.text
+    assert "It is RUNNING; attempt 1 started it." in caplog.text
 
 
 @MODES
@@ -224,7 +224,7 @@ def test_the_ids_of_another_explorer_are_not_taken_for_those_of_this_one(
     emulator.plan(5, QUICK)
     assert attempt(2) == ids(emulator)[1]
     assert emulator.job(first)["status"] == 1
-    assert f"Job {first} at http://old:7002 is left alone" in caplog.text
+    assert f"At http://old:7002, job {first} is left alone" in caplog.text
 
 
 def test_without_durable_nothing_is_noted(emulator, attempt, store):
@@ -247,7 +247,7 @@ def test_without_a_noted_intent_nothing_is_started(emulator, attempt, store):
 
     store.before_set = fail
     with pytest.raises(
-        NebulaExplorerError, match="could not be written .RuntimeError: the API server is down"
+        NebulaExplorerError, match="task state store .* failed: RuntimeError: the API server is down"
     ):
         attempt(1)
     assert emulator.jobs == []
@@ -284,7 +284,7 @@ def test_a_job_that_is_interrupted_by_the_end_of_its_attempt_is_replaced_once(
     with pytest.raises(NebulaExplorerJobError, match="ended INTERRUPTED"):
         attempt(2, deferrable=deferrable)
     assert len(emulator.jobs) == 2
-    assert attempt.xcoms["nebula_explorer_job_id"] == ids(emulator)[1]
+    assert attempt.xcoms[CLAIM_KEY] == a_claim(emulator, ids(emulator)[1])
     assert f"Job {first}" in caplog.text
     assert "was interrupted, as by the end of the attempt that started it" in caplog.text
 
@@ -338,14 +338,13 @@ def test_what_cannot_be_found_out_now_is_left_to_a_retry_where_that_can_find_out
 
 def test_the_jobs_of_mapped_siblings_are_not_taken_up(emulator, store, pauses):
     def pull(task_ids, key):
-        assert (task_ids, key) == (["t"], "nebula_explorer_job_id")
-        return [None, 101, ti.xcoms.get(key)]
+        assert (task_ids, key) == (["t", "other"], CLAIM_KEY)
+        return [None, a_claim(emulator, 101), {"explorer": "http://other", "job_id": 102}, ti.xcoms.get(key)]
 
     ti = TaskInstance()
     ti.xcom_pull = pull
     task = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, poll_interval=0.1)
-    unlike = SimpleNamespace(task_id="other", task_type="BashOperator")
-    task.get_dag = lambda: SimpleNamespace(tasks=[task, unlike])
+    task.get_dag = lambda: SimpleNamespace(task_ids=["t", "other"])
     emulator.plan(5, QUICK)
 
     def sibling(number):
@@ -355,6 +354,74 @@ def test_the_jobs_of_mapped_siblings_are_not_taken_up(emulator, store, pauses):
     store.before_set = sibling
     emulator.fail(Fault("lost", "run_workflow"))
     assert task.execute({"ti": ti, "task_state_store": store}) == 102
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_clear_after_a_worker_died_at_its_start_cancels_the_job_if_it_is_the_only_one(
+    emulator, attempt, store, pauses, caplog, others
+):
+    emulator.plan(5, ENDLESS)
+    store.before_set = crash_at(2)
+    with pytest.raises(Crash):
+        attempt(1)
+    for _ in range(others):
+        emulator.start_job(5, plan=ENDLESS)
+    emulator.plan(5, QUICK)
+    assert attempt(2, max_tries=6) == ids(emulator)[-1]
+    assert [job["status"] for job in emulator.jobs] == ([1, 1, 2] if others else [4, 2])
+    assert ("is RUNNING and is left alone, though a user cleared the task" in caplog.text) == bool(others)
+
+
+def test_a_clear_long_after_a_worker_died_at_its_start_cancels_nothing(emulator, attempt, store, pauses):
+    emulator.plan(5, ENDLESS)
+    store.before_set = crash_at(2)
+    with pytest.raises(Crash):
+        attempt(1)
+    emulator.advance(1200)
+    emulator.plan(5, QUICK)
+    attempt(2, max_tries=6)
+    assert [job["status"] for job in emulator.jobs] == [1, 2]
+
+
+def test_a_clear_is_not_held_up_by_a_job_that_cannot_be_looked_at(emulator, attempt, crashed, caplog):
+    first = crashed(ENDLESS)
+    emulator.plan(5, QUICK)
+    emulator.fail(Fault("code", "get_job", code=40304000))
+    assert attempt(2, max_tries=6) == ids(emulator)[1] != first
+    assert "Its job may run on, though a user cleared the task" in caplog.text
+
+
+def test_a_job_that_is_stopping_is_not_gone_on_with(emulator, attempt):
+    emulator.plan(5, JobPlan(ends=None, stopping=1000))
+    first = attempt(1, wait_for_completion=False)
+    emulator.cancel(first)
+    assert attempt(2, wait_for_completion=False) == ids(emulator)[1] != first
+
+
+def test_an_airflow_that_takes_no_xcoms_does_not_cost_the_job(emulator, store, caplog):
+    ti = TaskInstance()
+    pushed = ti.xcom_push
+
+    def push(key, value):
+        if key != "job":
+            raise RuntimeError("the API server is down")
+        pushed(key, value)
+
+    ti.xcom_push = push
+    emulator.plan(5, QUICK)
+    task = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, poll_interval=0.1)
+    assert task.execute({"ti": ti, "task_state_store": store}) == ids(emulator)[0]
+    assert "Airflow's XComs failed: RuntimeError: the API server is down" in caplog.text
+
+
+def test_claims_that_cannot_be_read_leave_it_open_what_came_of_a_start(emulator, pauses):
+    ti = TaskInstance()
+    task = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, poll_interval=0.1)
+    task.get_dag = lambda: SimpleNamespace(task_ids=["t"])
+    emulator.fail(Fault("lost", "run_workflow"))
+    with pytest.raises(NebulaExplorerAmbiguousSubmitError, match="XComs failed: AttributeError") as raised:
+        task.execute({"ti": ti})
+    assert isinstance(raised.value, AirflowFailException), "without notes a retry could start a second job"
 
 
 def killed_while_it_waits(task, context, monkeypatch):

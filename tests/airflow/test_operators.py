@@ -6,7 +6,8 @@ from datetime import datetime, timezone
 
 import pytest
 import requests
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from stand_ins import CLAIM_KEY, a_claim
 
 from airflow_provider_nebula_explorer.emulator import Fault, JobPlan, TaskPlan
 from airflow_provider_nebula_explorer.exceptions import (
@@ -126,13 +127,13 @@ class TestRunWorkflow:
         assert ti.xcoms == {
             LINK: f"{emulator.url}/",
             "job": emulator.job(job_id),
-            "nebula_explorer_job_id": job_id,
+            CLAIM_KEY: a_claim(emulator, job_id),
         }
 
     def test_it_need_not_wait(self, emulator, context, ti):
         job_id = self.run(context, wait_for_completion=False)
         assert emulator.count("get_job") == 0
-        assert ti.xcoms == {LINK: f"{emulator.url}/", "nebula_explorer_job_id": job_id}
+        assert ti.xcoms == {LINK: f"{emulator.url}/", CLAIM_KEY: a_claim(emulator, job_id)}
         assert [job["id"] for job in emulator.jobs] == [job_id]
 
     def test_the_input_may_be_json_text(self, emulator, context):
@@ -163,7 +164,7 @@ class TestRunWorkflow:
         )
         emulator.plan(5, DONE)
         self.run(context)
-        assert looks == {LINK: 0, "nebula_explorer_job_id": 0, "job": 1}
+        assert looks == {LINK: 0, CLAIM_KEY: 0, "job": 1}
 
     def test_a_wrong_poll_interval_is_refused_when_the_dag_is_read(self):
         with pytest.raises(NebulaExplorerConfigError, match="poll_interval is 0"):
@@ -233,7 +234,7 @@ class TestRunWorkflow:
     def test_a_kill_whose_job_is_not_known_says_so(self, emulator, context, killed, caplog):
         emulator.fail(Fault("lost", "run_workflow"))
         killed(NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5), context, starting=True)
-        assert any("one of workflow 5 may run" in record.getMessage() for record in caplog.records)
+        assert any("a job of workflow 5 may run" in record.getMessage() for record in caplog.records)
         assert emulator.count("cancel_job") == 0
 
     def test_a_task_that_is_killed_before_it_asks_for_a_job_starts_none(self, emulator, context, killed):
@@ -247,17 +248,23 @@ class TestRunWorkflow:
         emulator.fail(Fault("code", "cancel_job", code=40004000))
         operator = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, poll_interval=0.02)
         killed(operator, context)
-        assert any("was final or stopping already" in record.getMessage() for record in caplog.records)
+        assert any("was final, stopping or gone already" in record.getMessage() for record in caplog.records)
 
     @pytest.mark.parametrize("wait", [True, False])
     def test_a_task_that_no_longer_waits_cancels_nothing(self, emulator, context, wait, caplog):
         emulator.plan(5, DONE)
         operator = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, wait_for_completion=wait)
-        operator.on_kill()
         operator.execute(context)
         operator.on_kill()
         assert emulator.count("cancel_job") == 0
         assert "Killed" not in caplog.text
+
+    def test_a_task_that_is_killed_before_it_begins_starts_no_job(self, emulator, context):
+        operator = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5)
+        operator.on_kill()
+        with pytest.raises(AirflowException, match="The task was killed"):
+            operator.execute(context)
+        assert emulator.jobs == []
 
 
 class TestCancelJob:

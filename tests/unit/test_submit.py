@@ -58,10 +58,19 @@ def test_the_job_of_a_lost_answer_is_taken_up_and_that_is_said(explorer, submitt
 
 
 def test_a_job_that_is_created_in_the_same_second_as_others_is_told_from_them(explorer, submitter):
-    for _ in range(250):
+    for _ in range(60):
         explorer.start_foreign()
     explorer.fates = ["lost"]
     assert submit(submitter) == explorer.ours[0].id
+
+
+def test_more_jobs_of_the_same_moment_than_a_page_shows_are_left_to_a_person(explorer, submitter):
+    for _ in range(250):
+        explorer.start_foreign()
+    explorer.fates = ["lost"]
+    with pytest.raises(NebulaExplorerAmbiguousSubmitError):
+        submit(submitter)
+    assert explorer.asked.count("run_workflow") == 1
 
 
 @pytest.mark.parametrize("late_by", [1, 3, 12, 25])
@@ -69,6 +78,42 @@ def test_a_job_that_appears_a_little_late_is_taken_up(explorer, submitter, late_
     explorer.fates, explorer.late_by = ["late"], late_by
     assert submit(submitter) == explorer.ours[0].id
     assert len(explorer.ours) == 1
+
+
+@pytest.mark.parametrize("late_by", [1, 12, 25])
+def test_a_job_that_appears_later_than_anothers_is_not_mixed_up_with_it(explorer, submitter, late_by):
+    explorer.fates, explorer.late_by = ["late"], late_by
+    intent = submitter.intend(5)
+    other = explorer.start_foreign()
+    with pytest.raises(NebulaExplorerAmbiguousSubmitError) as raised:
+        submitter.submit(add_job(5), intent)
+    assert {job.id for job in raised.value.candidates} == {other, explorer.ours[0].id}
+
+
+@pytest.mark.parametrize("skew", [-7200, 7200])
+def test_a_gateway_whose_clock_is_wrong_hides_no_job(explorer, submitter, skew, monkeypatch):
+    from email.utils import formatdate
+
+    monkeypatch.setattr("in_memory.formatdate", lambda now, **how: formatdate(now + skew, **how))
+    explorer.fates = ["lost"]
+    assert submit(submitter) == explorer.ours[0].id
+
+
+def test_a_refusal_after_a_lost_answer_leaves_it_open_what_came_of_that(explorer, submitter):
+    explorer.fates = ["shed", "refused"]
+    with pytest.raises(NebulaExplorerAmbiguousSubmitError, match="asked for again: .*50004002"):
+        submit(submitter)
+
+
+def test_the_next_start_knows_what_may_still_come_of_the_one_before_for_a_while(explorer, submitter):
+    intent = submitter.intend(5)
+    other = explorer.start_foreign()
+    submitter.intend(5)
+    again = submitter.again(intent)
+    assert (again.known, again.asked_at > intent.asked_at - 1) == ((), True)
+    explorer.now += 700
+    submitter.intend(5)
+    assert submitter.again(intent).known == (other,)
 
 
 @pytest.mark.parametrize("fate", ["reset", "shed"])
