@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 KILL_SECONDS = 25.0
 """What an ``on_kill`` may take; Airflow waits for it for 30 s."""
 
-_NOT_CANCELLED = "Job %s was not cancelled and may go on: %s. Cancel it in Explorer."
+_NOT_CANCELLED = "Job %s was not cancelled and may go on: %s. Cancel it in Explorer%s."
 
 _CLOSING_SECONDS = 2.0
 """What the client of one that took longer has to close its connections."""
@@ -79,16 +79,25 @@ def _key(task_instance: Any) -> str:
     return f"{task_instance.task_id}_{task_instance.map_index}" if is_mapped else task_instance.task_id
 
 
-async def to_its_end(cancelling: Coroutine[Any, Any, None], job_id: int | str) -> None:
-    """Cancel a job although Airflow cancels that anew each second (seen on Airflow 3.3.2)."""
+async def to_its_end(
+    cancelling: Coroutine[Any, Any, None], job_id: int | str, page: Callable[[], str | None]
+) -> None:
+    """Cancel a job although Airflow cancels that anew each second (seen on Airflow 3.3.2).
+
+    :param page: returns the address of the job's page, where it is known by now.
+    """
     task = asyncio.ensure_future(cancelling)
     await _wait_whatever_comes(task, KILL_SECONDS)
     if not task.done():
-        log.error(_NOT_CANCELLED, job_id, f"no answer came within {KILL_SECONDS} s")
+        log.error(_NOT_CANCELLED, job_id, f"no answer came within {KILL_SECONDS} s", _at(page()))
         task.cancel()
         await _wait_whatever_comes(task, _CLOSING_SECONDS)
     elif not task.cancelled() and (error := task.exception()):
-        log.error(_NOT_CANCELLED, job_id, f"{type(error).__name__}: {error}")
+        log.error(_NOT_CANCELLED, job_id, f"{type(error).__name__}: {error}", _at(page()))
+
+
+def _at(page: str | None) -> str:
+    return f", {page}" if page else ""
 
 
 async def _wait_whatever_comes(task: asyncio.Task[None], seconds: float) -> None:

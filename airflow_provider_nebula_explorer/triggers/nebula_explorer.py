@@ -193,6 +193,7 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
         self.seen = seen
         self.cancel_on_kill = cancel_on_kill
         self.ends_task = ends_task
+        self._page: str | None = None
 
     def _arguments(self) -> dict[str, Any]:
         return {
@@ -215,7 +216,7 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
     async def on_kill(self) -> None:
         """Cancel the job, as a user ended the task that waits for it."""
         if self.cancel_on_kill:
-            await to_its_end(self._cancel_unless_still_deferred(), self.job_id)
+            await to_its_end(self._cancel_unless_still_deferred(), self.job_id, lambda: self._page)
 
     async def _event_unless_killed(self) -> JsonObject:
         try:
@@ -268,14 +269,14 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
         if not self.cancel_on_kill:
             return
         settings = await look_up(self.nebula_explorer_conn_id)
+        self._page = settings.job_link(int(self.job_id), (self.seen or {}).get("workflowId", ""))
         failed: NebulaExplorerError | None = None
         try:
             async with SharedWatcher(settings) as watcher:
                 await watcher.run(cancel_job(self.job_id))
         except NebulaExplorerError as error:
             failed = error
-        link = settings.job_link(int(self.job_id), (self.seen or {}).get("workflowId", ""))
-        level, line = cancel_told(self.job_id, link, reason, failed)
+        level, line = cancel_told(self.job_id, self._page, reason, failed)
         log.log(level, "%s", line)
 
     def _is_success(self, event: JsonObject) -> bool:

@@ -196,6 +196,7 @@ def test_a_cancel_that_hangs_is_given_up_and_said(emulator, context, caplog, mon
     emulator.latency = 30
     asyncio.run(stored(pause.trigger).on_kill())
     assert "Job 101 was not cancelled and may go on: no answer came within 0.3 s." in caplog.text
+    assert f"Cancel it in Explorer, {emulator.url}/." in caplog.text
 
 
 @needs_states
