@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowException
 
-from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerAmbiguousSubmitError,
+    NebulaExplorerError,
+)
 from airflow_provider_nebula_explorer.explorer.api import cancel_job
 from airflow_provider_nebula_explorer.explorer.waiting import cancel_told
 
@@ -43,13 +46,20 @@ class JobOfTask:
         self.go_on_unless_killed()
         # Known before the thread starts, as the signal may come just then.
         self._starting = starting = Future[int]()
+        before = self._may_be_unknown
         self.hold(None)
         Thread(target=_complete, args=(starting, lambda: self._hook.get_conn().run(call))).start()
-        return starting.result()
+        try:
+            return starting.result()
+        except NebulaExplorerError as error:
+            self._may_be_unknown = before or isinstance(error, NebulaExplorerAmbiguousSubmitError)
+            raise
 
     def hold(self, job_id: int | None) -> None:
         """Take note of which job is the task's; ``None``: there may be one, but it is not known which."""
         self._id, self._may_be_unknown = job_id, job_id is None
+        if self.is_killed:
+            self._warn_if_unknown()
 
     def go_on_unless_killed(self) -> None:
         """Raise where the task was killed: in Airflow 3 its code goes on for seconds after the signal."""
@@ -67,7 +77,11 @@ class JobOfTask:
         job_id = self._wait_for_id() if self._id is None else self._id
         if job_id is not None:
             self.cancel(job_id, _KILLED)
-        elif self._may_be_unknown:
+        else:
+            self._warn_if_unknown()
+
+    def _warn_if_unknown(self) -> None:
+        if self._may_be_unknown:
             log.warning(
                 "Killed before its job's id was known: a job of workflow %s may run. Where Airflow keeps "
                 "notes (3.3 and later), the next attempt looks for it.",
