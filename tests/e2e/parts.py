@@ -1,0 +1,97 @@
+"""The processes that an Airflow is made of: each can be ended in every way, and none outlives its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+
+def wait_for(what: str, holds: Callable[[], object], seconds: float, evidence: Callable[[], str]) -> None:
+    """Wait until something holds; fail with the evidence where it does not in time."""
+    until = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > until:
+            raise AssertionError(f"{what}: not within {seconds:g} s.\n{evidence()}")
+        time.sleep(0.2)
+
+
+def end_of(file: Path, lines: int) -> str:
+    """Return the end of a log."""
+    text = file.read_text(errors="replace") if file.exists() else "(there is none)"
+    return "\n".join([f"--- {file.name}", *text.splitlines()[-lines:]])
+
+
+class Part:
+    """One of Airflow's processes, with all that it starts: a session of its own tells which are its.
+
+    :param command: what follows ``airflow``.
+    """
+
+    def __init__(self, name: str, command: tuple[str, ...], environment: dict[str, str], home: Path) -> None:
+        self.name = name
+        self.log = home / f"{name}.log"
+        self._command = command
+        self._environment = environment
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, again where it ended."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "airflow", *self._command],
+                env=self._environment,
+                cwd=self.log.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def stop(self, seconds: float = 30) -> None:
+        """End it as a service manager does: its first process is asked to, what is left then is killed."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pass
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill it at once, with all that it started."""
+        if self._process is None:
+            return
+        while family := self._family():
+            for member in family:
+                _signal(member, signal.SIGKILL)
+            psutil.wait_procs(family, timeout=5)
+        self._process.wait()
+        self._process = None
+
+    def _family(self) -> list[psutil.Process]:
+        return [process for process in psutil.process_iter() if self._is_mine(process)]
+
+    def _is_mine(self, process: psutil.Process) -> bool:
+        try:
+            return os.getsid(process.pid) == self._process.pid and process.status() != psutil.STATUS_ZOMBIE
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            return False
+
+
+def _signal(process: psutil.Process, number: int) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        pass

@@ -1,0 +1,204 @@
+"""A whole Airflow in a folder of its own: API server, scheduler with workers, DAG processor, triggerer."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+from parts import Part, end_of, wait_for
+
+DAGS = Path(__file__).with_name("dags")
+DATABASE = "airflow.db"
+DAG_IDS = {"in_worker", "deferred", "in_worker_limited", "deferred_limited"}
+SECONDS_TO_START = 90.0
+
+SETTINGS = {
+    "CORE__DAGS_FOLDER": str(DAGS),
+    "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+    "CORE__EXECUTOR": "LocalExecutor",
+    "CORE__LOAD_EXAMPLES": "False",
+    "CORE__MAX_ACTIVE_RUNS_PER_DAG": "100",
+    "CORE__MAX_ACTIVE_TASKS_PER_DAG": "100",
+    "CORE__PARALLELISM": "32",
+    "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+    "API__MAXIMUM_PAGE_LIMIT": "1000",
+    "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
+    "DAG_PROCESSOR__PARSING_PROCESSES": "1",
+    "DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
+    "DATABASE__SQL_ALCHEMY_POOL_SIZE": "100",  # a request can need two, so of 15 requests all might wait
+    "SCHEDULER__JOB_HEARTBEAT_SEC": "1",
+    "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",  # until then nobody misses a dead scheduler's tasks
+    "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "12",
+    "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+    "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+    "TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+    "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "12",
+    "WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
+}
+
+_ENDED = re.compile(r"Received executor event with state success .*? run_id='([^']+)', try_number=(\d+),")
+
+
+class Airflow:
+    """Airflow's processes, and what its REST API tells and does."""
+
+    def __init__(self) -> None:
+        self.home = Path(tempfile.mkdtemp(prefix="airflow-e2e-"))
+        port, task_port = _free_ports(2)
+        self._environment = _environment(self.home, port, task_port)
+        self.parts = {
+            name: Part(name, command, self._environment, self.home)
+            for name, command in _commands(task_port).items()
+        }
+        self._writing, self._looking = threading.Lock(), threading.Lock()
+        self._next_look = 0.0
+        self._tasks: dict[str, dict[str, Any]] = {}
+        self._over: set[str] = set()
+        self._ended: set[tuple[str, str]] = set()
+        self._task_api = f"http://127.0.0.1:{task_port}/execution/health"
+        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)
+
+    def start(self) -> None:
+        """Set up its database, start all parts, and wait until they work and know the DAGs."""
+        self._migrate()
+        for part in self.parts.values():
+            part.start()
+        wait_for("Airflow's start", self._is_up, SECONDS_TO_START, self.evidence)
+
+    def stop(self) -> None:
+        """End every process and remove the folder."""
+        for part in reversed(self.parts.values()):
+            part.kill()
+        self._http.close()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def ask(self, method: str, path: str, **arguments: Any) -> Any:
+        """Make a request of the REST API and return its answer; ``None`` where what is read is not there."""
+        # SQLite lets one at a time write.
+        with contextlib.nullcontext() if method == "GET" else self._writing:
+            answer = self._http.request(method, f"/api/v2{path}", **arguments)
+        if answer.status_code == httpx.codes.NOT_FOUND and method == "GET":
+            return None
+        if answer.is_error:
+            raise AssertionError(f"{method} {path}: {answer.status_code} {answer.text}\n{self.evidence()}")
+        return answer.json()
+
+    def task(self, run_id: str) -> dict[str, Any]:
+        """Return the task instance of a run as it was within the last second; empty where there is none."""
+        self._look()
+        return self._tasks.get(run_id, {})
+
+    def is_over(self, run_id: str) -> bool:
+        """Whether a run was over within the last second."""
+        self._look()
+        return run_id in self._over
+
+    def knows_end_of_process(self, run_id: str, attempt: int) -> bool:
+        """Whether the scheduler has taken note that the process ended that made an attempt, or deferred it.
+
+        A trigger that fires before that makes it take the task for failed.
+        """
+        self._look()
+        return (run_id, str(attempt)) in self._ended
+
+    def evidence(self) -> str:
+        """Return the ends of the parts' logs."""
+        return "\n".join(end_of(self.home / f"{name}.log", 25) for name in ["db-migrate", *self.parts])
+
+    def _look(self) -> None:
+        # One look a second serves all that wait at the same time.
+        with self._looking:
+            if time.monotonic() < self._next_look:
+                return
+            every = {"limit": 1000}
+            runs = self.ask("GET", "/dags/~/dagRuns", params=every)["dag_runs"]
+            tasks = self.ask("GET", "/dags/~/dagRuns/~/taskInstances", params=every)["task_instances"]
+            self._over = {run["dag_run_id"] for run in runs if run["state"] in ("success", "failed")}
+            self._tasks = {task["dag_run_id"]: task for task in tasks}
+            self._ended = set(_ENDED.findall(self.parts["scheduler"].log.read_text(errors="replace")))
+            self._next_look = time.monotonic() + 1
+
+    def _migrate(self) -> None:
+        with (self.home / "db-migrate.log").open("wb") as log:
+            command = [sys.executable, "-m", "airflow", "db", "migrate"]
+            done = subprocess.run(
+                command, env=self._environment, cwd=self.home, stdout=log, stderr=log, check=False
+            )
+        assert done.returncode == 0, self.evidence()
+        # Many processes use it at once: in this mode who reads does not hold up who writes.
+        with contextlib.closing(sqlite3.connect(self.home / DATABASE)) as database:
+            database.execute("PRAGMA journal_mode=WAL")
+
+    def _is_up(self) -> bool:
+        for part in self.parts.values():
+            assert part.is_running, f"The {part.name} ended.\n{self.evidence()}"
+        try:
+            if "Authorization" not in self._http.headers:
+                token = self._http.get("/auth/token").raise_for_status().json()["access_token"]
+                self._http.headers["Authorization"] = f"Bearer {token}"
+            self._http.get(self._task_api).raise_for_status()
+            health = self.ask("GET", "/monitor/health")
+            known = {dag["dag_id"] for dag in self.ask("GET", "/dags")["dags"]}
+        except httpx.HTTPError:
+            return False
+        parts = ("scheduler", "dag_processor", "triggerer")
+        return known == DAG_IDS and all(health[part]["status"] == "healthy" for part in parts)
+
+
+def _commands(task_port: int) -> dict[str, tuple[str, ...]]:
+    """Return how each part is started, with the switch, where it has one, that keeps its log server off."""
+    # Two API servers, as one that serves both people and tasks blocks itself on SQLite: its event loop writes
+    # the audit log, and waits there for a task's transaction, which waits for the event loop.
+    return {
+        "api-server": ("api-server", "--apps", "core"),
+        "task-api-server": ("api-server", "--apps", "execution", "--port", str(task_port)),
+        "scheduler": ("scheduler", "--skip-serve-logs"),
+        "dag-processor": ("dag-processor",),
+        "triggerer": ("triggerer", "--skip-serve-logs"),
+    }
+
+
+def _environment(home: Path, port: int, task_port: int) -> dict[str, str]:
+    # Without PYTHONDONTWRITEBYTECODE, with which each start would compile all of Airflow afresh.
+    mine = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AIRFLOW", "PYTEST", "PYTHONDONTWRITEBYTECODE"))
+        and not name.lower().endswith("_proxy")
+    }
+    mine["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{mine.get('PATH', '')}"
+    url = f"http://127.0.0.1:{port}"
+    settings = SETTINGS | {
+        "API__BASE_URL": url,
+        "API__HOST": "127.0.0.1",
+        "API__PORT": str(port),
+        "API__SECRET_KEY": secrets.token_urlsafe(48),
+        "API_AUTH__JWT_SECRET": secrets.token_urlsafe(64),
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / DATABASE}?timeout=20",
+        "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{task_port}/execution/",
+        "CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+    }
+    ours = {f"AIRFLOW__{name}": value for name, value in settings.items()}
+    return mine | ours | {"AIRFLOW_HOME": str(home)}
+
+
+def _free_ports(number: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
+        return [server.getsockname()[1] for server in servers]
