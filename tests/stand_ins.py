@@ -45,3 +45,22 @@ class Store:
         self.before_set(self.writings)
         self.kept[key] = json.dumps(value)
         assert json.loads(self.kept[key]) == value, "Airflow takes JSON values alone: no tuples"
+
+
+class Crash(BaseException):
+    """The process is gone: SIGKILL."""
+
+
+def crash_at(number):
+    """Return a store's ``before_set`` that dies at one of the writings."""
+
+    def before(writing):
+        if writing == number:
+            raise Crash
+
+    return before
+
+
+def ids(emulator):
+    """Return the ids of all jobs, oldest first."""
+    return [job["id"] for job in emulator.jobs]

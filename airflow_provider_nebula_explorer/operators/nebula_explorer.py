@@ -195,10 +195,7 @@ class NebulaExplorerRunWorkflowOperator(BaseOperator):
     def execute(self, context: Context) -> int:
         """Run the workflow, wait where asked to, and return the job's id."""
         with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
-            self._run = TaskRun(self, context, hook)
-            if self._is_killed:  # Airflow 3 goes on with a task that was killed before it came here
-                self._run.kill()
-            job_id = self._run.begin()
+            job_id = self._open_run(context, hook).begin()
         self._run = None
         return job_id
 
@@ -208,10 +205,15 @@ class NebulaExplorerRunWorkflowOperator(BaseOperator):
             raise execution_timed_out(f"job {event.get('job_id')}", self.execution_timeout)
         job = job_of_event(event)
         with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
-            self._run = TaskRun(self, context, hook)
-            job_id = self._run.resume(job)
+            job_id = self._open_run(context, hook).resume(job)
         self._run = None
         return job_id
+
+    def _open_run(self, context: Context, hook: NebulaExplorerHook) -> TaskRun:
+        self._run = run = TaskRun(self, context, hook)
+        if self._is_killed:  # Airflow 3 goes on with a task that was killed before it came here
+            run.kill()
+        return run
 
     def on_kill(self) -> None:
         """Cancel the job that this task waits for; runs in a signal handler, so it uses what is loaded."""

@@ -5,9 +5,11 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from stand_ins import TaskInstance
+from deferral import run_to_its_end
+from stand_ins import Crash, Store, TaskInstance, ids
 
 from airflow_provider_nebula_explorer.emulator import Emulator
+from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerRunWorkflowOperator
 
 
 @pytest.fixture
@@ -70,3 +72,40 @@ def pauses(emulator, monkeypatch):
 
     monkeypatch.setattr(time, "sleep", sleep)
     return made
+
+
+@pytest.fixture
+def store():
+    return Store()
+
+
+@pytest.fixture
+def attempt(store):
+    """Run one attempt of a task."""
+
+    def attempt(number, *, max_tries=5, **arguments):
+        ti = TaskInstance(number, max_tries)
+        context = {"ti": ti, "task_instance": ti, "task_state_store": store}
+        arguments = {"task_id": "t", "workflow_id": 5, "poll_interval": 0.1, **arguments}
+        attempt.xcoms = ti.xcoms
+        return run_to_its_end(lambda: NebulaExplorerRunWorkflowOperator(**arguments), context)
+
+    return attempt
+
+
+@pytest.fixture
+def crashed(emulator, attempt, monkeypatch):
+    """Have a first attempt die while it waits for its job, which does what ``plan`` says."""
+
+    def crashed(plan, **arguments):
+        def die(seconds):
+            raise Crash
+
+        emulator.plan(5, plan)
+        with monkeypatch.context() as patched:
+            patched.setattr(time, "sleep", die)
+            with pytest.raises(Crash):
+                attempt(1, **arguments)
+        return ids(emulator)[-1]
+
+    return crashed

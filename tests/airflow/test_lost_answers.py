@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+from stand_ins import CLAIM_KEY, Crash, TaskInstance, a_claim, crash_at, ids
+
+from airflow_provider_nebula_explorer.emulator import Fault, JobPlan
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerAmbiguousSubmitError,
+    NebulaExplorerConfigError,
+    NebulaExplorerServerError,
+)
+from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerRunWorkflowOperator
+
+QUICK = JobPlan(running=3, stopping=0)
+ENDLESS = JobPlan(ends=None, stopping=0)
+
+
+def test_a_refused_start_leaves_nothing_to_look_into(emulator, attempt, pauses):
+    emulator.plan(5, QUICK)
+    emulator.fail(Fault("code", "run_workflow", code=50004002))
+    with pytest.raises(NebulaExplorerServerError):
+        attempt(1)
+    other = emulator.start_job(5)
+    assert attempt(2) != other
+    assert set(pauses) == {0.1}, "nothing was looked for"
+
+
+def test_several_jobs_that_fit_end_the_task_for_good(emulator, attempt, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda _: len(emulator.jobs) < 2 and emulator.start_job(5))
+    emulator.fail(Fault("lost", "run_workflow"))
+    with pytest.raises(NebulaExplorerAmbiguousSubmitError, match="clearing it asks for a new job") as raised:
+        attempt(1)
+    assert isinstance(raised.value, AirflowFailException)
+    assert {job.id for job in raised.value.candidates} == set(ids(emulator))
+
+
+@pytest.mark.parametrize("fault", [Fault("lost", "run_workflow"), Fault("reset", "run_workflow")])
+def test_a_person_may_be_left_to_tell_what_came_of_a_start(emulator, attempt, fault, pauses):
+    emulator.fail(fault)
+    with pytest.raises(NebulaExplorerAmbiguousSubmitError) as raised:
+        attempt(1, on_ambiguous_submit="fail")
+    assert isinstance(raised.value, AirflowFailException)
+    assert [job.id for job in raised.value.candidates] == ids(emulator)
+    assert emulator.count("run_workflow") == 1
+
+
+def test_other_words_for_an_ambiguous_submit_are_refused_when_the_dag_is_read():
+    with pytest.raises(
+        NebulaExplorerConfigError, match="on_ambiguous_submit is 'retry'; allowed: 'reconcile' or"
+    ):
+        NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, on_ambiguous_submit="retry")
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_what_cannot_be_found_out_now_is_left_to_a_retry_where_that_can_find_out(
+    explorer, emulator, attempt, pauses, durable
+):
+    explorer.set_connection(extra={"max_consecutive_failures": 2})
+    emulator.plan(5, QUICK)
+    emulator.fail(Fault("lost", "run_workflow"), Fault("status", "list_workflow_jobs", after=1, times=2))
+    with pytest.raises(NebulaExplorerAmbiguousSubmitError, match="cannot be found out") as raised:
+        attempt(1, durable=durable)
+    assert isinstance(raised.value, AirflowFailException) is not durable
+    if durable:
+        assert attempt(2) == ids(emulator)[0]
+        assert len(emulator.jobs) == 1
+
+
+def test_the_jobs_of_mapped_siblings_are_not_taken_up(emulator, store, pauses):
+    def pull(task_ids, key):
+        assert (task_ids, key) == (["t", "other"], CLAIM_KEY)
+        return [None, a_claim(emulator, 101), {"explorer": "http://other", "job_id": 102}, ti.xcoms.get(key)]
+
+    ti = TaskInstance()
+    ti.xcom_pull = pull
+    task = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, poll_interval=0.1)
+    task.get_dag = lambda: SimpleNamespace(task_ids=["t", "other"])
+    emulator.plan(5, QUICK)
+
+    def sibling(number):
+        if number == 1:
+            assert emulator.start_job(5) == 101
+
+    store.before_set = sibling
+    emulator.fail(Fault("lost", "run_workflow"))
+    assert task.execute({"ti": ti, "task_state_store": store}) == 102
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_clear_after_a_worker_died_at_its_start_cancels_the_job_if_it_is_the_only_one(
+    emulator, attempt, store, pauses, caplog, others
+):
+    emulator.plan(5, ENDLESS)
+    store.before_set = crash_at(2)
+    with pytest.raises(Crash):
+        attempt(1)
+    for _ in range(others):
+        emulator.start_job(5, plan=ENDLESS)
+    emulator.plan(5, QUICK)
+    assert attempt(2, max_tries=6) == ids(emulator)[-1]
+    assert [job["status"] for job in emulator.jobs] == ([1, 1, 2] if others else [4, 2])
+    assert ("is RUNNING and is left alone, though a user cleared the task" in caplog.text) == bool(others)
+
+
+def test_a_clear_long_after_a_worker_died_at_its_start_cancels_nothing(emulator, attempt, store, pauses):
+    emulator.plan(5, ENDLESS)
+    store.before_set = crash_at(2)
+    with pytest.raises(Crash):
+        attempt(1)
+    emulator.advance(1200)
+    emulator.plan(5, QUICK)
+    attempt(2, max_tries=6)
+    assert [job["status"] for job in emulator.jobs] == [1, 2]
+
+
+def test_an_airflow_that_takes_no_xcoms_does_not_cost_the_job(emulator, store, caplog):
+    ti = TaskInstance()
+    pushed = ti.xcom_push
+
+    def push(key, value):
+        if key != "job":
+            raise RuntimeError("the API server is down")
+        pushed(key, value)
+
+    ti.xcom_push = push
+    emulator.plan(5, QUICK)
+    task = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, poll_interval=0.1)
+    assert task.execute({"ti": ti, "task_state_store": store}) == ids(emulator)[0]
+    assert "Airflow's XComs failed: RuntimeError: the API server is down" in caplog.text
+
+
+def test_claims_that_cannot_be_read_leave_it_open_what_came_of_a_start(emulator, pauses):
+    ti = TaskInstance()
+    task = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, poll_interval=0.1)
+    task.get_dag = lambda: SimpleNamespace(task_ids=["t"])
+    emulator.fail(Fault("lost", "run_workflow"))
+    with pytest.raises(NebulaExplorerAmbiguousSubmitError, match="XComs failed: AttributeError") as raised:
+        task.execute({"ti": ti})
+    assert isinstance(raised.value, AirflowFailException), "without notes a retry could start a second job"
