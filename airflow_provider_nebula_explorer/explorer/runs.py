@@ -211,7 +211,7 @@ class WorkflowRun:
         self._hold(None)
         found = self._submitter.find(note.intent, _lost(note))
         if found is None:
-            log.warning("%s No job came of it: asking for one again.", _lost(note))
+            log.warning("No job came of it: asking for one again.")
             return self._submit(self._submitter.again(note.intent)), None
         note = replace(note, job_id=found)
         self._write_if_possible(note)
@@ -254,9 +254,12 @@ class WorkflowRun:
         except NebulaExplorerError as error:
             log.warning("%s Its job may run on, though %s: %s", _began(note), reason, error)
             return
-        # Long after a start, a job that is new since then may as well be somebody else's.
-        is_ours = note.job_id is not None or not self._submitter.is_late(note.intent)
+        is_ours = note.job_id is not None or self._is_most_likely_ours(note, jobs)
         self._end(jobs, reason, self._cancel if is_ours else None)
+
+    def _is_most_likely_ours(self, note: Note, new: list[Job]) -> bool:
+        """Whether what is new since a start, long ago or not, may be ended as what came of it."""
+        return len(new) == 1 and self._submitter.reconciles and not self._submitter.is_late(note.intent)
 
     def _what_came_of(self, note: Note) -> list[Job]:
         if note.job_id is not None:
@@ -264,12 +267,13 @@ class WorkflowRun:
         return self._submitter.candidates(note.intent, _lost(note))
 
     def _end(self, jobs: list[Job], reason: str, cancel: Callable[[int, str], None] | None) -> None:
-        running = [job for job in jobs if not job.status.is_final]
-        if len(running) == 1 and cancel:
-            cancel(running[0].id, reason)
-            return
-        for job in running:
-            log.warning("%s is %s and is left alone, though %s.", describe(job), job.status.name, reason)
+        for job in jobs:
+            if job.status.is_final:
+                continue
+            if cancel:
+                cancel(job.id, reason)
+            else:
+                log.warning("%s is %s and is left alone, though %s.", describe(job), job.status.name, reason)
 
     def _read(self) -> Note | None:
         data = self._memory.read() if self._memory else None

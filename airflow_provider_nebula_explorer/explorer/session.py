@@ -140,7 +140,7 @@ class Session:
             if call.is_repeatable or not error.may_have_acted:
                 raise
             raise NebulaExplorerAmbiguousSubmitError(
-                f"{error} So a job may or may not have been started."
+                f"{error} A job may or may not have been started."
             ) from error
 
     def _ask(

@@ -120,7 +120,7 @@ class Submitter:
     ) -> None:
         self._client = client
         self._start = start or client.run
-        self._reconciles = reconciles
+        self.reconciles = reconciles
         self._max_failures = max_failures
         self._claims = claims
         self._sleep = sleep or time.sleep
@@ -173,7 +173,7 @@ class Submitter:
         :raises NebulaExplorerAmbiguousSubmitError: where several jobs may be it, or a person shall tell.
         """
         new = self.candidates(intent, lost)
-        if len(new) > 1 or not self._reconciles:
+        if len(new) > 1 or not self.reconciles:
             raise not_told(intent, lost, new)
         if not new:
             return None
@@ -181,9 +181,7 @@ class Submitter:
         if not self._is_ours_alone(job.id):
             raise not_told(intent, f"{lost} Another task has the one job that fits as its own.", new)
         log.warning(
-            "%s So what came of it was looked for: %s, created %s, is the one job of workflow %s that is new "
-            "since then. It is taken up.",
-            lost,
+            "%s, created %s, is the one job of workflow %s that is new since then. It is taken up.",
             describe(job),
             _created(job),
             intent.workflow_id,
@@ -196,8 +194,9 @@ class Submitter:
         :param lost: how the answer was lost.
         :raises NebulaExplorerAmbiguousSubmitError: where they cannot be looked at.
         """
+        log.warning("%s Looking for what came of it; this takes up to %.0f s.", lost, self._seconds_to_look)
         try:
-            return self._settle(intent) if self._reconciles else self._look(intent)
+            return self._settle(intent) if self.reconciles else self._look(intent)
         except NebulaExplorerError as error:
             text = f"{lost} What came of it cannot be found out: {error}"
             raise NebulaExplorerAmbiguousSubmitError(text) from error
@@ -206,6 +205,10 @@ class Submitter:
         """Whether so much time has passed that no job of an intent can be on its way any more."""
         now = self._client.server_time
         return now is not None and intent.asked_at is not None and now > intent.asked_at + ROOM_SECONDS
+
+    @property
+    def _seconds_to_look(self) -> float:
+        return sum(PAUSES) if self.reconciles else 1.0
 
     def _is_ours_alone(self, job_id: int) -> bool:
         if self._claims is None:
@@ -265,13 +268,16 @@ def not_told(intent: Intent, lost: str, new: list[Job]) -> NebulaExplorerAmbiguo
     :param new: the jobs that may be it.
     """
     if not new:
-        found = f"No job of workflow {intent.workflow_id} is new since then."
+        found = (
+            f"No job of workflow {intent.workflow_id} is new since then, yet; one may appear within a minute."
+        )
     else:
         listed = "; ".join(f"{describe(job)}, created {_created(job)}, {job.status.name}" for job in new)
         found = f"New since then, and possibly what came of it: {listed}."
     return NebulaExplorerAmbiguousSubmitError(
-        f"{lost} {found} Nothing further was started. Look at them in Explorer: go on with the one that is "
-        "yours, cancel what is nobody's, or run the workflow again for another job.",
+        f"{lost} {found} Nothing further was started. Look at the workflow's jobs in Explorer. Is one of them "
+        "yours, wait for it, as NebulaExplorerJobSensor does; cancel what is nobody's; or run the workflow "
+        "again for another job.",
         new,
     )
 

@@ -116,7 +116,7 @@ class TaskRun:
         try:
             job_id, seen = begin()
         except NebulaExplorerAmbiguousSubmitError as error:
-            raise self._final(error) from error
+            raise self._final(error) from None  # whose text has all of it
         self._job.hold(job_id)
         if self._job.is_killed:  # while it was not known yet which job it is
             self.kill()
@@ -139,5 +139,7 @@ class TaskRun:
         if self._memory and not is_for_a_person:
             return error
         return NebulaExplorerFinalAmbiguousSubmitError(
-            f"{error} Airflow does not retry the task; clearing it asks for a new job.", error.candidates
+            f"{error} Airflow does not retry the task. Clearing it asks for a new job; marking it as success "
+            "goes on without one.",
+            error.candidates,
         )

@@ -32,7 +32,7 @@ def test_a_refused_start_leaves_nothing_to_look_into(emulator, attempt, pauses):
 def test_several_jobs_that_fit_end_the_task_for_good(emulator, attempt, monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda _: len(emulator.jobs) < 2 and emulator.start_job(5))
     emulator.fail(Fault("lost", "run_workflow"))
-    with pytest.raises(NebulaExplorerAmbiguousSubmitError, match="clearing it asks for a new job") as raised:
+    with pytest.raises(NebulaExplorerAmbiguousSubmitError, match="Clearing it asks for a new job") as raised:
         attempt(1)
     assert isinstance(raised.value, AirflowFailException)
     assert {job.id for job in raised.value.candidates} == set(ids(emulator))
@@ -104,6 +104,22 @@ def test_a_clear_after_a_worker_died_at_its_start_cancels_the_job_if_it_is_the_o
     assert attempt(2, max_tries=6) == ids(emulator)[-1]
     assert [job["status"] for job in emulator.jobs] == ([1, 1, 2] if others else [4, 2])
     assert ("is RUNNING and is left alone, though a user cleared the task" in caplog.text) == bool(others)
+
+
+@pytest.mark.parametrize("arguments", [{"on_ambiguous_submit": "fail"}, {}], ids=["fail", "another ended"])
+def test_a_clear_cancels_no_job_of_which_it_was_left_to_a_person_whose_it_is(
+    emulator, attempt, store, pauses, arguments
+):
+    emulator.plan(5, ENDLESS)
+    store.before_set = crash_at(2)
+    with pytest.raises(Crash):
+        attempt(1)
+    if not arguments:
+        emulator.start_job(5, plan=JobPlan(running=0))
+    emulator.plan(5, QUICK)
+    attempt(2, max_tries=6, **arguments)
+    assert emulator.jobs[0]["status"] == 1
+    assert emulator.count("cancel_job") == 0
 
 
 def test_a_clear_long_after_a_worker_died_at_its_start_cancels_nothing(emulator, attempt, store, pauses):

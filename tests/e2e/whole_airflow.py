@@ -45,10 +45,11 @@ SETTINGS = {
     "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "12",
     "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
     "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
-    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",  # less, and a busy machine has tasks killed
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
     "TRIGGERER__JOB_HEARTBEAT_SEC": "1",
     "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "12",
+    "WORKERS__EXECUTION_API_TIMEOUT": "30",  # a start that is asked for again is refused
     "WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
 }
 
@@ -190,7 +191,7 @@ def _environment(home: Path, port: int, task_port: int) -> dict[str, str]:
         "API__PORT": str(port),
         "API__SECRET_KEY": secrets.token_urlsafe(48),
         "API_AUTH__JWT_SECRET": secrets.token_urlsafe(64),
-        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / DATABASE}?timeout=20",
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / DATABASE}?timeout=10",
         "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{task_port}/execution/",
         "CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
     }
