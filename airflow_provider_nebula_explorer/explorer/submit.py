@@ -267,17 +267,16 @@ def not_told(intent: Intent, lost: str, new: list[Job]) -> NebulaExplorerAmbiguo
     :param lost: how its answer was lost.
     :param new: the jobs that may be it.
     """
-    if not new:
-        found = (
-            f"No job of workflow {intent.workflow_id} is new since then, yet; one may appear within a minute."
-        )
-    else:
-        listed = "; ".join(f"{describe(job)}, created {_created(job)}, {job.status.name}" for job in new)
-        found = f"New since then, and possibly what came of it: {listed}."
+    listed = "; ".join(f"{describe(job)}, created {_created(job)}, {job.status.name}" for job in new)
+    found = (
+        f"New since then, and possibly what came of it: {listed}."
+        if new
+        else f"No job of workflow {intent.workflow_id} is new since then; one may yet appear."
+    )
     return NebulaExplorerAmbiguousSubmitError(
-        f"{lost} {found} Nothing further was started. Look at the workflow's jobs in Explorer. Is one of them "
-        "yours, wait for it, as NebulaExplorerJobSensor does; cancel what is nobody's; or run the workflow "
-        "again for another job.",
+        f"{lost} {found} Nothing further was started. Look at the workflow's jobs in Explorer. If one is "
+        "yours, wait for it, as NebulaExplorerJobSensor does; cancel what is nobody's; run the workflow again "
+        "for another job.",
         new,
     )
 

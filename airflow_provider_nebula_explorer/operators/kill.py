@@ -83,8 +83,8 @@ class JobOfTask:
     def _warn_if_unknown(self) -> None:
         if self._may_be_unknown:
             log.warning(
-                "Killed before its job's id was known: a job of workflow %s may run. A next attempt, if there is "
-                "one, looks for it on Airflow 3.3 and later; else look at the workflow's jobs in Explorer.",
+                "Killed before its job's id was known: a job of workflow %s may run. A next attempt, if "
+                "there is one, looks for it on Airflow 3.3 and later; else look at the workflow's jobs.",
                 self._workflow_id,
             )
 
