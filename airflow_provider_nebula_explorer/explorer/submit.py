@@ -275,8 +275,8 @@ def not_told(intent: Intent, lost: str, new: list[Job]) -> NebulaExplorerAmbiguo
     )
     return NebulaExplorerAmbiguousSubmitError(
         f"{lost} {found} Nothing further was started. Look at the workflow's jobs in Explorer. If one is "
-        "yours, wait for it, as NebulaExplorerJobSensor does; cancel what is nobody's; run the workflow again "
-        "for another job.",
+        "yours, wait for it, as NebulaExplorerJobSensor does; cancel what is nobody's; run the workflow "
+        "again for another job.",
         new,
     )
 
