@@ -57,16 +57,22 @@ async def look_up(connection_id: str, *, not_before: float = 0) -> Settings:
     lookup = _here().lookups[connection_id]
     async with lookup.lock:  # one at a time; and those who waited for it go on one by one
         if lookup.ended < time.monotonic() - LOOKUP_SECONDS or lookup.begun < not_before:
-            # In a thread: Airflow's look-up blocks, and so may the check of the connection's paths.
             begun = time.monotonic()
-            try:
-                lookup.found = await sync_to_async(lambda: NebulaExplorerHook(connection_id).settings)()
-            except Exception as error:  # noqa: BLE001 - what one finds, all who wait for the lock find
-                lookup.found = error
+            # Shielded, as a cancelled sync_to_async loses the message by which Airflow tells a user's kill.
+            reading = asyncio.ensure_future(sync_to_async(_read)(connection_id))
+            lookup.found = await asyncio.shield(reading)
             lookup.begun, lookup.ended = begun, time.monotonic()
     if isinstance(lookup.found, Exception):
         raise lookup.found
     return lookup.found
+
+
+def _read(connection_id: str) -> Settings | Exception:
+    # In a thread: Airflow's look-up blocks, and so may the check of the connection's paths.
+    try:
+        return NebulaExplorerHook(connection_id).settings
+    except Exception as error:  # noqa: BLE001 - what one finds, all who wait for the lock find
+        return error
 
 
 @dataclass

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
+import threading
 import time
 
 import pytest
@@ -146,6 +148,36 @@ def test_a_thousand_waits_ask_airflow_for_the_connection_once(emulator, asked):
 
     run(test())
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("limits", [{}, {"execution_timeout_at": time.time() + 3600}], ids=["", "limited"])
+@pytest.mark.parametrize("moment", ["while it looks the connection up", "while it polls"])
+def test_airflows_word_for_a_users_kill_gets_through(emulator, monkeypatch, moment, limits):
+    job_id = emulator.start_job(5, plan=JobPlan(ends=None))
+    looking_up, really_get = threading.Event(), BaseHook.get_connection.__func__
+
+    def get_connection(cls, *args, **kwargs):
+        looking_up.set()
+        if moment == "while it looks the connection up":
+            time.sleep(0.5)
+        return really_get(cls, *args, **kwargs)
+
+    monkeypatch.setattr(BaseHook, "get_connection", classmethod(get_connection))
+
+    async def kill():
+        waiting = asyncio.ensure_future(anext(job_trigger(job_id, **limits).run()))
+        for _ in range(1000):
+            if emulator.count() > 2 if moment == "while it polls" else looking_up.is_set():
+                break
+            await asyncio.sleep(0.01)
+        waiting.cancel("the word")
+        with pytest.raises(asyncio.CancelledError) as raised:
+            await waiting
+        return raised.value
+
+    # Before Python 3.11 a task does not hand the word on to those who wait for it; Airflow waits within it.
+    told = asyncio.run(kill())
+    assert told.args == ("the word",) or sys.version_info < (3, 11)
 
 
 def test_what_a_failed_look_up_found_is_told_to_all_who_wait_for_it(asked, monkeypatch):
