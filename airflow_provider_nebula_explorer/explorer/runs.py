@@ -258,7 +258,7 @@ class WorkflowRun:
         self._end(jobs, reason, self._cancel if is_ours else None)
 
     def _is_most_likely_ours(self, note: Note, new: list[Job]) -> bool:
-        """Whether what is new since a start, long ago or not, may be ended as what came of it."""
+        """Whether what is new since a start whose answer was lost may be ended as what came of it."""
         return len(new) == 1 and self._submitter.reconciles and not self._submitter.is_late(note.intent)
 
     def _what_came_of(self, note: Note) -> list[Job]:
@@ -294,7 +294,8 @@ class WorkflowRun:
         try:
             self._write(note)
         except NebulaExplorerError as error:
-            log.warning("%s A further attempt would have to look for job %s.", error, note.job_id)
+            job = "a job, though there is none" if note.job_id is None else f"job {note.job_id}"
+            log.warning("%s A further attempt would have to look for %s.", error, job)
 
 
 _OF_NO_USE = (JobStatus.FAILED, JobStatus.STOPPING, JobStatus.INTERRUPTED)

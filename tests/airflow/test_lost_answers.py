@@ -19,6 +19,18 @@ QUICK = JobPlan(running=3, stopping=0)
 ENDLESS = JobPlan(ends=None, stopping=0)
 
 
+def test_a_refusal_that_cannot_be_noted_says_what_the_next_attempt_will_do(emulator, attempt, store, caplog):
+    def fail(number):
+        if number == 2:
+            raise RuntimeError("the API server is down")
+
+    store.before_set = fail
+    emulator.fail(Fault("code", "run_workflow", code=50004002))
+    with pytest.raises(NebulaExplorerServerError):
+        attempt(1)
+    assert "would have to look for a job, though there is none" in caplog.text
+
+
 def test_a_refused_start_leaves_nothing_to_look_into(emulator, attempt, pauses):
     emulator.plan(5, QUICK)
     emulator.fail(Fault("code", "run_workflow", code=50004002))
