@@ -22,6 +22,8 @@ CONNECTION_TYPE = "nebula_explorer"
 HOOK_NAME = "NebulaGraph Explorer"
 DEFAULT_CONNECTION_ID = "nebula_explorer_default"
 DEFAULT_PORT = 7002
+SCHEME = "nebula-explorer"
+"""Of the addresses of assets: ``nebula-explorer://<connection id>/workflows/<workflow id>``."""
 
 
 class AirflowConnection(Protocol):

@@ -17,6 +17,7 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer import api
 from airflow_provider_nebula_explorer.explorer.api import Glimpse
+from airflow_provider_nebula_explorer.explorer.counts import count
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject, show
 from airflow_provider_nebula_explorer.explorer.waiting import Looks
 from airflow_provider_nebula_explorer.explorer.watcher import Watcher
@@ -55,6 +56,7 @@ async def first_success(
     oldest = api.oldest_success(workflow_id, name=name, created_after=created_after)
     looks = Looks(f"workflow {workflow_id}", watcher.max_failures, failed_looks)
     while True:
+        count("polls")
         try:
             for job in (await watcher.run(oldest)).jobs:
                 return await watcher.run(api.get_job(job.id))  # as a list's jobs come without their tasks

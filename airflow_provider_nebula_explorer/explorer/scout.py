@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError, NebulaExplorerLoginError
 from airflow_provider_nebula_explorer.explorer import api
 from airflow_provider_nebula_explorer.explorer.api import Glimpse
+from airflow_provider_nebula_explorer.explorer.counts import count
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 from airflow_provider_nebula_explorer.explorer.protocol import Call, T
 from airflow_provider_nebula_explorer.explorer.survey import LARGEST_PAGE
@@ -112,6 +113,7 @@ class Scout:
     async def _answer(self, asked: _Round, status: JobStatus | None) -> _Found:
         await asyncio.sleep(_GATHER_SECONDS)
         del self._rounds[status]
+        count("polls")
         found = await self._list_together(asked.since, status)
         others = [workflow_id for workflow_id in asked.since if workflow_id not in found]
         lists = (self._list(workflow_id, asked.since[workflow_id], status) for workflow_id in others)

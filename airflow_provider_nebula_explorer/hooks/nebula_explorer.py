@@ -29,6 +29,7 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer import api
 from airflow_provider_nebula_explorer.explorer.arguments import parse_count, parse_id, parse_seconds
+from airflow_provider_nebula_explorer.explorer.counts import count
 from airflow_provider_nebula_explorer.explorer.events import read_job
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.submit import Submitter
@@ -274,6 +275,7 @@ class Watch(ABC):
 
         :raises NebulaExplorerError: where the wait has to end.
         """
+        count("polls")
         try:
             job = self._ask()
         except NebulaExplorerError as error:

@@ -13,8 +13,10 @@ from typing import Any
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError
 from airflow_provider_nebula_explorer.explorer.arguments import parse_id, parse_milliseconds, parse_seconds
+from airflow_provider_nebula_explorer.explorer.counts import count
 from airflow_provider_nebula_explorer.explorer.feed import Bookmark, SuccessFeed
 from airflow_provider_nebula_explorer.explorer.models import Job
+from airflow_provider_nebula_explorer.explorer.settings import Settings
 from airflow_provider_nebula_explorer.triggers.registry import SharedWatcher, look_up
 
 log = logging.getLogger(__name__)
@@ -75,6 +77,7 @@ class Successes:
         """Take note that the events of jobs have reached Airflow, so that they are not told again."""
         for job_id in job_ids:
             self._bookmark.told(job_id)
+            count("events")
         await self._save()
 
     async def _begin(self) -> None:
@@ -85,16 +88,27 @@ class Successes:
 
     async def _jobs_of_account(self, workflow_id: int, interval: float) -> AsyncGenerator[list[Job], None]:
         """Yield what each look shows, until the connection has changed."""
-        settings = await look_up(self._observed.nebula_explorer_conn_id)
+        settings = await self._account()
         async with SharedWatcher(settings) as watcher:
             feed = SuccessFeed(
                 watcher, self._bookmark, workflow_id, name=self._observed.name, interval=interval
             )
             async with feed:
-                while settings == await look_up(self._observed.nebula_explorer_conn_id):
+                while settings == await self._account():
                     jobs = await feed.news()
                     await self._save()
                     yield jobs
+
+    async def _account(self) -> Settings:
+        try:
+            return await look_up(self._observed.nebula_explorer_conn_id)
+        except NebulaExplorerError:
+            raise
+        except Exception as error:  # Airflow's, as where there is no such connection yet
+            name = f"{type(error).__name__}: {error}"
+            raise NebulaExplorerError(
+                f"Connection {self._observed.nebula_explorer_conn_id!r} cannot be read: {name}"
+            ) from error
 
     async def _save(self) -> None:
         if self._bookmark.is_news_to(self._saved):
