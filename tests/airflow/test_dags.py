@@ -113,9 +113,7 @@ def test_wait_for_workflow(run, emulator):
 
 @pytest.mark.skipif(bool(ONLY_ON_AIRFLOW_3), reason="Airflow 2 has no asset watchers")
 def test_on_success(run, dags):
-    (asset,) = [
-        asset for _, asset in dags["nebula_explorer_on_success"].timetable.asset_condition.iter_assets()
-    ]
+    (asset,) = dags["nebula_explorer_on_success"].timetable.asset_condition.objects
     assert asset.uri == "nebula-explorer://nebula_explorer_default/workflows/3992429968"
     states, _ = run("nebula_explorer_on_success")
     assert states == {"use": "success"}
