@@ -114,6 +114,15 @@ def test_list_jobs(run, emulator):
     assert found == ids[:0:-1]
 
 
+def test_own_operator(run, emulator):
+    ids = [
+        emulator.start_job(3992429968, plan=JobPlan(running=5, ends=ends)) for ends in ("SUCCESS", "FAILED")
+    ]
+    states, xcoms = run("nebula_explorer_own_operator")
+    assert set(states.values()) == {"success"}
+    assert xcoms["wait", "return_value", -1] == {str(ids[0]): "SUCCESS", str(ids[1]): "FAILED"}
+
+
 def test_cancel_job(run, emulator):
     emulator.plan(3992429968, JobPlan(running=1000))
     states, _ = run("nebula_explorer_cancel_job")

@@ -1,0 +1,32 @@
+"""How Sphinx makes the site of these pages; `make docs` runs it."""
+
+from __future__ import annotations
+
+from airflow_provider_nebula_explorer import __version__
+
+project = "airflow-provider-nebula-explorer"
+version = release = __version__
+html_title = f"{project} {__version__}"
+html_theme = "furo"
+html_copy_source = html_show_copyright = html_show_sphinx = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+exclude_patterns = ["_build"]
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+myst_heading_anchors = 3  # links to headings are written as GitHub writes them
+suppress_warnings = ["myst.header"]  # the changelog begins its entries with bold words, no headings
+
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+toc_object_entries = False  # a page's own table of contents would hold little else
+
+nitpicky = True
+nitpick_ignore_regex = [
+    # What others document. Their indexes would have to be fetched, and a build must not need the internet.
+    ("py:.*", r"(airflow|asyncio|collections|datetime|enum|logging|pathlib|time|typing|typing_extensions)\..*"),
+]
+linkcheck_anchors = False  # many sites make theirs with JavaScript
