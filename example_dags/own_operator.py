@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from airflow.providers.common.compat.sdk import BaseOperator, dag, task
 
 from airflow_provider_nebula_explorer.explorer.events import read_job
+from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
 from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerListJobsOperator
 from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerJobTrigger
 
@@ -22,21 +23,18 @@ class WaitForAllJobs(BaseOperator):
         self.job_ids = job_ids
 
     def execute(self, context):
-        return self._wait_for_next([int(job_id) for job_id in self.job_ids], ended={})
+        return self._wait_from(0)
 
-    def job_ended(self, context, event, left, ended):
+    def job_ended(self, context, event):
         job = read_job(event)  # raises the error of a wait that saw no end
-        return self._wait_for_next(left, {**ended, str(job.id): job.status.name})
+        return self._wait_from(self.job_ids.index(job.id) + 1)
 
-    def _wait_for_next(self, job_ids, ended):
-        if not job_ids:
-            return ended
-        first, *left = job_ids
-        self.defer(
-            trigger=NebulaExplorerJobTrigger(first, poll_interval=2),
-            method_name="job_ended",
-            kwargs={"left": left, "ended": ended},  # JSON values: the task goes on in another process
-        )
+    def _wait_from(self, index):
+        if index < len(self.job_ids):
+            trigger = NebulaExplorerJobTrigger(self.job_ids[index], poll_interval=2)
+            self.defer(trigger=trigger, method_name="job_ended")
+        with NebulaExplorerHook() as hook:
+            return {str(job_id): hook.get_job_status(job_id).name for job_id in self.job_ids}
 
 
 # [END howto_trigger_job]
