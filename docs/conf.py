@@ -9,23 +9,26 @@ version = release = __version__
 html_title = f"{project} {__version__}"
 html_theme = "furo"
 html_copy_source = html_show_copyright = html_show_sphinx = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 exclude_patterns = ["_build"]
+smartquotes_action = "De"  # dashes and ellipses, no quotes: error texts are searched for as they are printed
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 myst_heading_anchors = 3  # links to headings are written as GitHub writes them
 
 autodoc_typehints = "description"
-autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
-autodoc_preserve_defaults = True
+autodoc_preserve_defaults = True  # so that a builder's own settings show nowhere
+add_module_names = False  # each page says which module it is about
 python_use_unqualified_type_names = True
-toc_object_entries = False  # a page's own table of contents would hold little else
+toc_object_entries_show_parents = "hide"
 
 nitpicky = True
 nitpick_ignore_regex = [
     # What others document. Their indexes would have to be fetched, and a build must not need the internet.
-    ("py:.*", r"(airflow|asyncio|collections|datetime|time|typing)\..*"),
+    ("py:.*", r"(airflow|asyncio|collections|datetime|pytest|time|typing)\..*"),
     ("py:class", "datetime"),  # as it is written where it is imported for type checkers alone
     # What the pages describe in words, and what is no part of the public interface.
-    ("py:(class|data|func)", r"(.*\.)?(Cookie|Encoding|Glimpse|INSTEAD|JsonObject|KINDS|T|WorkflowInput|arguments\.parse_input)"),
+    ("py:(class|data|func)", r"(.*\.)?(Cookie|Encoding|Glimpse|INSTEAD|JsonObject|KINDS|Request|T|WorkflowInput|arguments\.parse_input)"),
 ]

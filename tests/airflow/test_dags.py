@@ -130,9 +130,10 @@ def test_cancel_job(run, emulator):
     assert [job["status"] for job in emulator.jobs] == [4]
 
 
-def test_the_readmes_first_dag(run, emulator):
+@pytest.mark.parametrize("name", ["ranks", "top_ranks"])
+def test_the_first_dag_of_the_readme_and_of_the_tutorial(run, emulator, name):
     emulator.plan(3992429968, JobPlan(running=0))
-    states, xcoms = run("ranks")
+    states, xcoms = run(name)
     assert set(states.values()) == {"success"}
     assert list(emulator.input(xcoms["run", "return_value", -1])) == ["query_1"]
     assert xcoms["rows", "return_value", -1] == [["player110", "0.150000"], ["player106", "0.120000"]]
