@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 # With a home of its own, as the pages are made from classes that import Airflow, which reads its settings there.
-SPHINX = AIRFLOW_HOME=$(CURDIR)/docs/_build/airflow .venv-docs/bin/sphinx-build --quiet --nitpicky
+SPHINX = AIRFLOW_HOME='$(CURDIR)/docs/_build/airflow' .venv-docs/bin/sphinx-build --quiet --nitpicky
 INPUTS := pyproject.toml constraints.txt requirements-dev.txt scripts/make_venv.sh
 
 # make test AIRFLOW=2.11: on another Airflow, unpinned, in an environment of its own.
@@ -50,6 +50,7 @@ build: $(VENV)/installed-dev ## Build wheel and sdist into dist/, and check them
 	$(BIN)/twine check --strict dist/*
 
 docs: .venv-docs/installed ## Build the documentation into docs/_build/html; every warning and broken link is an error
+	rm -rf docs/_build/html
 	$(SPHINX) --fail-on-warning --keep-going --builder html docs docs/_build/html
 	.venv-docs/bin/python scripts/check_site.py docs/_build/html
 

@@ -12,9 +12,8 @@ from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExp
 from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerJobTrigger
 
 
-# [START howto_trigger_job]
 class WaitForAllJobs(BaseOperator):
-    """Wait until all jobs are final, and return the statuses in which they ended, by id."""
+    """Wait until all jobs are final, and return the statuses in which they ended."""
 
     template_fields = ("job_ids",)
 
@@ -34,10 +33,7 @@ class WaitForAllJobs(BaseOperator):
             trigger = NebulaExplorerJobTrigger(self.job_ids[index], poll_interval=2)
             self.defer(trigger=trigger, method_name="job_ended")
         with NebulaExplorerHook() as hook:
-            return {str(job_id): hook.get_job_status(job_id).name for job_id in self.job_ids}
-
-
-# [END howto_trigger_job]
+            return [hook.get_job_status(job_id).name for job_id in self.job_ids]
 
 
 @dag(

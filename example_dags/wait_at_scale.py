@@ -24,9 +24,8 @@ def nebula_explorer_wait_at_scale():
         workflow_id="{{ params.workflow_id }}",
         poll_interval=2,
         deferrable=True,
-        execution_timeout=timedelta(
-            hours=6
-        ),  # counts while the task is deferred, too; then the job is cancelled
+        # Counts while the task is deferred, too; then the job is cancelled.
+        execution_timeout=timedelta(hours=6),
     ).expand(input=[{"query_1": {"limit": limit}} for limit in (10, 20, 30)])
     # [END howto_operator_run_workflow_deferrable]
 

@@ -27,9 +27,10 @@ class Page(HTMLParser):
 
 def broken_links(folder: Path) -> list[str]:
     """Return each link that leads nowhere, with the page that it is on."""
-    pages = {path: Page(path.read_text(encoding="utf-8")) for path in sorted(folder.resolve().rglob("*.html"))}
+    folder = folder.resolve()
+    pages = {path: Page(path.read_text(encoding="utf-8")) for path in sorted(folder.rglob("*.html"))}
     return [
-        f"{path.relative_to(folder.resolve())}: {link}"
+        f"{path.relative_to(folder)}: {link}"
         for path, page in pages.items()
         for link in sorted(page.links)
         if not leads_somewhere(path, link, pages)

@@ -12,7 +12,8 @@ import pytest
 from airflow_provider_nebula_explorer.provider_info import get_provider_info
 
 ROOT = Path(__file__).parents[2]
-PAGES = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "howto").glob("*.md")}
+PAGES = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "howto").glob("*.md")}
+INDEX = PAGES.pop("index")
 CLASSES = [
     name
     for kind in ("operators", "sensors", "triggers")
@@ -26,8 +27,8 @@ CLASSES = [
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_each_operator_sensor_and_trigger_has_a_page(name):
-    assert name in PAGES["index.md"]
-    (page,) = [text for text in PAGES.values() if f"`{name}`" in text.partition("```")[0] and "| to |" not in text]
+    assert name in INDEX
+    (page,) = [text for text in PAGES.values() if f"`{name}`" in text.partition("```")[0]]
     assert "```{literalinclude}" in page or "```python" in page
 
 
@@ -39,7 +40,8 @@ def check(folder, **pages):
 
 
 def test_a_site_whose_links_lead_somewhere_passes(tmp_path):
-    ended = check(tmp_path, a='<a href="b.html#there">', b='<p id="there"><a href="#there"><a href="https://x.org/y">')
+    page = '<p id="there"><a href="#there"><a href="https://example.com/">'
+    ended = check(tmp_path, a='<a href="b.html#there">', b=page)
     assert ended.returncode == 0, ended.stdout
 
 

@@ -54,7 +54,7 @@ def test_the_page_holds_the_words_of_every_error_and_warning():
 
 
 def texts(node: ast.AST) -> Iterator[str]:
-    """Yield every text in some code, but docstrings and what is logged below a warning; … for what is put in."""
+    """Yield the texts in code, with … for what is put in; no docstrings, nothing logged below a warning."""
     if isinstance(node, ast.JoinedStr):
         yield "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -71,7 +71,7 @@ def is_quiet(node: ast.AST) -> bool:
 
 
 def first_words(text: str) -> str:
-    """Return the first words of the longest part of a text that is always the same; none for what is no sentence."""
+    """Return how the longest part of a text begins that never differs; nothing for what is no sentence."""
     parts = [part.strip(" .,:;()'") for part in re.split(r"…|\{[^}]*\}|%\.?\d*[srdf]", text)]
     words = max(parts, key=len).split()
     return " ".join(words[:6]) if len(words) > 3 and "|" not in text else ""
