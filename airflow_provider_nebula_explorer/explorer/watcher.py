@@ -22,6 +22,7 @@ from airflow_provider_nebula_explorer.explorer import api
 from airflow_provider_nebula_explorer.explorer.api import Glimpse
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.protocol import Call, T
+from airflow_provider_nebula_explorer.explorer.scout import Scout
 from airflow_provider_nebula_explorer.explorer.survey import Listing, Survey
 from airflow_provider_nebula_explorer.explorer.waiting import Looks
 from airflow_provider_nebula_explorer.explorer.waits import Wait, Watched
@@ -65,6 +66,7 @@ class Watcher:
         self._jitter = jitter
         self._client: AsyncClient | None = None
         self._opening = asyncio.Lock()
+        self.scout = Scout(self._opened)
         self._survey = Survey()
         self._watched: dict[int, Watched] = {}
         self._new: set[int] = set()  # of those, the ones that nobody has looked at
@@ -117,6 +119,7 @@ class Watcher:
 
     async def close(self) -> None:
         """End all polling, and close the client."""
+        await self.scout.close()
         tasks = set(self._tasks)
         while tasks:
             for task in tasks:
