@@ -7,6 +7,7 @@ from importlib import import_module
 
 import pytest
 
+from airflow_provider_nebula_explorer.explorer.feed import Bookmark
 from airflow_provider_nebula_explorer.explorer.runs import Note
 
 TRIGGERS = "airflow_provider_nebula_explorer.triggers.nebula_explorer"
@@ -65,3 +66,7 @@ def test_the_method_that_a_task_of_0_1_goes_on_with_is_still_there(module, name)
 
 def test_a_note_that_was_left_by_0_1_is_still_read():
     assert Note.from_json(NOTE).job_id == 3
+
+
+def test_a_bookmark_that_was_left_by_0_1_is_still_read():
+    assert Bookmark.of({"since": 1657593212505, "known": [1, 2], "open": [2]}).open == {2}
