@@ -49,7 +49,7 @@ build: $(VENV)/installed-dev ## Build wheel and sdist into dist/, and check them
 	$(BIN)/python -m build --no-isolation
 	$(BIN)/twine check --strict dist/*
 
-docs: .venv-docs/installed ## Build the documentation into docs/_build/html; every warning and broken link is an error
+docs: .venv-docs/installed ## Build the documentation into docs/_build/html, strictly
 	rm -rf docs/_build/html
 	$(SPHINX) --fail-on-warning --keep-going --builder html docs docs/_build/html
 	.venv-docs/bin/python scripts/check_site.py docs/_build/html
