@@ -2,6 +2,8 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
+# With a home of its own, as the pages are made from classes that import Airflow, which reads its settings there.
+SPHINX = AIRFLOW_HOME='$(CURDIR)/docs/_build/airflow' .venv-docs/bin/sphinx-build --quiet --nitpicky
 INPUTS := pyproject.toml constraints.txt requirements-dev.txt scripts/make_venv.sh
 
 # make test AIRFLOW=2.11: on another Airflow, unpinned, in an environment of its own.
@@ -16,7 +18,7 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-e2e lint format build bench bench-waiting constraints clean
+.PHONY: help demo ui test test-e2e lint format build docs docs-links bench bench-waiting constraints clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -47,6 +49,14 @@ build: $(VENV)/installed-dev ## Build wheel and sdist into dist/, and check them
 	$(BIN)/python -m build --no-isolation
 	$(BIN)/twine check --strict dist/*
 
+docs: .venv-docs/installed ## Build the documentation into docs/_build/html, strictly
+	rm -rf docs/_build/html
+	$(SPHINX) --fail-on-warning --keep-going --builder html docs docs/_build/html
+	.venv-docs/bin/python scripts/check_site.py docs/_build/html
+
+docs-links: .venv-docs/installed ## Check the documentation's links to other sites; needs the internet
+	$(SPHINX) --builder linkcheck docs docs/_build/links
+
 bench: $(VENV)/installed-dev ## Measure; see docs/performance.md
 	$(BIN)/python benchmarks/client.py
 
@@ -55,10 +65,11 @@ bench-waiting: .venv-bench/installed ## Measure waiting, beside peers; about ten
 
 constraints: ## Pin the newest versions for development into constraints.txt (needs uv)
 	uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-annotate --no-header \
-	    --no-emit-package airflow-provider-nebula-explorer requirements-dev.txt -o constraints.txt
+	    --no-emit-package airflow-provider-nebula-explorer requirements-dev.txt requirements-docs.txt -o constraints.txt
 
 clean: ## Remove all that was built or installed here
 	rm -rf .venv .venv-airflow-* .venv-bench $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv-docs docs/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/installed: $(INPUTS)
@@ -72,4 +83,9 @@ $(VENV)/installed-dev: $(INPUTS)
 # With the peers' newest versions, so without our constraints.
 .venv-bench/installed: $(INPUTS) requirements-bench.txt
 	@CONSTRAINTS=/dev/null scripts/make_venv.sh .venv-bench --requirement requirements-bench.txt
+	@touch $@
+
+# An environment of its own, as a site needs neither the linters nor the tests.
+.venv-docs/installed: $(INPUTS) requirements-docs.txt
+	@scripts/make_venv.sh .venv-docs --requirement requirements-docs.txt
 	@touch $@

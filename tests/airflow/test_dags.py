@@ -127,6 +127,14 @@ def test_list_jobs(run, emulator):
     assert found == ids[:0:-1]
 
 
+def test_own_operator(run, emulator):
+    for ends in ("SUCCESS", "FAILED"):
+        emulator.start_job(3992429968, plan=JobPlan(running=5, ends=ends))
+    states, xcoms = run("nebula_explorer_own_operator")
+    assert set(states.values()) == {"success"}
+    assert xcoms["wait", "return_value", -1] == ["FAILED", "SUCCESS"]  # the newest first
+
+
 def test_cancel_job(run, emulator):
     emulator.plan(3992429968, JobPlan(running=1000))
     states, _ = run("nebula_explorer_cancel_job")
@@ -134,9 +142,10 @@ def test_cancel_job(run, emulator):
     assert [job["status"] for job in emulator.jobs] == [4]
 
 
-def test_the_readmes_first_dag(run, emulator):
+@pytest.mark.parametrize("name", ["ranks", "top_ranks"])
+def test_the_first_dag_of_the_readme_and_of_the_tutorial(run, emulator, name):
     emulator.plan(3992429968, JobPlan(running=0))
-    states, xcoms = run("ranks")
+    states, xcoms = run(name)
     assert set(states.values()) == {"success"}
     assert list(emulator.input(xcoms["run", "return_value", -1])) == ["query_1"]
     assert xcoms["rows", "return_value", -1] == [["player110", "0.150000"], ["player106", "0.120000"]]

@@ -90,6 +90,7 @@ def test_the_sdist_can_be_tested_and_documented_from(built):
         names = {name.partition("/")[2] for name in sdist.getnames()}
     assert {"Makefile", "README.md", "CHANGELOG.md", "LICENSE", "constraints.txt", "pyproject.toml"} <= names
     assert {"tests/conftest.py", "example_dags/run_workflow.py", "docs/connection.md"} <= names
+    assert {"docs/conf.py", "docs/howto/index.md", "requirements-docs.txt", "scripts/check_site.py"} <= names
 
 
 def imported_by(*statements):
