@@ -30,6 +30,6 @@ nitpick_ignore_regex = [
     ("py:.*", r"(airflow|asyncio|collections|datetime|pytest|time|typing)\..*"),
     ("py:class", "datetime"),  # as it is written where it is imported for type checkers alone
     # Names of types that the texts describe in words, and of what is no part of the public interface.
-    ("py:class", r"(.*\.)?(Cookie|Encoding|JsonObject|T|WorkflowInput)"),
+    ("py:class", r"(.*\.)?(Cookie|Encoding|HasJob|JsonObject|T|WorkflowInput)"),
     ("py:(class|data|func)", r"(.*\.)?(Glimpse|INSTEAD|KINDS|Request|parse_input)"),
 ]

@@ -70,6 +70,7 @@ def test_the_metadata_says_what_it_needs(metadata):
     needs = metadata.get_all("Requires-Dist")
     always = [need for need in needs if "extra ==" not in need]
     assert [need.split(">=")[0] for need in always] == [
+        "anyio",
         "apache-airflow-providers-common-compat",
         "apache-airflow",
         "asgiref",
