@@ -1,0 +1,61 @@
+"""With the connection made, a newcomer runs an example and follows its job. The tests are steps of one story."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import DAG_ID, JOB_SECONDS
+from pages import Camera, TaskPage
+from playwright.sync_api import Page, expect
+from whole_airflow import Airflow
+
+from airflow_provider_nebula_explorer.emulator import Emulator
+
+
+@pytest.fixture(scope="module")
+def task(page: Page) -> TaskPage:
+    """The page of the task that waits for the job."""
+    return TaskPage(page)
+
+
+def test_the_example_is_triggered_from_its_page(page: Page):
+    page.goto(f"/dags/{DAG_ID}")
+    page.get_by_role("button", name="Trigger Dag").click()
+    page.get_by_role("dialog").get_by_role("button", name="Trigger", exact=True).click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_the_task_leads_to_its_job_while_the_job_runs(
+    page: Page, task: TaskPage, explorer: Emulator, camera: Camera
+):
+    task.visit("wait")
+    task.open("Details")
+    expect(task.link).to_be_visible()
+    expect(task.state).to_have_text("Running")
+    (job,) = explorer.jobs
+    camera.take("job-link", height=560)
+    with page.expect_popup() as opened:
+        task.link.click()
+    expect(opened.value).to_have_url(f"{explorer.url}/?workflow={job['workflowId']}&job={job['id']}")
+    expect(opened.value.get_by_role("heading", name="NebulaGraph Explorer")).to_be_visible()
+    opened.value.close()
+
+
+def test_the_log_says_which_job_is_waited_for_and_warns_of_nothing(task: TaskPage, explorer: Emulator):
+    task.open("Logs")
+    (job,) = explorer.jobs
+    expect(task.panel).to_contain_text(f"Job {job['id']} ({job['name']}) is RUNNING.")
+    expect(task.panel).not_to_contain_text("WARNING -")
+    explorer.advance(JOB_SECONDS)
+    expect(task.state).to_have_text("Success")
+
+
+def test_the_xcom_tab_shows_the_finished_job(task: TaskPage, explorer: Emulator, camera: Camera):
+    task.visit("details")
+    expect(task.state).to_have_text("Success")
+    task.open("Storage")
+    task.open("XCom")
+    (job,) = explorer.jobs
+    expect(task.panel).to_contain_text("nebula_explorer_job_link")
+    for text in (f'"id": "{job["id"]}"', '"workflowName": "pagerank"', '"status": 2', '"pagerank_1"'):
+        expect(task.panel).to_contain_text(text)
+    camera.take("xcom", height=900)
