@@ -57,8 +57,8 @@ class ExtraField:
     :param read: turns the form's value into ours; raises ``ValueError`` for a wrong one.
     :param schema: the field's JSON schema, as Airflow 3's form reads it.
     :param default: ours for a field that is left empty, given as the form would give it.
-    :param is_filled_in: whether the form begins with the default in the field. Airflow 3 takes each text in ``extra``
-        for a secret, and warns in every task's log of one under five letters; so such defaults are left empty.
+    :param is_filled_in: whether the form begins with the default in the field. Airflow 3 takes each text in
+        ``extra`` for a secret, and warns in a task's log of one under five letters: such defaults are not.
     """
 
     name: str
@@ -189,7 +189,7 @@ EXTRA_FIELDS = (
         "account_encoding",
         "Account encoding",
         "How the account is written at login: json for Explorer 3.3 and later, colon for 3.1 and 3.2. "
-        "auto, or nothing: both are tried.",
+        "Left empty, or auto: both are tried.",
         "auto, json or colon",
         _read_encodings,
         {"type": ["string", "null"], "enum": ["auto", "json", "colon"]},
@@ -208,7 +208,7 @@ EXTRA_FIELDS = (
     ExtraField(
         "verify",
         "Verify TLS",
-        "Counts with https. true, or nothing: Explorer's certificate is checked. false: it is not. "
+        "For https. Left empty, or true: Explorer's certificate is checked. false: it is not. "
         "Or the path, on the machines that run tasks, of the CA bundle that signed it.",
         "true, false, or the path of an existing CA bundle",
         _read_verify,
@@ -232,7 +232,7 @@ EXTRA_FIELDS = (
     ExtraField(
         "proxy",
         "Proxy",
-        "Such as http://proxy.example.com:3128. Nothing: the environment's proxy variables count.",
+        "Such as http://proxy.example.com:3128. Left empty: the environment's proxy variables count.",
         "an http:// or https:// URL",
         _read_proxy,
     ),
@@ -258,8 +258,8 @@ EXTRA_FIELDS = (
     ExtraField(
         "job_url",
         "Link to a job",
-        "Address of a job's web page, for the link on a task. {base_url}, {job_id} and {workflow_id} are filled in; "
-        "{base_url}/ is Explorer's first page.",
+        "Address of a job's web page, for the link on a task. {base_url}, {job_id} and {workflow_id} are "
+        "filled in; {base_url}/ is Explorer's first page.",
         "an http address; {base_url}, {job_id} and {workflow_id} are filled in",
         _read_job_url,
         default="{base_url}/",

@@ -24,13 +24,13 @@ RANKS = (("player101", "0.4211"), ("player102", "0.2706"), ("player125", "0.1532
 PLAN = JobPlan(running=JOB_SECONDS, tasks=(TaskPlan("query_1"), TaskPlan("pagerank_1", RANKS)))
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-MILLISECONDS = 120_000
+MILLISECONDS = 25_000
 """What anything on a page may take, on a busy machine."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--pictures", type=Path, help="the folder for pictures of the pages; none are kept without"
+        "--pictures", type=Path, help="the folder for pictures of the pages; else none are kept"
     )
 
 
@@ -59,7 +59,7 @@ def airflow() -> Iterator[Airflow]:
 def explorer(request: pytest.FixtureRequest) -> Iterator[Emulator]:
     """An Explorer that knows one graphd; in pictures it has the port that Explorer has."""
     port = 7002 if request.config.getoption("--pictures") else 0
-    with Emulator(port=port, graphd=("10.0.0.9", 9669)) as emulator:
+    with Emulator(port=port, encoding="both", graphd=("10.0.0.9", 9669)) as emulator:
         emulator.plan(WORKFLOW_ID, PLAN, name="pagerank")
         yield emulator
 

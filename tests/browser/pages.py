@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -18,15 +19,23 @@ class Camera:
         self._page = page
         self._folder = folder
 
-    def take(self, name: str, *, height: float, of: Locator | None = None) -> None:
-        """Keep the upper part of the window, or of something in it."""
-        if self._folder is None:
-            return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._page.mouse.move(0, 0)  # no tooltip
-        clip = (of or self._page.locator("body")).bounding_box()
-        clip["height"] = min(height, clip["height"])
-        self._page.screenshot(path=self._folder / f"{name}.png", clip=clip, animations="disabled")
+    def take(self, name: str, *, height: int) -> None:
+        """Keep the window as it is when it has so many pixels."""
+        size = self._page.viewport_size
+        self._page.set_viewport_size({**size, "height": height})
+        self._save(name)
+        self._page.set_viewport_size(size)
+
+    def take_top(self, name: str, of: Locator, *, height: int) -> None:
+        """Keep the upper part of something in the window."""
+        clip = of.bounding_box()
+        self._save(name, clip={**clip, "height": min(height, clip["height"])})
+
+    def _save(self, name: str, **options: Any) -> None:
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._page.mouse.move(0, 0)  # so that no tooltip is in it
+            self._page.screenshot(path=self._folder / f"{name}.png", animations="disabled", **options)
 
 
 class ConnectionForm:
@@ -51,7 +60,7 @@ class ConnectionForm:
         return self.dialog.locator("[data-scope=field][data-part=root]").filter(has=named)
 
     def input(self, label: str) -> Locator:
-        return self.field(label).locator("input")
+        return self.field(label).locator("input:not([type=hidden])")
 
     def help(self, label: str) -> Locator:
         return self.field(label).locator("[data-part=helper-text]")
@@ -61,19 +70,15 @@ class ConnectionForm:
         self.input(label).fill(value)
         self.input(label).blur()
 
-    def choices(self, label: str) -> list[str]:
-        """Return what a drop-down offers."""
+    def choose(self, label: str, value: str) -> list[str]:
+        """Choose from a drop-down; return what it offers."""
         self.input(label).click()
         options = self._page.get_by_role("option")
         expect(options.first).to_be_visible()
-        texts = options.all_inner_texts()
-        self.input(label).click()
-        expect(options).to_have_count(0)
-        return texts
-
-    def choose(self, label: str, value: str) -> None:
-        self.input(label).click()
-        self._page.get_by_role("option", name=value, exact=True).click()
+        offered = options.all_inner_texts()
+        options.get_by_text(value, exact=True).click()
+        expect(self.field(label)).to_contain_text(value)
+        return offered
 
     def save(self) -> None:
         self.save_button.click()
@@ -118,11 +123,13 @@ class TaskPage:
     def __init__(self, page: Page) -> None:
         self._page = page
         self.panel = page.locator("#root")
-        self.state = page.locator("[data-testid=state]")
         self.link = page.get_by_role("link", name="NebulaGraph Explorer job", exact=True)
 
     def visit(self, task_id: str) -> None:
         self._page.locator(f"a[href*='/runs/'][href$='/tasks/{task_id}']").click()
+
+    def state(self, name: str) -> Locator:
+        return self._page.get_by_text(name, exact=True).first
 
     def open(self, tab: str) -> None:
         self._page.get_by_role("link", name=tab, exact=True).click()
