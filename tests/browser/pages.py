@@ -34,7 +34,6 @@ class Camera:
     def _save(self, name: str, **options: Any) -> None:
         if self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._page.mouse.move(0, 0)  # so that no tooltip is in it
             self._page.screenshot(path=self._folder / f"{name}.png", animations="disabled", **options)
 
 
@@ -127,6 +126,7 @@ class TaskPage:
 
     def visit(self, task_id: str) -> None:
         self._page.locator(f"a[href*='/runs/'][href$='/tasks/{task_id}']").click()
+        expect(self._page.get_by_role("heading", name=task_id, exact=True)).to_be_visible()
 
     def state(self, name: str) -> Locator:
         return self._page.get_by_text(name, exact=True).first

@@ -1,4 +1,4 @@
-"""A newcomer makes the connection in Airflow's pages. The tests are steps of one story, in this order."""
+"""A newcomer looks for the package in Airflow's pages, makes the connection, and tests it."""
 
 from __future__ import annotations
 
@@ -77,11 +77,12 @@ def test_the_form_cannot_be_saved_without_the_address_of_graphd(
     form: ConnectionForm, explorer: Emulator, camera: Camera
 ):
     form.type("Connection ID", CONNECTION)
-    form.type(LABELS["host"], "127.0.0.1")
+    form.type(LABELS["host"], "graph.example.com")  # as readers of the documentation would
     form.type(LABELS["port"], str(explorer.port))
     form.type(LABELS["login"], "root")
     form.type(LABELS["password"], DEFAULT_PASSWORD)
     camera.take_top("connection-form", form.dialog, height=900)
+    form.type(LABELS["host"], "127.0.0.1")
     form.open("Extra Fields")
     expect(form.field(LABELS["nebula_address"])).to_contain_text("This field is required")
     expect(form.save_button).to_be_disabled()
@@ -145,7 +146,7 @@ def test_the_test_button_says_where_it_logged_in_and_as_whom(
     expect(told).to_contain_text("Test Connection Successful")
     expect(told).to_contain_text(f"Logged in to Explorer at {explorer.url} as 'root'.")
     assert explorer.logins == 1
-    camera.take("connection-test", height=400)
+    camera.take("connection-test", height=440)
 
 
 def test_the_test_button_says_what_to_look_at_when_the_password_is_wrong(
@@ -157,7 +158,7 @@ def test_the_test_button_says_what_to_look_at_when_the_password_is_wrong(
     expect(told).to_contain_text(f"Explorer at {explorer.url} refused to log in account 'root'")
     expect(told).to_contain_text("Check three things: 1. login and password;")
     expect(told).not_to_contain_text("not-the-password")
-    camera.take("connection-wrong-password", height=520)
+    camera.take("connection-wrong-password", height=560)
     connections.change(CONNECTION, LABELS["password"], DEFAULT_PASSWORD)
 
 
