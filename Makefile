@@ -18,7 +18,8 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-e2e lint format build docs docs-links bench bench-waiting constraints clean
+.PHONY: help demo ui test test-e2e test-browser pictures lint format build docs docs-links bench bench-waiting \
+    constraints clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -34,6 +35,12 @@ test: $(VENV)/installed-dev ## Run all tests
 
 test-e2e: $(VENV)/installed-dev ## Kill tasks at every step on a whole Airflow; about five minutes
 	$(BIN)/python -m pytest tests/e2e $(ARGS)
+
+test-browser: $(VENV)/installed-browser ## Use the package in Airflow's pages, in a browser; about two minutes
+	$(BIN)/python -m pytest -x tests/browser $(ARGS)
+
+pictures: $(VENV)/installed-browser ## The same, and put its pictures into docs/images
+	$(BIN)/python -m pytest -x tests/browser --pictures docs/images
 
 lint: $(VENV)/installed-dev ## Check style and types
 	$(BIN)/ruff check .
@@ -65,7 +72,8 @@ bench-waiting: .venv-bench/installed ## Measure waiting, beside peers; about ten
 
 constraints: ## Pin the newest versions for development into constraints.txt (needs uv)
 	uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-annotate --no-header \
-	    --no-emit-package airflow-provider-nebula-explorer requirements-dev.txt requirements-docs.txt -o constraints.txt
+	    --no-emit-package airflow-provider-nebula-explorer \
+	    requirements-dev.txt requirements-browser.txt requirements-docs.txt -o constraints.txt
 
 clean: ## Remove all that was built or installed here
 	rm -rf .venv .venv-airflow-* .venv-bench $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -79,6 +87,11 @@ $(VENV)/installed: $(INPUTS)
 $(VENV)/installed-dev: $(INPUTS)
 	@scripts/make_venv.sh $(VENV) --requirement requirements-dev.txt $(OTHER_AIRFLOW)
 	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-browser: $(VENV)/installed-dev requirements-browser.txt scripts/install_browser.sh
+	@scripts/install_browser.sh
+	@scripts/make_venv.sh $(VENV) --requirement requirements-browser.txt
+	@touch $@
 
 # With the peers' newest versions, so without our constraints.
 .venv-bench/installed: $(INPUTS) requirements-bench.txt

@@ -24,7 +24,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-nebula-explorer",
         "name": "NebulaGraph Explorer",
-        "description": "Jobs of `NebulaGraph Explorer <https://docs.nebula-graph.io/>`__ workflows.",
+        "description": "Workflows and jobs of `NebulaGraph Explorer <https://docs.nebula-graph.io/>`__",
         "versions": [__version__],
         "integrations": [
             {
@@ -67,5 +67,6 @@ def _modules(kind: str) -> dict[str, Any]:
 
 
 def _form_field(field: ExtraField) -> dict[str, Any]:
-    schema = dict(field.schema) if field.default is None else {**field.schema, "default": field.default}
+    default = {} if field.form_default is None else {"default": field.form_default}
+    schema = {**field.schema, **default}
     return {"label": field.label, "description": field.help, "schema": schema}
