@@ -12,7 +12,7 @@ from runs import Run, Story
 from whole_airflow import Airflow
 
 DAGS = Path(__file__).with_name("dags")
-DAG_IDS = {"in_worker", "deferred", "in_worker_limited", "deferred_limited"}
+DAG_IDS = {"in_worker", "deferred", "in_worker_limited", "deferred_limited", "on_success"}
 AT_ONCE = 12
 """How many stories are told at the same time: more would starve Airflow's parts, which then kill tasks."""
 
@@ -68,6 +68,13 @@ def stories(request: pytest.FixtureRequest, airflow: Airflow) -> Iterator[Storie
             threads.shutdown(wait=False, cancel_futures=True)
             airflow.stop()  # so that no story goes on
     stories.close()
+
+
+@pytest.fixture
+def alone(airflow: Airflow, stories: Stories) -> Airflow:
+    """Airflow, when no story is told any more that an outage could touch."""
+    stories.wait()
+    return airflow
 
 
 @pytest.fixture
