@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
     constraints clean
 
 help: ## Show this
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 demo: $(VENV)/installed ## Run a workflow on a real Airflow and show what comes back
 	@$(BIN)/python scripts/demo.py

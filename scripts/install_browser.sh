@@ -12,7 +12,7 @@ as_root=
 
 install() {
     # Old lists may do, too. Another apt-get may be at work: it is waited for.
-    $as_root apt-get --quiet update
+    $as_root apt-get --quiet update || true
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 --quiet --yes \
         install --no-install-recommends chromium fonts-liberation
 }

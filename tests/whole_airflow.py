@@ -22,7 +22,7 @@ import httpx
 from parts import Part, end_of, wait_for
 
 DATABASE = "airflow.db"
-SECONDS_TO_START = 90.0
+SECONDS_TO_START = 180.0
 
 SETTINGS = {
     "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
