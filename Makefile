@@ -4,19 +4,28 @@ PYTHON ?= python3
 BIN = $(VENV)/bin
 INPUTS := pyproject.toml constraints.txt requirements-dev.txt scripts/make_venv.sh
 
-# make test AIRFLOW=2.11: on another Airflow, unpinned, in an environment of its own.
-ifdef AIRFLOW
-VENV := .venv-airflow-$(AIRFLOW)
-OTHER_AIRFLOW := 'apache-airflow==$(AIRFLOW).*'
-export CONSTRAINTS := /dev/null
+# Another pair of Airflow and Python gets an environment of its own:
+#   make test PYTHON=python3.12                    another Python
+#   make test AIRFLOW=3.0                          another Airflow, and the newest of what it allows beside it
+#   make test VERSIONS=highest                     the newest of everything
+#   make test VERSIONS=lowest PYTHON=python3.10    what pyproject.toml names, Airflow too, at its lower bound
+OTHER_PYTHON := $(filter-out python3,$(PYTHON))
+OTHER := $(AIRFLOW:%=-airflow-%)$(VERSIONS:%=-%)$(OTHER_PYTHON:%=-$(notdir $(PYTHON)))
+ifneq ($(OTHER),)
+VENV := .venv$(OTHER)
 endif
+ifneq ($(AIRFLOW)$(VERSIONS),)
+export CONSTRAINTS := $(if $(filter lowest,$(VERSIONS)),pyproject.toml,/dev/null)
+endif
+# Airflow 3.0 does not work with newer versions of fastapi, and does not say so.
+OTHER_AIRFLOW := $(AIRFLOW:%='apache-airflow==%.*') $(if $(filter 3.0,$(AIRFLOW)),'fastapi<0.117')
 
 export PYTHON
 # With this set, each start of Airflow would compile all of it afresh.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-e2e lint format build bench bench-waiting constraints clean
+.PHONY: help demo ui test test-e2e lint format build release-check bench bench-waiting constraints clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -47,6 +56,9 @@ build: $(VENV)/installed-dev ## Build wheel and sdist into dist/, and check them
 	$(BIN)/python -m build --no-isolation
 	$(BIN)/twine check --strict dist/*
 
+release-check: build ## Build, and try what a release would be: contents, version, changelog, the demo
+	$(BIN)/python -m pytest tests/release
+
 bench: $(VENV)/installed-dev ## Measure; see docs/performance.md
 	$(BIN)/python benchmarks/client.py
 
@@ -58,7 +70,7 @@ constraints: ## Pin the newest versions for development into constraints.txt (ne
 	    --no-emit-package airflow-provider-nebula-explorer requirements-dev.txt -o constraints.txt
 
 clean: ## Remove all that was built or installed here
-	rm -rf .venv .venv-airflow-* .venv-bench $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/installed: $(INPUTS)

@@ -6,10 +6,15 @@ from types import SimpleNamespace
 
 import pytest
 from deferral import run_to_its_end
-from stand_ins import Crash, Store, TaskInstance, ids
+from stand_ins import Crash, Store, TaskInstance, forget_secrets, ids
 
 from airflow_provider_nebula_explorer.emulator import Emulator
 from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerRunWorkflowOperator
+
+
+@pytest.fixture(autouse=True)
+def new_process():
+    forget_secrets()
 
 
 @pytest.fixture
