@@ -18,6 +18,22 @@ def imported_by(*statements):
     return set(ran.stdout.split())
 
 
+def test_every_module_is_imported_without_a_warning_on_every_airflow():
+    modules = [
+        path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+        for path in (ROOT / PACKAGE).rglob("*.py")
+        if not path.name.startswith("__")
+    ]
+    ran = subprocess.run(
+        [sys.executable, "-W", "always", "-c", f"import {', '.join(modules)}"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert PACKAGE not in ran.stderr  # a warning names the file that gave rise to it; Airflow has its own
+
+
 def test_a_dag_file_loads_no_http_library():
     airflow = "from airflow.providers.common.compat.sdk import BaseSensorOperator, BaseHook"
     before = imported_by(airflow)

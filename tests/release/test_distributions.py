@@ -68,8 +68,8 @@ def test_the_wheel_holds_every_module_and_the_type_marker(wheel):
 
 def test_the_wheel_of_the_sdist_is_the_wheel_of_the_sources(wheel, tmp_path):
     # `make build` makes the wheel of the sdist, as those do who package it for others.
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True)
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     with zipfile.ZipFile(next(tmp_path.iterdir())) as direct:
         assert [(file.filename, file.CRC) for file in direct.infolist()] == [
             (file.filename, file.CRC) for file in wheel.infolist()
