@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,11 @@ from stand_ins import Crash, Store, TaskInstance, forget_secrets, ids
 
 from airflow_provider_nebula_explorer.emulator import Emulator
 from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerRunWorkflowOperator
+
+with warnings.catch_warnings():
+    # Airflow imports this in the middle of tests; old versions are warned there of what they depend on.
+    warnings.simplefilter("ignore")
+    import airflow.utils.db  # noqa: F401
 
 
 @pytest.fixture(autouse=True)
