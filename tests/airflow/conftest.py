@@ -15,7 +15,7 @@ from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExp
 with warnings.catch_warnings():
     # Airflow imports this in the middle of tests; old versions are warned there of what they depend on.
     warnings.simplefilter("ignore")
-    import airflow.utils.db  # noqa: F401
+    import airflow.serialization.serialized_objects  # noqa: F401
 
 
 @pytest.fixture(autouse=True)
