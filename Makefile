@@ -43,10 +43,11 @@ test: $(VENV)/installed-dev ## Run all tests
 test-e2e: $(VENV)/installed-dev ## Kill tasks at every step on a whole Airflow; about five minutes
 	$(BIN)/python -m pytest tests/e2e $(ARGS)
 
-lint: $(VENV)/installed-dev ## Check style and types
+lint: $(VENV)/installed-dev ## Check style, types, and the workflows of .github
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 format: $(VENV)/installed-dev ## Mend style where a tool can
 	$(BIN)/ruff check --fix .
