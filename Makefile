@@ -6,20 +6,29 @@ BIN = $(VENV)/bin
 SPHINX = AIRFLOW_HOME='$(CURDIR)/docs/_build/airflow' .venv-docs/bin/sphinx-build --quiet --nitpicky
 INPUTS := pyproject.toml constraints.txt requirements-dev.txt scripts/make_venv.sh
 
-# make test AIRFLOW=2.11: on another Airflow, unpinned, in an environment of its own.
-ifdef AIRFLOW
-VENV := .venv-airflow-$(AIRFLOW)
-OTHER_AIRFLOW := 'apache-airflow==$(AIRFLOW).*'
-export CONSTRAINTS := /dev/null
+# Another pair of Airflow and Python gets an environment of its own:
+#   make test PYTHON=python3.12                    another Python
+#   make test AIRFLOW=3.0                          another Airflow, and the newest of what it allows beside it
+#   make test VERSIONS=highest                     the newest of everything
+#   make test VERSIONS=lowest PYTHON=python3.10    what pyproject.toml names, Airflow too, at its lower bound
+OTHER_PYTHON := $(filter-out python3,$(PYTHON))
+OTHER := $(AIRFLOW:%=-airflow-%)$(VERSIONS:%=-%)$(OTHER_PYTHON:%=-$(notdir $(PYTHON)))
+ifneq ($(OTHER),)
+VENV := .venv$(OTHER)
 endif
+ifneq ($(AIRFLOW)$(VERSIONS),)
+export CONSTRAINTS := $(if $(filter lowest,$(VERSIONS)),pyproject.toml,/dev/null)
+endif
+# Airflow 3.0 does not work with newer versions of fastapi, and does not say so.
+OTHER_AIRFLOW := $(AIRFLOW:%='apache-airflow==%.*') $(if $(filter 3.0,$(AIRFLOW)),'fastapi<0.117')
 
 export PYTHON
 # With this set, each start of Airflow would compile all of it afresh.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-e2e test-browser pictures lint format build docs docs-links bench bench-waiting \
-    constraints clean
+.PHONY: help demo ui test test-e2e test-browser pictures lint format build docs docs-links release-check bench \
+    bench-waiting constraints clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -30,8 +39,9 @@ demo: $(VENV)/installed ## Run a workflow on a real Airflow and show what comes 
 ui: $(VENV)/installed ## The same in Airflow's own pages, until Ctrl-C
 	@$(BIN)/python scripts/demo.py --ui
 
+# All of them on several cores, the tests of a file on one; what ARGS names, one after the other.
 test: $(VENV)/installed-dev ## Run all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(or $(ARGS),-n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder)
 
 test-e2e: $(VENV)/installed-dev ## Kill tasks at every step on a whole Airflow; about five minutes
 	$(BIN)/python -m pytest tests/e2e $(ARGS)
@@ -42,10 +52,11 @@ test-browser: $(VENV)/installed-browser ## Use the package in Airflow's pages, i
 pictures: $(VENV)/installed-browser ## The same, and put its pictures into docs/images
 	$(BIN)/python -m pytest -x tests/browser --pictures docs/images
 
-lint: $(VENV)/installed-dev ## Check style and types
+lint: $(VENV)/installed-dev ## Check style, types, and the workflows of .github
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 format: $(VENV)/installed-dev ## Mend style where a tool can
 	$(BIN)/ruff check --fix .
@@ -64,6 +75,9 @@ docs: .venv-docs/installed ## Build the documentation into docs/_build/html, str
 docs-links: .venv-docs/installed ## Check the documentation's links to other sites; needs the internet
 	$(SPHINX) --builder linkcheck docs docs/_build/links
 
+release-check: build ## Build, and try what a release would be: contents, version, changelog, the demo
+	$(BIN)/python -m pytest tests/release
+
 bench: $(VENV)/installed-dev ## Measure; see docs/performance.md
 	$(BIN)/python benchmarks/client.py
 
@@ -76,8 +90,7 @@ constraints: ## Pin the newest versions for development into constraints.txt (ne
 	    requirements-dev.txt requirements-browser.txt requirements-docs.txt -o constraints.txt
 
 clean: ## Remove all that was built or installed here
-	rm -rf .venv .venv-airflow-* .venv-bench $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	rm -rf .venv-docs docs/_build
+	rm -rf .venv .venv-* $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/installed: $(INPUTS)

@@ -1,20 +1,32 @@
 #!/bin/sh
 # Make a virtual environment and install into it: make_venv.sh FOLDER PIP-ARGUMENT...
-# With uv where it is installed, else with venv and pip. Python: $PYTHON, else python3.
-# Versions: those of $CONSTRAINTS, else of constraints.txt.
+# With uv where it is installed, else with venv and pip. Python: $PYTHON, else python3; pyenv's are found, too.
+# Versions: those of $CONSTRAINTS, else of constraints.txt; of pyproject.toml, its lower bounds.
 set -eu
 folder=$1
 shift
 constraints=${CONSTRAINTS:-constraints.txt}
+name=${PYTHON:-python3}
 
-python=$("${PYTHON:-python3}" -c 'import sys; print(sys.executable)') || {
-    echo "There is no ${PYTHON:-python3}. Install Python 3.10 or newer, or name one: make PYTHON=python3.12 ..." >&2
+path_of_python() {
+    "$name" -c 'import sys; print(sys.executable)' 2>/dev/null
+}
+
+# pyenv's commands fail for versions that are not chosen, so choose it.
+python=$(path_of_python || PYENV_VERSION=$(pyenv latest "${name##*python}" 2>/dev/null) path_of_python) || {
+    echo "There is no $name that runs. Install Python 3.10 or newer, or name one: make PYTHON=python3.12 ..." >&2
     exit 1
 }
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || {
     echo "$python is $("$python" --version), and Python 3.10 or newer is needed: make PYTHON=python3.12 ..." >&2
     exit 1
 }
+
+if [ "$constraints" = pyproject.toml ]; then
+    constraints=$(mktemp)
+    trap 'rm -f "$constraints"' EXIT
+    grep -oE '"[a-z0-9-]+>=[0-9.]+"' pyproject.toml | tr -d '"' | sed 's/>=/==/' >"$constraints"
+fi
 
 echo "Installing into $folder with $("$python" --version): a minute, or a few the first time."
 if command -v uv >/dev/null 2>&1; then

@@ -2,14 +2,25 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from types import SimpleNamespace
 
 import pytest
 from deferral import run_to_its_end
-from stand_ins import Crash, Store, TaskInstance, ids
+from stand_ins import Crash, Store, TaskInstance, forget_secrets, ids
 
 from airflow_provider_nebula_explorer.emulator import Emulator
 from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerRunWorkflowOperator
+
+with warnings.catch_warnings():
+    # Airflow imports this in the middle of tests; old versions are warned there of what they depend on.
+    warnings.simplefilter("ignore")
+    import airflow.serialization.serialized_objects  # noqa: F401
+
+
+@pytest.fixture(autouse=True)
+def new_process():
+    forget_secrets()
 
 
 @pytest.fixture

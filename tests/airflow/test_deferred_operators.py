@@ -157,7 +157,7 @@ def trigger_of_a_task(pause, monkeypatch, state, map_index=-1):
     name = "t" if map_index < 0 else f"t_{map_index}"
     monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", lambda **_: {"r": {name: state}})
     trigger = stored(pause.trigger)
-    trigger._task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=map_index)
+    trigger.task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=map_index)
     return trigger
 
 

@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from in_memory import CONNECTION, InMemoryExplorer
-from stand_ins import Store, TaskInstance
+from stand_ins import Store, TaskInstance, forget_secrets
 
 from airflow_provider_nebula_explorer.emulator.plans import JobPlan
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerAmbiguousSubmitError
@@ -200,6 +200,7 @@ def airflow_around(world):
     connection = {"AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT": json.dumps(CONNECTION)}
     listener, logger = Listener(world.said), logging.getLogger("airflow_provider_nebula_explorer")
     logger.addHandler(listener)
+    forget_secrets()
     try:
         with (
             mock.patch.dict(os.environ, connection),

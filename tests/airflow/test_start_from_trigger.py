@@ -168,7 +168,7 @@ def test_a_success_pushes_its_xcoms_as_what_they_are(emulator, dag, monkeypatch)
     job_id = emulator.start_job(5, plan=JobPlan(running=0))
     trigger = trigger_of(a_sensor(job_id))
     whose = {"dag_id": "d", "task_id": "wait", "run_id": "r", "map_index": -1}
-    trigger._task_instance = SimpleNamespace(**whose)
+    trigger.task_instance = SimpleNamespace(**whose)
     assert first_event_of(trigger) == "success"
     assert pushed == {
         "return_value": (emulator.job(job_id), whose),

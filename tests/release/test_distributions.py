@@ -1,0 +1,150 @@
+"""What a release consists of: run by ``make release-check``, which builds it into ``dist/`` before."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from email import message_from_string
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_nebula_explorer import __version__
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = "airflow_provider_nebula_explorer"
+NAME = f"{PACKAGE}-{__version__}"
+
+
+def git(*arguments):
+    ran = subprocess.run(["git", "-C", str(ROOT), *arguments], check=True, capture_output=True, text=True)
+    return ran.stdout.split()
+
+
+@pytest.fixture(scope="module")
+def path():
+    """The wheel; that there are one wheel and one sdist, both of this version, is a test of its own."""
+    return ROOT / "dist" / f"{NAME}-py3-none-any.whl"
+
+
+@pytest.fixture(scope="module")
+def wheel(path):
+    with zipfile.ZipFile(path) as wheel:
+        yield wheel
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory):
+    """The folder of the sdist."""
+    folder = tmp_path_factory.mktemp("sdist")
+    with tarfile.open(ROOT / "dist" / f"{NAME}.tar.gz") as sdist:
+        sdist.extractall(folder, filter="data")
+    return folder / NAME
+
+
+@pytest.fixture(scope="module")
+def installed(path, tmp_path_factory):
+    """A Python with the wheel and what that needs, and nothing else."""
+    folder = tmp_path_factory.mktemp("installed") / "venv"
+    subprocess.run([ROOT / "scripts/make_venv.sh", folder, f"{path}[emulator]"], cwd=ROOT, check=True)
+    return folder / "bin/python"
+
+
+def test_there_are_one_wheel_and_one_sdist_of_this_version(path):
+    assert {file.name for file in path.parent.iterdir()} == {path.name, f"{NAME}.tar.gz"}
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel):
+    assert {name.split("/")[0] for name in wheel.namelist()} == {PACKAGE, f"{NAME}.dist-info"}
+
+
+def test_the_wheel_holds_every_module_and_the_type_marker(wheel):
+    ours = {str(path.relative_to(ROOT)) for path in (ROOT / PACKAGE).rglob("*.py")}
+    assert ours | {f"{PACKAGE}/py.typed"} <= set(wheel.namelist())
+
+
+def test_the_wheel_of_the_sdist_is_the_wheel_of_the_sources(wheel, tmp_path):
+    # `make build` makes the wheel of the sdist, as those do who package it for others.
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    with zipfile.ZipFile(next(tmp_path.iterdir())) as direct:
+        assert [(file.filename, file.CRC) for file in direct.infolist()] == [
+            (file.filename, file.CRC) for file in wheel.infolist()
+        ]
+
+
+def test_the_entry_points_are_declared(wheel):
+    text = wheel.read(f"{NAME}.dist-info/entry_points.txt").decode()
+    assert f"[apache_airflow_provider]\nprovider_info = {PACKAGE}.provider_info" in text
+    assert f"[pytest11]\nnebula_explorer = {PACKAGE}.pytest_plugin" in text
+
+
+def test_the_metadata_says_what_it_needs(wheel):
+    metadata = message_from_string(wheel.read(f"{NAME}.dist-info/METADATA").decode())
+    assert metadata["Version"] == __version__
+    assert metadata["Requires-Python"] == ">=3.10"
+    assert metadata["License-Expression"] == "Apache-2.0"
+    needs = metadata.get_all("Requires-Dist")
+    always = [need for need in needs if "extra ==" not in need]
+    assert [need.split(">=")[0] for need in always] == [
+        "anyio",
+        "apache-airflow-providers-common-compat",
+        "apache-airflow",
+        "asgiref",
+        "certifi",
+        "httpx",
+        "requests",
+        "urllib3",
+    ], "the base install stays small"
+    assert "apache-airflow>=2.11.0" in needs
+
+
+def test_the_licence_is_in_the_wheel(wheel):
+    assert f"{NAME}.dist-info/licenses/LICENSE" in wheel.namelist()
+
+
+def test_the_sdist_can_be_tested_and_documented_from(unpacked):
+    names = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*")}
+    assert {"Makefile", "README.md", "CHANGELOG.md", "LICENSE", "constraints.txt", "pyproject.toml"} <= names
+    assert {"tests/conftest.py", "example_dags/run_workflow.py", "docs/connection.md"} <= names
+
+
+def test_the_wheel_is_what_is_imported(installed):
+    program = f"import {PACKAGE}; print({PACKAGE}.__version__, {PACKAGE}.__file__)"
+    ran = subprocess.run([installed, "-I", "-c", program], check=True, capture_output=True, text=True)
+    version, _, file = ran.stdout.strip().partition(" ")
+    assert version == __version__
+    assert "site-packages" in file
+
+
+def test_the_demo_runs_from_the_wheel_alone(installed, unpacked, tmp_path):
+    # From an empty folder: `python -m airflow` would import the package from where it is started.
+    demo = subprocess.run(
+        [installed, unpacked / "scripts/demo.py"], cwd=tmp_path, check=False, capture_output=True, text=True
+    )
+    assert "Done; nothing is left running." in demo.stdout, demo.stdout + demo.stderr
+    assert demo.returncode == 0
+
+
+def heading():
+    """What the changelog has in brackets behind the version."""
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    found = re.search(rf"^## {re.escape(__version__)} \((.+)\)$", changelog, re.MULTILINE)
+    assert found, f'CHANGELOG.md has no heading "## {__version__} (unreleased)", or with a date'
+    return found[1]
+
+
+def test_the_changelog_has_an_entry_for_the_version():
+    assert re.fullmatch(r"unreleased|20\d\d-\d\d-\d\d", heading())
+
+
+def test_a_tag_is_the_version_whose_entry_has_a_date_and_no_file_is_changed():
+    tags = [tag for tag in git("tag", "--points-at", "HEAD") if tag.startswith("v")]
+    if not tags:
+        pytest.skip("this commit is not tagged as a release")
+    assert tags == [f"v{__version__}"]
+    assert heading() != "unreleased"
+    assert git("status", "--porcelain") == []
