@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import dag, task
 from airflow_provider_nebula_explorer.assets.nebula_explorer import watched_workflow_asset
 
 # [START howto_trigger_workflow]
-ranks = watched_workflow_asset(3992429968, poll_interval=5)
+ranks = watched_workflow_asset(3992429968, poll_interval=5, name="ranks")
 
 
 @dag(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from example import DAG_ID, DAGS, PLAN, WORKFLOW_ID
+from example import ASSET_DAG_ID, DAG_ID, DAGS, PLAN, WORKFLOW_ID
 from pages import Camera
 from playwright.sync_api import Page, expect, sync_playwright
 from whole_airflow import Airflow
@@ -38,7 +38,13 @@ def pytest_exception_interact(node: pytest.Item, report: pytest.TestReport) -> N
 @pytest.fixture(scope="session")
 def airflow() -> Iterator[Airflow]:
     """An Airflow that has the example DAGs and no connection."""
-    whole = Airflow(DAGS, {DAG_ID}, CORE__TEST_CONNECTION="Enabled")
+    whole = Airflow(
+        DAGS,
+        {DAG_ID, ASSET_DAG_ID},
+        CORE__TEST_CONNECTION="Enabled",
+        CORE__DAGS_ARE_PAUSED_AT_CREATION="True",  # so that nothing is watched before there is a connection
+        DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL="5",  # an asset is watched once its DAG's file is read again
+    )
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it ends Airflow, too
     try:
         whole.start()

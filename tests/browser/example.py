@@ -1,4 +1,4 @@
-"""The example DAG that a newcomer runs, and what its workflow's jobs do."""
+"""The example DAGs that a newcomer runs, and what its workflow's jobs do."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from airflow_provider_nebula_explorer.emulator import JobPlan, TaskPlan
 
 DAGS = Path(__file__).parents[2] / "example_dags"
 DAG_ID = "nebula_explorer_run_workflow"
+ASSET_DAG_ID = "nebula_explorer_on_success"
 WORKFLOW_ID = 3992429968
 JOB_SECONDS = 1000.0
 """How long a job takes, on Explorer's clock: so long that none ends before a test puts that clock forward."""
