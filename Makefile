@@ -2,6 +2,8 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
+# With a home of its own, as the pages are made from classes that import Airflow, which reads its settings there.
+SPHINX = AIRFLOW_HOME='$(CURDIR)/docs/_build/airflow' .venv-docs/bin/sphinx-build --quiet --nitpicky
 INPUTS := pyproject.toml constraints.txt requirements-dev.txt scripts/make_venv.sh
 
 # Another pair of Airflow and Python gets an environment of its own:
@@ -25,10 +27,11 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-e2e lint format build release-check bench bench-waiting constraints clean
+.PHONY: help demo ui test test-e2e test-browser pictures lint format build docs docs-links release-check bench \
+    bench-waiting constraints clean
 
 help: ## Show this
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 demo: $(VENV)/installed ## Run a workflow on a real Airflow and show what comes back
 	@$(BIN)/python scripts/demo.py
@@ -42,6 +45,12 @@ test: $(VENV)/installed-dev ## Run all tests
 
 test-e2e: $(VENV)/installed-dev ## Kill tasks at every step on a whole Airflow; about five minutes
 	$(BIN)/python -m pytest tests/e2e $(ARGS)
+
+test-browser: $(VENV)/installed-browser ## Use the package in Airflow's pages, in a browser; about two minutes
+	$(BIN)/python -m pytest -x tests/browser $(ARGS)
+
+pictures: $(VENV)/installed-browser ## The same, and put its pictures into docs/images
+	$(BIN)/python -m pytest -x tests/browser --pictures docs/images
 
 lint: $(VENV)/installed-dev ## Check style, types, and the workflows of .github
 	$(BIN)/ruff check .
@@ -61,6 +70,14 @@ build: $(VENV)/installed-dev ## Build wheel and sdist into dist/, and check them
 release-check: build ## Build, and try what a release would be: contents, version, changelog, the demo
 	$(BIN)/python -m pytest tests/release
 
+docs: .venv-docs/installed ## Build the documentation into docs/_build/html, strictly
+	rm -rf docs/_build/html
+	$(SPHINX) --fail-on-warning --keep-going --builder html docs docs/_build/html
+	.venv-docs/bin/python scripts/check_site.py docs/_build/html
+
+docs-links: .venv-docs/installed ## Check the documentation's links to other sites; needs the internet
+	$(SPHINX) --builder linkcheck docs docs/_build/links
+
 bench: $(VENV)/installed-dev ## Measure; see docs/performance.md
 	$(BIN)/python benchmarks/client.py
 
@@ -69,10 +86,12 @@ bench-waiting: .venv-bench/installed ## Measure waiting, beside peers; about ten
 
 constraints: ## Pin the newest versions for development into constraints.txt (needs uv)
 	uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-annotate --no-header \
-	    --no-emit-package airflow-provider-nebula-explorer requirements-dev.txt -o constraints.txt
+	    --no-emit-package airflow-provider-nebula-explorer \
+	    requirements-dev.txt requirements-browser.txt requirements-docs.txt -o constraints.txt
 
 clean: ## Remove all that was built or installed here
 	rm -rf .venv .venv-* $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf docs/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/installed: $(INPUTS)
@@ -83,7 +102,17 @@ $(VENV)/installed-dev: $(INPUTS)
 	@scripts/make_venv.sh $(VENV) --requirement requirements-dev.txt $(OTHER_AIRFLOW)
 	@touch $@ $(VENV)/installed
 
+$(VENV)/installed-browser: $(VENV)/installed-dev requirements-browser.txt scripts/install_browser.sh
+	@scripts/install_browser.sh
+	@scripts/make_venv.sh $(VENV) --requirement requirements-browser.txt
+	@touch $@
+
 # With the peers' newest versions, so without our constraints.
 .venv-bench/installed: $(INPUTS) requirements-bench.txt
 	@CONSTRAINTS=/dev/null scripts/make_venv.sh .venv-bench --requirement requirements-bench.txt
+	@touch $@
+
+# An environment of its own, as a site needs neither the linters nor the tests.
+.venv-docs/installed: $(INPUTS) requirements-docs.txt
+	@scripts/make_venv.sh .venv-docs --requirement requirements-docs.txt
 	@touch $@

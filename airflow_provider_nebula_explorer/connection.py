@@ -22,6 +22,8 @@ CONNECTION_TYPE = "nebula_explorer"
 HOOK_NAME = "NebulaGraph Explorer"
 DEFAULT_CONNECTION_ID = "nebula_explorer_default"
 DEFAULT_PORT = 7002
+SCHEME = "nebula-explorer"
+"""Of the addresses of assets: ``nebula-explorer://<connection id>/workflows/<workflow id>``."""
 
 
 class AirflowConnection(Protocol):
@@ -57,6 +59,8 @@ class ExtraField:
     :param read: turns the form's value into ours; raises ``ValueError`` for a wrong one.
     :param schema: the field's JSON schema, as Airflow 3's form reads it.
     :param default: ours for a field that is left empty, given as the form would give it.
+    :param is_filled_in: whether the form begins with the default in the field. Airflow 3 takes each text in
+        ``extra`` for a secret, and warns in a task's log of one under five letters: such defaults are not.
     """
 
     name: str
@@ -67,6 +71,12 @@ class ExtraField:
     schema: Mapping[str, Any] = field(default_factory=lambda: {"type": ["string", "null"]})
     default: Any = None
     is_required: bool = False
+    is_filled_in: bool = True
+
+    @property
+    def form_default(self) -> Any:
+        """What the form begins with."""
+        return self.default if self.is_filled_in else None
 
 
 def _whole_number(minimum: int, maximum: int) -> Callable[[Any], int]:
@@ -145,8 +155,8 @@ def _read_job_url(value: Any) -> str:
 
 STANDARD_FIELDS = (
     StandardField("host", "Explorer host", "graph.example.com, or https://graph.example.com/explorer"),
-    StandardField("port", "Explorer port", f"{DEFAULT_PORT} where the host is not a URL"),
-    StandardField("schema", "http or https", "http"),
+    StandardField("port", "Explorer port", f"{DEFAULT_PORT}, or the URL's port"),
+    StandardField("schema", "http or https", "http, or what the URL begins with"),
     StandardField("login", "NebulaGraph account", "root"),
     StandardField("password", "NebulaGraph password", ""),
 )
@@ -171,7 +181,7 @@ EXTRA_FIELDS = (
     ExtraField(
         "nebula_port",
         "graphd port",
-        "The port of graphd.",
+        "graphd's port, as Explorer reaches it.",
         "a whole number from 1 to 65535",
         _whole_number(1, 65535),
         {"type": ["integer", "null"], "minimum": 1, "maximum": 65535},
@@ -180,16 +190,18 @@ EXTRA_FIELDS = (
     ExtraField(
         "account_encoding",
         "Account encoding",
-        "How the login is written: json for Explorer 3.3 and later, colon for 3.1 and 3.2, auto to try both.",
+        "How the account is written at login: json for Explorer 3.3 and later, colon for 3.1 and 3.2. "
+        "Left empty, or auto: both are tried.",
         "auto, json or colon",
         _read_encodings,
-        {"type": "string", "enum": ["auto", "json", "colon"]},
+        {"type": ["string", "null"], "enum": ["auto", "json", "colon"]},
         default="auto",
+        is_filled_in=False,
     ),
     ExtraField(
         "timeout",
-        "Timeout (s)",
-        "Seconds that one request may take.",
+        "Request timeout (s)",
+        "Seconds that one request may take in all.",
         "a number of seconds above 0, up to 3600",
         _read_seconds,
         {"type": ["number", "null"], "minimum": 0.1, "maximum": 3600},
@@ -198,36 +210,38 @@ EXTRA_FIELDS = (
     ExtraField(
         "verify",
         "Verify TLS",
-        "true, false, or the path of the CA bundle that signed Explorer's certificate. Only used with https.",
+        "For https. Left empty, or true: Explorer's certificate is checked. false: it is not. "
+        "Or the path, on the machines that run tasks, of the CA bundle that signed it.",
         "true, false, or the path of an existing CA bundle",
         _read_verify,
         default="true",
+        is_filled_in=False,
     ),
     ExtraField(
         "client_cert",
         "Client certificate",
-        "Path of a client certificate, where Explorer asks for one (mutual TLS).",
+        "Where Explorer asks for one (mutual TLS): its path on the machines that run tasks.",
         "the path of an existing file",
         _read_path,
     ),
     ExtraField(
         "client_key",
         "Client key",
-        "Path of the client certificate's key, where it is not in the certificate's file.",
+        "The path of the certificate's key, where that is in a file of its own.",
         "the path of an existing file",
         _read_path,
     ),
     ExtraField(
         "proxy",
         "Proxy",
-        "URL of a proxy. Left empty, the environment's proxy variables count.",
+        "Such as http://proxy.example.com:3128. Left empty: the environment's proxy variables count.",
         "an http:// or https:// URL",
         _read_proxy,
     ),
     ExtraField(
         "max_retries",
         "Retries of a request",
-        "Further tries of one request that is safe to repeat.",
+        "How often a failed request is tried again, where that is safe.",
         "a whole number from 0 to 100",
         _whole_number(0, 100),
         {"type": ["integer", "null"], "minimum": 0, "maximum": 100},
@@ -246,8 +260,8 @@ EXTRA_FIELDS = (
     ExtraField(
         "job_url",
         "Link to a job",
-        "Template of a job's web page, for the link on the task. "
-        "May hold {base_url}, {job_id} and {workflow_id}.",
+        "Address of a job's web page, for the link on a task. {base_url}, {job_id} and {workflow_id} are "
+        "filled in; {base_url}/ is Explorer's first page.",
         "an http address; {base_url}, {job_id} and {workflow_id} are filled in",
         _read_job_url,
         default="{base_url}/",

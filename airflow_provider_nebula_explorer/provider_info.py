@@ -9,11 +9,13 @@ from airflow_provider_nebula_explorer.connection import (
     CONNECTION_TYPE,
     EXTRA_FIELDS,
     HOOK_NAME,
+    SCHEME,
     STANDARD_FORM,
     ExtraField,
 )
 
 _PACKAGE = "airflow_provider_nebula_explorer"
+_ASSETS = f"{_PACKAGE}.assets.nebula_explorer"
 _INTEGRATION = "NebulaGraph Explorer"
 
 
@@ -22,12 +24,13 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-nebula-explorer",
         "name": "NebulaGraph Explorer",
-        "description": "Jobs of `NebulaGraph Explorer <https://docs.nebula-graph.io/>`__ workflows.",
+        "description": "Workflows and jobs of `NebulaGraph Explorer <https://docs.nebula-graph.io/>`__",
         "versions": [__version__],
         "integrations": [
             {
                 "integration-name": _INTEGRATION,
                 "external-doc-url": "https://docs.nebula-graph.io/",
+                "logo": "/integration-logos/nebula_explorer.svg",
                 "tags": ["software"],
             }
         ],
@@ -35,6 +38,14 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [_modules("operators")],
         "sensors": [_modules("sensors")],
         "triggers": [_modules("triggers")],
+        "asset-uris": [
+            {
+                "schemes": [SCHEME],
+                "handler": f"{_ASSETS}.sanitize_uri",
+                "factory": f"{_ASSETS}.workflow_asset",
+                "to_openlineage_converter": f"{_ASSETS}.convert_asset_to_openlineage",
+            }
+        ],
         "connection-types": [
             {
                 "connection-type": CONNECTION_TYPE,
@@ -56,5 +67,6 @@ def _modules(kind: str) -> dict[str, Any]:
 
 
 def _form_field(field: ExtraField) -> dict[str, Any]:
-    schema = dict(field.schema) if field.default is None else {**field.schema, "default": field.default}
+    default = {} if field.form_default is None else {"default": field.form_default}
+    schema = {**field.schema, **default}
     return {"label": field.label, "description": field.help, "schema": schema}

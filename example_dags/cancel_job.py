@@ -23,9 +23,11 @@ def nebula_explorer_cancel_job():
     run = NebulaExplorerRunWorkflowOperator(
         task_id="run", workflow_id="{{ params.workflow_id }}", wait_for_completion=False
     )
+    # [START howto_operator_cancel_job]
     NebulaExplorerCancelJobOperator(
         task_id="cancel", job_id=run.output, wait_for_completion=True, poll_interval=1
     )
+    # [END howto_operator_cancel_job]
 
 
 nebula_explorer_cancel_job()

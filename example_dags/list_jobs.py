@@ -20,10 +20,13 @@ from airflow_provider_nebula_explorer.operators.nebula_explorer import (
     params={"workflow_id": "3992429968"},
 )
 def nebula_explorer_list_jobs():
+    # [START howto_operator_list_jobs]
     jobs = NebulaExplorerListJobsOperator(
         task_id="newest_successes", workflow_id="{{ params.workflow_id }}", status="SUCCESS", limit=3
     )
+    # [END howto_operator_list_jobs]
 
+    # [START howto_operator_get_job]
     @task
     def ids(jobs):
         return [job["id"] for job in jobs]
@@ -36,6 +39,7 @@ def nebula_explorer_list_jobs():
             print(job["name"], [task["name"] for task in job["tasks"]])
 
     summary(details.output)
+    # [END howto_operator_get_job]
 
 
 nebula_explorer_list_jobs()

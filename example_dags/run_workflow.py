@@ -23,12 +23,15 @@ from airflow_provider_nebula_explorer.sensors.nebula_explorer import NebulaExplo
     params={"workflow_id": "3992429968", "input": {"query_1": {"limit": 10}}},
 )
 def nebula_explorer_run_workflow():
+    # [START howto_operator_run_workflow]
     run = NebulaExplorerRunWorkflowOperator(
         task_id="run",
         workflow_id="{{ params.workflow_id }}",
         input="{{ params.input | tojson }}",
         wait_for_completion=False,
     )
+    # [END howto_operator_run_workflow]
+    # [START howto_sensor_job]
     wait = NebulaExplorerJobSensor(
         task_id="wait",
         job_id=run.output,
@@ -36,6 +39,7 @@ def nebula_explorer_run_workflow():
         poke_interval=2,
         timeout=3600,
     )
+    # [END howto_sensor_job]
     details = NebulaExplorerGetJobOperator(task_id="details", job_id=run.output)
 
     @task.branch
@@ -43,18 +47,20 @@ def nebula_explorer_run_workflow():
         return "last_task" if job["status"] == JobStatus.SUCCESS else "report_failure"
 
     @task
-    def last_task(job):
-        return job["tasks"][-1]["id"]
-
-    @task
     def report_failure(job):
         failed = [task["name"] for task in job["tasks"] if task["status"] != JobStatus.SUCCESS]
         print(f"Job {job['name']} did not succeed. Look at the tasks {failed}.")
+
+    # [START howto_operator_get_task_result]
+    @task
+    def last_task(job):
+        return job["tasks"][-1]["id"]
 
     task_id = last_task(details.output)
     rows = NebulaExplorerGetTaskResultOperator(
         task_id="rows", job_id=run.output, explorer_task_id=task_id, limit=5
     )
+    # [END howto_operator_get_task_result]
 
     wait >> details
     how_it_ended(details.output) >> [task_id, report_failure(details.output)]

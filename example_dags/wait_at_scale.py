@@ -18,19 +18,21 @@ from airflow_provider_nebula_explorer.sensors.nebula_explorer import NebulaExplo
     params={"workflow_id": "3992429968"},
 )
 def nebula_explorer_wait_at_scale():
+    # [START howto_operator_run_workflow_deferrable]
     runs = NebulaExplorerRunWorkflowOperator.partial(
         task_id="runs",
         workflow_id="{{ params.workflow_id }}",
         poll_interval=2,
         deferrable=True,
-        execution_timeout=timedelta(
-            hours=6
-        ),  # counts while the task is deferred, too; then the job is cancelled
+        # Counts while the task is deferred, too; then the job is cancelled.
+        execution_timeout=timedelta(hours=6),
     ).expand(input=[{"query_1": {"limit": limit}} for limit in (10, 20, 30)])
+    # [END howto_operator_run_workflow_deferrable]
 
     another = NebulaExplorerRunWorkflowOperator(
         task_id="another", workflow_id="{{ params.workflow_id }}", wait_for_completion=False
     )
+    # [START howto_sensor_job_deferrable]
     wait = NebulaExplorerJobSensor(
         task_id="wait",
         job_id=another.output,
@@ -39,6 +41,7 @@ def nebula_explorer_wait_at_scale():
         deferrable=True,
         start_from_trigger=True,  # on Airflow 3.3 and later this wait needs no worker at all
     )
+    # [END howto_sensor_job_deferrable]
 
     @task
     def compare(job_ids, job):

@@ -24,6 +24,7 @@ def nebula_explorer_wait_for_workflow():
         with NebulaExplorerHook() as hook:
             hook.run_workflow(params["workflow_id"])
 
+    # [START howto_sensor_workflow]
     wait = NebulaExplorerWorkflowSensor(
         task_id="wait",
         workflow_id="{{ params.workflow_id }}",
@@ -32,6 +33,7 @@ def nebula_explorer_wait_for_workflow():
         timeout=3600,
         mode="reschedule",
     )
+    # [END howto_sensor_workflow]
 
     @task
     def go_on(job):

@@ -15,13 +15,14 @@ HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))
 
 
 def make_dags_folder() -> Path:
-    """The example DAGs, and the README's."""
+    """The example DAGs, the README's and the tutorial's."""
     folder = HOME / "dags"
     shutil.copytree(ROOT / "example_dags", folder, ignore=shutil.ignore_patterns("__pycache__"))
-    first_dag = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    (folder / "readme.py").write_text(
-        first_dag[1].replace("airflow.sdk", "airflow.providers.common.compat.sdk")
-    )
+    for page in (ROOT / "README.md", ROOT / "docs" / "tutorial.md"):
+        first_dag = re.search(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+        (folder / f"{page.stem}.py").write_text(
+            first_dag[1].replace("airflow.sdk", "airflow.providers.common.compat.sdk")
+        )
     return folder
 
 

@@ -67,7 +67,7 @@ def get_job(job_id: int | str) -> Call[Job]:
 def cancel_job(job_id: int | str) -> Call[None]:
     """Ask Explorer to stop a job: it goes to Stopping, then to Interrupted."""
     path = f"{ROOT}/jobs/{parse_id('job_id', job_id)}/cancel"
-    return Call(Request("PUT", path, FORM), _read_nothing)
+    return Call(Request("PUT", path, FORM), _read_nothing, counts_as="cancels")
 
 
 def get_task_result(job_id: int | str, task_id: str, limit: int | str = 10) -> Call[list[list[str]]]:

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
+import anyio
 import httpx
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
@@ -57,6 +58,11 @@ class AsyncClient:
         self._free = asyncio.Semaphore(_MAX_CONNECTIONS)
         self._http = _open_httpx(settings)
         _keep_out_of_logs()
+
+    @property
+    def server_time(self) -> float | None:
+        """Explorer's clock at its last answer, in epoch seconds; ``None`` where that told none."""
+        return self._session.server_time
 
     async def run(self, call: Call[T]) -> T:
         """Make a call; see :meth:`.transport.Client.run`."""
@@ -117,8 +123,10 @@ class AsyncClient:
             if silence > 0:
                 await self._sleep(silence)
             try:
-                return await asyncio.wait_for(self._send(request), self._settings.timeout)
-            except (httpx.HTTPError, httpx.InvalidURL, OSError, asyncio.TimeoutError) as error:
+                # Not asyncio.wait_for, which before Python 3.12 may lose the cancellation of its caller.
+                with anyio.fail_after(self._settings.timeout):
+                    return await self._send(request)
+            except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
                 return failure(request, self._settings, error, _HTTPX)
 
     async def _send(self, request: Request) -> Response:

@@ -18,6 +18,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerServerError,
     class_of,
 )
+from airflow_provider_nebula_explorer.explorer.counts import Counted
 from airflow_provider_nebula_explorer.explorer.models import JsonObject
 
 T = TypeVar("T")
@@ -102,11 +103,13 @@ class Call(Generic[T]):
 
     :param read: raises ``ValueError`` for data of another shape than documented.
     :param is_repeatable: whether asking twice does no more than asking once.
+    :param counts_as: as what to count it where it succeeds.
     """
 
     request: Request
     read: Callable[[object], T]
     is_repeatable: bool = True
+    counts_as: Counted | None = None
 
 
 def read_data(asked: str, response: Response, hide: Callable[[str], str] = str) -> object:

@@ -18,6 +18,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     category_of,
 )
 from airflow_provider_nebula_explorer.explorer.api import connect
+from airflow_provider_nebula_explorer.explorer.counts import count
 from airflow_provider_nebula_explorer.explorer.protocol import (
     Call,
     Exchange,
@@ -100,6 +101,7 @@ class Session:
         for encoding in self._encodings:
             try:
                 self._token = yield from self._connect(encoding)
+                count("logins")
             except NebulaExplorerApiError as error:
                 if not _refuses_account(error):
                     raise
@@ -135,13 +137,16 @@ class Session:
             return self._read(call, response)
 
         try:
-            return (yield from self._ask(request, read, is_repeatable=call.is_repeatable))
+            result = yield from self._ask(request, read, is_repeatable=call.is_repeatable)
         except NebulaExplorerError as error:
             if call.is_repeatable or not error.may_have_acted:
                 raise
             raise NebulaExplorerAmbiguousSubmitError(
                 f"{error} A job may or may not have been started."
             ) from error
+        if call.counts_as:
+            count(call.counts_as)
+        return result
 
     def _ask(
         self, request: Request, read: Callable[[Response], T], *, is_repeatable: bool = True
@@ -168,6 +173,7 @@ class Session:
                 raise reason
             log.info("%s Trying again in %.1f s.", reason, pause.seconds)
             yield pause
+            count("retries")
             attempt += 1
 
     def _read(self, call: Call[T], response: Response) -> T:

@@ -19,6 +19,7 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer.api import PAGE_SIZE, Page, job_filter, list_jobs, walk_list
 from airflow_provider_nebula_explorer.explorer.arguments import parse_milliseconds
+from airflow_provider_nebula_explorer.explorer.counts import count
 from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject
 from airflow_provider_nebula_explorer.explorer.protocol import Call, T
 from airflow_provider_nebula_explorer.explorer.waiting import Looks, describe
@@ -194,6 +195,7 @@ class Submitter:
         :param lost: how the answer was lost.
         :raises NebulaExplorerAmbiguousSubmitError: where they cannot be looked at.
         """
+        count("reconciliations")
         log.warning("%s Looking for what came of it; this takes up to %.0f s.", lost, self._seconds_to_look)
         try:
             return self._settle(intent) if self.reconciles else self._look(intent)

@@ -20,8 +20,10 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer import api
 from airflow_provider_nebula_explorer.explorer.api import Glimpse
+from airflow_provider_nebula_explorer.explorer.counts import count
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.protocol import Call, T
+from airflow_provider_nebula_explorer.explorer.scout import Scout
 from airflow_provider_nebula_explorer.explorer.survey import Listing, Survey
 from airflow_provider_nebula_explorer.explorer.waiting import Looks
 from airflow_provider_nebula_explorer.explorer.waits import Wait, Watched
@@ -65,6 +67,7 @@ class Watcher:
         self._jitter = jitter
         self._client: AsyncClient | None = None
         self._opening = asyncio.Lock()
+        self.scout = Scout(self._opened)
         self._survey = Survey()
         self._watched: dict[int, Watched] = {}
         self._new: set[int] = set()  # of those, the ones that nobody has looked at
@@ -95,6 +98,7 @@ class Watcher:
         :raises NebulaExplorerTimeoutError: at the deadline.
         :raises NebulaExplorerError: where Explorer refuses, or too many looks in a row failed.
         """
+        count("waits.started")
         wait = Wait(job_id, targets, interval, deadline, seen.status if seen else None)
         if failed_looks:
             wait.looks = Looks(f"job {job_id}", self.max_failures, failed_looks)
@@ -106,6 +110,7 @@ class Watcher:
             if last_call:
                 last_call.cancel()
             self._end(wait)
+            count("waits.ended")
 
     async def run(self, call: Call[T]) -> T:
         """Make a call with the client that all waits share."""
@@ -117,6 +122,7 @@ class Watcher:
 
     async def close(self) -> None:
         """End all polling, and close the client."""
+        await self.scout.close()
         tasks = set(self._tasks)
         while tasks:
             for task in tasks:
@@ -215,6 +221,7 @@ class Watcher:
 
     async def _poll(self) -> None:
         left = self._due()
+        count("polls")
         while left:
             plan = self._survey.plan(left)
             self._ask_for(plan.singles)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from airflow_provider_nebula_explorer.explorer.counts import Counted, listen
+
 if TYPE_CHECKING:
     from airflow_provider_nebula_explorer.explorer.async_transport import AsyncClient
     from airflow_provider_nebula_explorer.explorer.settings import Settings
@@ -32,6 +34,15 @@ async def open_async_client(settings: Settings) -> AsyncClient:
 
     # In a thread, as both to import and to build it reads files, and Airflow masks by asking its supervisor.
     return await sync_to_async(build)()
+
+
+def _measure(counted: Counted) -> None:
+    from airflow.providers.common.compat.sdk import Stats
+
+    Stats.incr(f"nebula_explorer.{counted}")
+
+
+listen(_measure)
 
 
 def _mask_proxy(settings: Settings) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseHook, conf
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, conf
 
 from airflow_provider_nebula_explorer.connection import (
     CONNECTION_TYPE,
@@ -29,6 +29,7 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer import api
 from airflow_provider_nebula_explorer.explorer.arguments import parse_count, parse_id, parse_seconds
+from airflow_provider_nebula_explorer.explorer.counts import count
 from airflow_provider_nebula_explorer.explorer.events import read_job
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.submit import Submitter
@@ -223,6 +224,9 @@ class NebulaExplorerHook(BaseHook):
             finally:
                 client.close()
             unknown = ", ".join(unknown_extras(self.get_connection(self.nebula_explorer_conn_id)))
+        except AirflowNotFoundException as error:
+            # A page tests a connection as a URI, and one with such a port is not read back.
+            return False, f"{error}. If the form has it, look at its port: it must be from 1 to 65535."
         except Exception as error:  # noqa: BLE001 - whatever it is, the form shall say it
             return False, str(error) or type(error).__name__
         note = f" Not known, and so ignored: extra {unknown}." if unknown else ""
@@ -242,7 +246,7 @@ class NebulaExplorerHook(BaseHook):
                 field.label,
                 widget=BS3TextFieldWidget(),
                 description=field.help,
-                default=field.default,
+                default=field.form_default,
                 validators=[Optional()],
             )
 
@@ -274,6 +278,7 @@ class Watch(ABC):
 
         :raises NebulaExplorerError: where the wait has to end.
         """
+        count("polls")
         try:
             job = self._ask()
         except NebulaExplorerError as error:

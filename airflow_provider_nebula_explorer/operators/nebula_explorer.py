@@ -23,6 +23,7 @@ from airflow_provider_nebula_explorer.hooks.nebula_explorer import (
     NebulaExplorerHook,
     job_of_event,
 )
+from airflow_provider_nebula_explorer.lineage import HasJob
 from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink, show_job
 from airflow_provider_nebula_explorer.operators.runs import NebulaExplorerFinalAmbiguousSubmitError, TaskRun
 from airflow_provider_nebula_explorer.operators.waiting import wait_for_job
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 
-class NebulaExplorerGetJobOperator(BaseOperator):
+class NebulaExplorerGetJobOperator(HasJob, BaseOperator):
     """Fetch a job's details.
 
     :param job_id: a number, or text of digits.
@@ -68,6 +69,7 @@ class NebulaExplorerGetJobOperator(BaseOperator):
         """Fetch the job and return its object."""
         with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
             job = hook.get_job(self.job_id)
+            self.name_job(context, job.id, job.workflow_id)
             show_job(context, job.id, job.workflow_id, hook.settings.job_link(job.id, job.workflow_id))
         log.info("%s is %s.", describe(job), job.status.name)
         return job.data
@@ -138,7 +140,7 @@ class NebulaExplorerListJobsOperator(BaseOperator):
         return found
 
 
-class NebulaExplorerRunWorkflowOperator(BaseOperator):
+class NebulaExplorerRunWorkflowOperator(HasJob, BaseOperator):
     """Run a workflow, and wait for its job.
 
     :param workflow_id: a number, or text of digits.
@@ -222,7 +224,7 @@ class NebulaExplorerRunWorkflowOperator(BaseOperator):
             self._run.kill()
 
 
-class NebulaExplorerCancelJobOperator(BaseOperator):
+class NebulaExplorerCancelJobOperator(HasJob, BaseOperator):
     """Cancel a job. One that is final already is left as it is.
 
     :param job_id: a number, or text of digits.
@@ -257,6 +259,7 @@ class NebulaExplorerCancelJobOperator(BaseOperator):
         """Ask for the end of the job, wait for it where asked to, and return the job's object."""
         with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
             job = self._cancel(hook)
+            self.name_job(context, job.id, job.workflow_id)
             show_job(context, job.id, job.workflow_id, hook.settings.job_link(job.id, job.workflow_id))
             if self.wait_for_completion and not job.status.is_final:
                 job = wait_for_job(self, hook, job.id, seen=job)
@@ -266,7 +269,9 @@ class NebulaExplorerCancelJobOperator(BaseOperator):
         """Go on after a deferral, with what the trigger saw, and return the job's object."""
         if timed_out(event):
             raise execution_timed_out(f"job {event.get('job_id')}", self.execution_timeout)
-        return job_of_event(event).data
+        job = job_of_event(event)
+        self.name_job(context, job.id, job.workflow_id)
+        return job.data
 
     def _cancel(self, hook: NebulaExplorerHook) -> Job:
         try:

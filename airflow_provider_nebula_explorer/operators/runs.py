@@ -66,6 +66,7 @@ class TaskRun:
     def resume(self, job: Job) -> int:
         """Go on with a job that is final now, and return the id of the job that counts."""
         self._job.hold(job.id)
+        self._task.name_job(self._context, job.id, self._task.workflow_id)
         return self._see_to(job.id, job)
 
     @cached_property
@@ -120,6 +121,7 @@ class TaskRun:
         except NebulaExplorerAmbiguousSubmitError as error:
             raise self._final(error) from None  # whose text has all of it
         self._job.hold(job_id)
+        self._task.name_job(self._context, job_id, self._task.workflow_id)
         if self._job.is_killed:  # while it was not known yet which job it is
             self.kill()
             self._job.go_on_unless_killed()

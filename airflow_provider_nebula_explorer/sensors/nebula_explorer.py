@@ -31,6 +31,7 @@ from airflow_provider_nebula_explorer.hooks.nebula_explorer import (
     WorkflowWatch,
     job_of_event,
 )
+from airflow_provider_nebula_explorer.lineage import HasJob
 from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink, show_job
 from airflow_provider_nebula_explorer.triggers.limits import TimeLimits, execution_timed_out
 
@@ -56,7 +57,7 @@ _EXECUTE = inspect.unwrap(BaseSensorOperator.execute)
 """What every sensor does; bare, as Airflow 2 warns where an ``execute`` calls that of its base class."""
 
 
-class _ExplorerSensor(BaseSensorOperator):
+class _ExplorerSensor(HasJob, BaseSensorOperator):
     """What both sensors share: one login and one watch for all looks of a process.
 
     Every mode decides in :meth:`poke`, so that Airflow's own ``execute`` treats what comes of a look, or of a
@@ -143,6 +144,7 @@ class _ExplorerSensor(BaseSensorOperator):
         if self._event is not None:
             event, self._event = self._event, None
             job = job_of_event(event)
+            self.name_job(context, job.id, job.workflow_id)
             if "link" in event:
                 self._show(context, job, event["link"])
             return PokeReturnValue(is_done=self._is_over(job), xcom_value=job.data)
@@ -154,6 +156,7 @@ class _ExplorerSensor(BaseSensorOperator):
             self._watch = self._open_watch(self._hook, context)
         seen = self._watch.look()
         if seen is not None:
+            self.name_job(context, seen.id, seen.workflow_id)
             self._show(context, seen, self._hook.settings.job_link(seen.id, seen.workflow_id))
             if self._is_over(seen):
                 return PokeReturnValue(is_done=True, xcom_value=seen.data)

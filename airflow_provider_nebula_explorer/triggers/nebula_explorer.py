@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import math
 import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -23,16 +24,16 @@ from airflow_provider_nebula_explorer.exceptions import (
 from airflow_provider_nebula_explorer.explorer.api import cancel_job, glimpse_of
 from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_id,
-    parse_milliseconds,
     parse_seconds,
     parse_statuses,
 )
 from airflow_provider_nebula_explorer.explorer.events import error_event, job_event, read_job, timeout_event
-from airflow_provider_nebula_explorer.explorer.feed import SuccessFeed, first_success
+from airflow_provider_nebula_explorer.explorer.feed import first_success
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 from airflow_provider_nebula_explorer.explorer.waiting import cancel_told, has_reached
 from airflow_provider_nebula_explorer.explorer.watcher import Watcher
+from airflow_provider_nebula_explorer.triggers.feeds import Observed, Successes
 from airflow_provider_nebula_explorer.triggers.kill import IS_TOLD_OF_KILLS, is_still_deferred, to_its_end
 from airflow_provider_nebula_explorer.triggers.limits import MARGIN_SECONDS
 from airflow_provider_nebula_explorer.triggers.registry import SharedWatcher, look_up
@@ -43,15 +44,15 @@ try:
 except ImportError:  # Airflow 2, where nothing but a task can wait for a trigger
     BaseEventTrigger = BaseTrigger  # type: ignore[misc, assignment]
 
+if TYPE_CHECKING:
+    from airflow.triggers.shared_stream import SharedStreamProducer
+
 log = logging.getLogger(__name__)
 
 _FINAL_ONLY: frozenset[JobStatus] = frozenset()
 
 _LAST_LOOK_SECONDS = 5.0
 """What a wait is left with when it begins after its deadline: a triggerer that was down may be late."""
-
-_LONGEST_PAUSE_SECONDS = 600.0
-"""Between two looks that fail, where nobody but a log can be told."""
 
 
 class _ExplorerTrigger(BaseTrigger):
@@ -291,9 +292,9 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
 class NebulaExplorerWorkflowTrigger(_ExplorerTrigger, BaseEventTrigger):
     """Fire for each job of a workflow that succeeds, whoever started it; in an ``AssetWatcher`` for ever.
 
-    The event's payload is a JSON object: ``job_id``; ``job``, the job's object as Explorer's API gives it;
-    ``link``, the address of its page. Jobs that had succeeded before the trigger began are not told, unless
-    ``created_after`` is given.
+    An event's payload is the job's object as Explorer's API gives it, with its tasks. Jobs that had succeeded
+    before the trigger first began are not told, unless ``created_after`` is given. On Airflow 3.3 and later a
+    bookmark is kept with the asset, so that successes while no triggerer runs are told later.
 
     :param workflow_id: a number, or text of digits.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
@@ -342,8 +343,34 @@ class NebulaExplorerWorkflowTrigger(_ExplorerTrigger, BaseEventTrigger):
         if self.is_for_one:
             yield _fire(await self._event())
             return
-        async for event in self._events():
-            yield _fire(event)
+        successes = Successes(self._observed, getattr(self, "asset_state_store", None))
+        async for job in successes.jobs():
+            yield _fire(job.data)
+            await successes.told(job.id)
+
+    def shared_stream_key(self) -> str | None:
+        """Return what makes Airflow say when an event is stored: a stream of this trigger's own."""
+        return None if self.is_for_one else json.dumps(self._arguments(), sort_keys=True)
+
+    @classmethod
+    def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> SharedStreamProducer:
+        """Return what observes the workflow for a stream (Airflow 3.3 and later)."""
+        from airflow_provider_nebula_explorer.triggers.stream import SuccessProducer
+
+        return SuccessProducer(cls(**kwargs)._observed)  # noqa: SLF001 - one of us
+
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
+        """Yield an event for each success in the stream (Airflow 3.3 and later)."""
+        from airflow_provider_nebula_explorer.triggers.stream import events
+
+        async for event in events(shared_stream, self.asset_state_store):
+            yield event
+
+    @property
+    def _observed(self) -> Observed:
+        return Observed(
+            self.workflow_id, self.nebula_explorer_conn_id, self.poll_interval, self.name, self.created_after
+        )
 
     @property
     def _subject(self) -> JsonObject:
@@ -359,27 +386,6 @@ class NebulaExplorerWorkflowTrigger(_ExplorerTrigger, BaseEventTrigger):
             deadline=self._deadline,
             failed_looks=self.failed_looks,
         )
-
-    async def _events(self) -> AsyncIterator[JsonObject]:
-        interval = parse_seconds("poll_interval", self.poll_interval)
-        since = (
-            None if self.created_after is None else parse_milliseconds("created_after", self.created_after)
-        )
-        feed = SuccessFeed(parse_id("workflow_id", self.workflow_id), name=self.name, since=since)
-        while True:
-            try:
-                settings = await look_up(self.nebula_explorer_conn_id)
-                async with SharedWatcher(settings) as watcher:
-                    while settings == await look_up(self.nebula_explorer_conn_id):
-                        async for job in feed.news(watcher):
-                            yield job_event(job, settings.job_link(job.id, job.workflow_id))
-                        pause = interval
-                        await asyncio.sleep(watcher.spread(interval))
-            except NebulaExplorerError as error:
-                # Airflow would begin it anew at once, again and again: an event has no task that could fail.
-                log.warning("Cannot observe workflow %s, will look again: %s", self.workflow_id, error)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, max(interval, _LONGEST_PAUSE_SECONDS))
 
 
 def _fire(event: JsonObject) -> TriggerEvent:

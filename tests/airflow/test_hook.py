@@ -383,6 +383,7 @@ class TestTestConnection:
         ok, text = NebulaExplorerHook("no_such_connection").test_connection()
         assert not ok
         assert "no_such_connection" in text
+        assert "look at its port: it must be from 1 to 65535" in text
 
 
 def test_the_hook_over_requests_mock(monkeypatch):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
 
 import pytest
 from runs import Run, Story
 from whole_airflow import Airflow
 
+DAGS = Path(__file__).with_name("dags")
+DAG_IDS = {"in_worker", "deferred", "in_worker_limited", "deferred_limited", "on_success"}
 AT_ONCE = 12
 """How many stories are told at the same time: more would starve Airflow's parts, which then kill tasks."""
 
@@ -42,7 +45,7 @@ class Stories:
 
 @pytest.fixture(scope="session")
 def airflow() -> Iterator[Airflow]:
-    whole = Airflow()
+    whole = Airflow(DAGS, DAG_IDS)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it ends Airflow, too
     try:
         whole.start()
@@ -65,6 +68,13 @@ def stories(request: pytest.FixtureRequest, airflow: Airflow) -> Iterator[Storie
             threads.shutdown(wait=False, cancel_futures=True)
             airflow.stop()  # so that no story goes on
     stories.close()
+
+
+@pytest.fixture
+def alone(airflow: Airflow, stories: Stories) -> Airflow:
+    """Airflow, when no story is told any more that an outage could touch."""
+    stories.wait()
+    return airflow
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from parts import Part
 from runs import Run, Story, assert_one_job_came_of
-from whole_airflow import Airflow
 
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 
@@ -13,13 +12,6 @@ from airflow_provider_nebula_explorer.explorer.models import JobStatus
 def starts_and_waits(run: Run) -> None:
     run.start()
     run.wait_until_waiting(attempt=1)
-
-
-@pytest.fixture
-def alone(airflow, stories) -> Airflow:
-    """Airflow, when no story is told any more that an outage could touch."""
-    stories.wait()
-    return airflow
 
 
 @pytest.mark.parametrize(

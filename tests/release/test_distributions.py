@@ -90,6 +90,7 @@ def test_the_metadata_says_what_it_needs(wheel):
     needs = metadata.get_all("Requires-Dist")
     always = [need for need in needs if "extra ==" not in need]
     assert [need.split(">=")[0] for need in always] == [
+        "anyio",
         "apache-airflow-providers-common-compat",
         "apache-airflow",
         "asgiref",
@@ -109,6 +110,7 @@ def test_the_sdist_can_be_tested_and_documented_from(unpacked):
     names = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*")}
     assert {"Makefile", "README.md", "CHANGELOG.md", "LICENSE", "constraints.txt", "pyproject.toml"} <= names
     assert {"tests/conftest.py", "example_dags/run_workflow.py", "docs/connection.md"} <= names
+    assert {"docs/conf.py", "docs/howto/index.md", "requirements-docs.txt", "scripts/check_site.py"} <= names
 
 
 def test_the_wheel_is_what_is_imported(installed):

@@ -301,6 +301,11 @@ def test_settings_hold_no_secret_in_their_text():
     assert json.dumps(str(settings))
 
 
+def test_the_form_begins_with_no_text_that_airflow_takes_for_too_short_a_secret():
+    filled_in = [field.form_default for field in EXTRA_FIELDS]
+    assert [text for text in filled_in if isinstance(text, str) and len(text) < 5] == []
+
+
 def test_the_page_about_connections_has_every_field_and_its_default():
     page = (Path(__file__).parents[2] / "docs" / "connection.md").read_text()
     rows = dict(re.findall(r"^\| `?(\w+)`? \|.*\| (.*?) \|$", page, re.MULTILINE))

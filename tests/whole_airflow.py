@@ -21,13 +21,10 @@ from typing import Any
 import httpx
 from parts import Part, end_of, wait_for
 
-DAGS = Path(__file__).with_name("dags")
 DATABASE = "airflow.db"
-DAG_IDS = {"in_worker", "deferred", "in_worker_limited", "deferred_limited"}
-SECONDS_TO_START = 90.0
+SECONDS_TO_START = 180.0
 
 SETTINGS = {
-    "CORE__DAGS_FOLDER": str(DAGS),
     "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
     "CORE__EXECUTOR": "LocalExecutor",
     "CORE__LOAD_EXAMPLES": "False",
@@ -57,12 +54,20 @@ _ENDED = re.compile(r"Received executor event with state success .*? run_id='([^
 
 
 class Airflow:
-    """Airflow's processes, and what its REST API tells and does."""
+    """Airflow's processes, and what its REST API tells and does.
 
-    def __init__(self) -> None:
+    :param dags: the folder of its DAGs.
+    :param dag_ids: the DAGs that it must have found there before it is up.
+    :param settings: of Airflow, beside and before those above.
+    """
+
+    def __init__(self, dags: Path, dag_ids: set[str], **settings: str) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="airflow-e2e-"))
         port, task_port = _free_ports(2)
-        self._environment = _environment(self.home, port, task_port)
+        self.url = f"http://127.0.0.1:{port}"
+        settings = SETTINGS | {"CORE__DAGS_FOLDER": str(dags)} | settings
+        self._environment = _environment(self.home, self.url, task_port, settings)
+        self._dag_ids = dag_ids
         self.parts = {
             name: Part(name, command, self._environment, self.home)
             for name, command in _commands(task_port).items()
@@ -73,7 +78,7 @@ class Airflow:
         self._over: set[str] = set()
         self._ended: set[tuple[str, str]] = set()
         self._task_api = f"http://127.0.0.1:{task_port}/execution/health"
-        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)
+        self._http = httpx.Client(base_url=self.url, timeout=30)
 
     def start(self) -> None:
         """Set up its database, start all parts, and wait until they work and know the DAGs."""
@@ -159,7 +164,7 @@ class Airflow:
         except httpx.HTTPError:
             return False
         parts = ("scheduler", "dag_processor", "triggerer")
-        return known == DAG_IDS and all(health[part]["status"] == "healthy" for part in parts)
+        return known >= self._dag_ids and all(health[part]["status"] == "healthy" for part in parts)
 
 
 def _commands(task_port: int) -> dict[str, tuple[str, ...]]:
@@ -175,7 +180,7 @@ def _commands(task_port: int) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _environment(home: Path, port: int, task_port: int) -> dict[str, str]:
+def _environment(home: Path, url: str, task_port: int, settings: dict[str, str]) -> dict[str, str]:
     # Without PYTHONDONTWRITEBYTECODE, with which each start would compile all of Airflow afresh.
     mine = {
         name: value
@@ -184,11 +189,10 @@ def _environment(home: Path, port: int, task_port: int) -> dict[str, str]:
         and not name.lower().endswith("_proxy")
     }
     mine["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{mine.get('PATH', '')}"
-    url = f"http://127.0.0.1:{port}"
-    settings = SETTINGS | {
+    settings |= {
         "API__BASE_URL": url,
         "API__HOST": "127.0.0.1",
-        "API__PORT": str(port),
+        "API__PORT": url.rpartition(":")[2],
         "API__SECRET_KEY": secrets.token_urlsafe(48),
         "API_AUTH__JWT_SECRET": secrets.token_urlsafe(64),
         "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / DATABASE}?timeout=10",

@@ -1,0 +1,93 @@
+"""The asset of a workflow: what its jobs make, for outlets and for the schedules of other DAGs."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, quote
+
+from airflow.providers.common.compat.assets import Asset
+
+from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID, SCHEME
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
+from airflow_provider_nebula_explorer.explorer.arguments import parse_id
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+
+_PATH = re.compile(r"/workflows/\d+")
+
+
+def workflow_asset(
+    workflow_id: int | str, nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID, **kwargs: Any
+) -> Asset:
+    """Return the asset of a workflow, ``nebula-explorer://<connection>/workflows/<id>``.
+
+    :param workflow_id: a number, or text of digits.
+    :param nebula_explorer_conn_id: the Airflow connection to Explorer.
+    :param kwargs: what else Airflow's ``Asset`` takes: ``extra``, and from Airflow 3 on ``name``, ``group``,
+        ``watchers``.
+    :raises NebulaExplorerConfigError: where ``workflow_id`` is no id; templates are not possible here.
+    """
+    path = f"workflows/{parse_id('workflow_id', workflow_id)}"
+    return Asset(uri=f"{SCHEME}://{quote(nebula_explorer_conn_id, safe='')}/{path}", **kwargs)
+
+
+def watched_workflow_asset(
+    workflow_id: int | str,
+    nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID,
+    *,
+    poll_interval: float = 30,
+    job_name: str | None = None,
+    created_after: str | None = None,
+    **kwargs: Any,
+) -> Asset:
+    """Return the asset of a workflow, with an event for each of its jobs that succeeds, whoever ran it.
+
+    The other parameters are those of :func:`workflow_asset`.
+
+    :param poll_interval: seconds between two looks.
+    :param job_name: the jobs' name, as Explorer's own search takes it; ``None`` for any.
+    :param created_after: jobs created before it do not count: ISO 8601 text with an offset. Default: those
+        that had succeeded when it was first watched do not count.
+    :raises NebulaExplorerConfigError: on Airflow 2, which has no asset watchers.
+    """
+    try:
+        from airflow.sdk import AssetWatcher
+    except ImportError:
+        raise NebulaExplorerConfigError(
+            "watched_workflow_asset needs Airflow 3.0 or newer, as older ones have no asset watchers. "
+            "NebulaExplorerWorkflowSensor waits for a workflow's success on all of them."
+        ) from None
+    from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerWorkflowTrigger
+
+    trigger = NebulaExplorerWorkflowTrigger(
+        parse_id("workflow_id", workflow_id),
+        nebula_explorer_conn_id,
+        poll_interval,
+        name=job_name,
+        created_after=created_after,
+    )
+    watcher = AssetWatcher(name=f"workflow_{workflow_id}", trigger=trigger)
+    return workflow_asset(workflow_id, nebula_explorer_conn_id, watchers=[watcher], **kwargs)
+
+
+def sanitize_uri(uri: SplitResult) -> SplitResult:
+    """Check the address of an asset; Airflow asks for it with each of our scheme.
+
+    :raises ValueError: where it is not that of a workflow.
+    """
+    if not uri.netloc or not _PATH.fullmatch(uri.path) or uri.query:
+        raise ValueError(
+            f"{uri.geturl()} is no {SCHEME} asset. Allowed: {SCHEME}://<connection id>/workflows/<number>; "
+            "workflow_asset() makes it."
+        )
+    return uri
+
+
+def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:  # noqa: ARG001 - Airflow's
+    """Return the OpenLineage dataset of an asset: the connection is its namespace."""
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+
+    namespace, _, name = asset.uri.partition("/workflows/")
+    return Dataset(namespace=namespace, name=f"workflows/{name}")

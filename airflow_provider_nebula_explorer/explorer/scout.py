@@ -1,0 +1,167 @@
+"""Lists jobs for those who look out for new ones: one list serves all who ask at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import math
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError, NebulaExplorerLoginError
+from airflow_provider_nebula_explorer.explorer import api
+from airflow_provider_nebula_explorer.explorer.api import Glimpse
+from airflow_provider_nebula_explorer.explorer.counts import count
+from airflow_provider_nebula_explorer.explorer.models import JobStatus
+from airflow_provider_nebula_explorer.explorer.protocol import Call, T
+from airflow_provider_nebula_explorer.explorer.survey import LARGEST_PAGE
+
+_GATHER_SECONDS = 0.2
+"""Who asks within this time is served by one list."""
+
+_TOGETHER_MS = 600_000
+"""Who wants much older jobs is not served with the others, as those would read a long list, too."""
+
+
+class Client(Protocol):
+    """What makes the calls."""
+
+    @property
+    def server_time(self) -> float | None:
+        """Explorer's clock at its last answer, in epoch seconds; ``None`` where that told none."""
+
+    async def login(self) -> None:
+        """Log in."""
+
+    async def run(self, call: Call[T]) -> T:
+        """Make a call."""
+
+
+class Scout:
+    """Lists the jobs of workflows: with one list of all jobs where several are asked for at once.
+
+    :param opened: gives the client.
+    """
+
+    def __init__(self, opened: Callable[[], Awaitable[Client]]) -> None:
+        self._opened = opened
+        self._rounds: dict[JobStatus | None, _Round] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._may_list_all = True
+        self._phase = random.random()  # noqa: S311 - it spreads the looks of many processes
+        self._has_logged_in = False
+        self._asking_for_time = asyncio.Lock()
+
+    def next_look(self, interval: float) -> float:
+        """Return when to look again, on :func:`time.monotonic`'s clock.
+
+        It is the same moment for all with one interval, so that one list serves them.
+        """
+        return interval * (math.floor(time.monotonic() / interval - self._phase) + 1 + self._phase)
+
+    async def clock(self) -> int | None:
+        """Return Explorer's clock at its last answer, in epoch milliseconds; ``None`` if it tells none."""
+        client = await self._opened()
+        async with self._asking_for_time:
+            if client.server_time is None and not self._has_logged_in:
+                await client.login()  # which costs nothing, as it has to be made anyway
+                self._has_logged_in = True
+        return None if client.server_time is None else int(client.server_time * 1000)
+
+    async def jobs(
+        self, workflow_id: int, *, since: int, name: str | None = None, status: JobStatus | None = None
+    ) -> list[Glimpse]:
+        """Return a workflow's jobs that were created from a time on, oldest first.
+
+        :param since: epoch milliseconds.
+        :param name: as Explorer's own search takes it; ``None`` for any.
+        :param status: ``None`` for any.
+        """
+        if name is not None:
+            return await self._list(workflow_id, since, status, name)
+        asked = self._rounds.get(status) or self._begin(status)
+        asked.since[workflow_id] = min(since, asked.since.get(workflow_id, since))
+        # Shielded, as one who is cancelled must not take it from the others.
+        found = (await asyncio.shield(asked.task))[workflow_id]
+        if isinstance(found, BaseException):
+            raise found
+        return [job for job in found if _created(job, since) >= since]
+
+    async def close(self) -> None:
+        """End all that is asked for."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _begin(self, status: JobStatus | None) -> _Round:
+        asked = self._rounds[status] = _Round()
+        # In a context of its own, or its log lines would go to the log of whoever asked first.
+        asked.task = contextvars.Context().run(asyncio.ensure_future, self._answer(asked, status))
+        self._tasks.add(asked.task)
+        asked.task.add_done_callback(self._forget)
+        return asked
+
+    def _forget(self, done: asyncio.Task[Any]) -> None:
+        self._tasks.discard(done)
+        if not done.cancelled():
+            done.exception()  # told to whoever waits for it; there may be nobody any more
+
+    async def _answer(self, asked: _Round, status: JobStatus | None) -> _Found:
+        await asyncio.sleep(_GATHER_SECONDS)
+        del self._rounds[status]
+        count("polls")
+        found = await self._list_together(asked.since, status)
+        others = [workflow_id for workflow_id in asked.since if workflow_id not in found]
+        lists = (self._list(workflow_id, asked.since[workflow_id], status) for workflow_id in others)
+        return found | dict(zip(others, await asyncio.gather(*lists, return_exceptions=True), strict=True))
+
+    async def _list_together(self, since: dict[int, int], status: JobStatus | None) -> _Found:
+        recent = max(since.values()) - _TOGETHER_MS
+        together = {workflow_id for workflow_id, wanted in since.items() if wanted >= recent}
+        if not self._may_list_all or len(together) < 2:
+            return {}
+        try:
+            jobs = await self._list(None, min(since[workflow_id] for workflow_id in together), status)
+        except NebulaExplorerError as error:
+            if error.is_transient or isinstance(error, NebulaExplorerLoginError):
+                raise
+            self._may_list_all = False  # the account may see its workflows' lists all the same
+            return {}
+        found: dict[int, list[Glimpse]] = {workflow_id: [] for workflow_id in together}
+        for job in jobs:
+            if job.workflow_id.isdigit() and int(job.workflow_id) in found:
+                found[int(job.workflow_id)].append(job)
+        return {**found}
+
+    async def _list(
+        self, workflow_id: int | None, since: int, status: JobStatus | None, name: str | None = None
+    ) -> list[Glimpse]:
+        client = await self._opened()
+        jobs: dict[int, Glimpse] = {}
+        while True:
+            page = await client.run(
+                api.glance(workflow_id, status=status, created_from=since, name=name, page_size=LARGEST_PAGE)
+            )
+            before = len(jobs)
+            jobs.update((job.id, job) for job in page.jobs if _created(job, since) >= since)
+            if page.is_complete or len(jobs) == before:
+                return list(jobs.values())
+            # By time, not by page number: so nothing is missed where the list changes between two pages.
+            since = _created(page.jobs[-1], since)
+
+
+_Found = dict[int, "list[Glimpse] | BaseException"]
+
+
+@dataclass
+class _Round:
+    since: dict[int, int] = field(default_factory=dict)
+    task: asyncio.Task[_Found] = field(init=False)
+
+
+def _created(job: Glimpse, otherwise: int) -> int:
+    return otherwise if job.created is None else job.created

@@ -1,0 +1,79 @@
+"""Which of Explorer's errors are worth a retry of the task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerBadRequestError,
+    NebulaExplorerConfigError,
+    NebulaExplorerConnectionError,
+    NebulaExplorerError,
+    NebulaExplorerForbiddenError,
+    NebulaExplorerLoginError,
+    NebulaExplorerNotFoundError,
+    NebulaExplorerServerError,
+)
+
+try:
+    from airflow.sdk import RetryPolicy
+except ImportError:  # Airflow before 3.3
+    RetryPolicy = None  # type: ignore[assignment, misc]
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.retry_policy import RetryDecision
+
+_LASTING = (
+    NebulaExplorerBadRequestError,
+    NebulaExplorerConfigError,
+    NebulaExplorerConnectionError,
+    NebulaExplorerForbiddenError,
+    NebulaExplorerNotFoundError,
+    NebulaExplorerServerError,
+)
+"""Errors that are the same after a retry, unless they say that they are transient."""
+
+
+class NebulaExplorerRetryPolicy(RetryPolicy or object):  # type: ignore[misc]
+    """Fails a task at once where a retry would meet the same error, and leaves all else to its ``retries``.
+
+    For ``retry_policy`` of any task, and of ``default_args`` (Airflow 3.3 and later):
+
+    * a wrong argument or connection field, a refused request, a missing job or workflow, a missing
+      permission, a licence that has ended, a TLS or address error: the task fails;
+    * Explorer cannot be reached, sheds load or fails inside: the task is retried;
+    * everything else, such as a job that failed or a login that was refused (which is also what Explorer says
+      while graphd is down): as the task's own ``retries`` say.
+
+    :raises NebulaExplorerConfigError: where this Airflow has no retry policies.
+    """
+
+    def __init__(self) -> None:
+        if RetryPolicy is None:
+            raise NebulaExplorerConfigError(
+                "NebulaExplorerRetryPolicy needs Airflow 3.3 or newer, as older ones have no retry policies. "
+                "Leave retry_policy out there."
+            )
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: Any = None
+    ) -> RetryDecision:
+        """Decide on one error; the other parameters are not looked at."""
+        from airflow.sdk.definitions.retry_policy import RetryDecision
+
+        if not isinstance(exception, NebulaExplorerError) or isinstance(exception, NebulaExplorerLoginError):
+            return RetryDecision.default()
+        if exception.is_transient:
+            return RetryDecision.retry(reason="Explorer may answer a little later.")
+        if isinstance(exception, _LASTING):
+            return RetryDecision.fail(f"A retry would meet the same {type(exception).__name__}.")
+        return RetryDecision.default()
+
+    def serialize(self) -> dict[str, Any]:
+        """Return what a DAG's serialized form holds of it: nothing but its name."""
+        return {"__type": f"{type(self).__module__}.{type(self).__qualname__}"}
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> NebulaExplorerRetryPolicy:  # noqa: ARG003 - there is nothing
+        """Return the policy."""
+        return cls()

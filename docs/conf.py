@@ -1,0 +1,35 @@
+"""How Sphinx makes the site of these pages; `make docs` runs it."""
+
+from __future__ import annotations
+
+from airflow_provider_nebula_explorer import __version__
+
+project = "airflow-provider-nebula-explorer"
+version = release = __version__
+html_title = f"{project} {__version__}"
+html_theme = "furo"
+html_copy_source = html_show_copyright = html_show_sphinx = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+exclude_patterns = ["_build"]
+smartquotes_action = "De"  # dashes and ellipses, no quotes: error texts are searched for as they are printed
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+myst_heading_anchors = 3  # links to headings are written as GitHub writes them
+
+autodoc_typehints = "description"
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True  # so that a builder's own settings show nowhere
+add_module_names = False  # each page says which module it is about
+python_use_unqualified_type_names = True
+toc_object_entries_show_parents = "hide"
+
+nitpicky = True
+nitpick_ignore_regex = [
+    # What others document. Their indexes would have to be fetched, and a build must not need the internet.
+    ("py:.*", r"(airflow|asyncio|collections|datetime|pytest|time|typing)\..*"),
+    ("py:class", "datetime"),  # as it is written where it is imported for type checkers alone
+    # Names of types that the texts describe in words, and of what is no part of the public interface.
+    ("py:class", r"(.*\.)?(Cookie|Encoding|HasJob|JsonObject|T|WorkflowInput)"),
+    ("py:(class|data|func)", r"(.*\.)?(Glimpse|INSTEAD|KINDS|Request|parse_input)"),
+]

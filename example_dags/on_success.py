@@ -1,0 +1,34 @@
+"""Start whenever a job of a workflow succeeds, whoever ran it. Needs Airflow 3."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from airflow.providers.common.compat.sdk import dag, task
+
+from airflow_provider_nebula_explorer.assets.nebula_explorer import watched_workflow_asset
+
+# [START howto_trigger_workflow]
+ranks = watched_workflow_asset(3992429968, poll_interval=5)
+
+
+@dag(
+    schedule=[ranks],
+    start_date=datetime(2024, 1, 1, tzinfo=timezone.utc),
+    catchup=False,
+    tags=["nebula_explorer"],
+)
+def nebula_explorer_on_success():
+    @task
+    def use(triggering_asset_events=None):
+        """Read the jobs; where several succeed at about the same time, one run may have them all."""
+        for events in triggering_asset_events.values():
+            for event in events:
+                job = event.extra["payload"]
+                print(f"Job {job['id']} of {job['workflowName']} has succeeded; on with the work.")
+
+    use()
+
+
+nebula_explorer_on_success()
+# [END howto_trigger_workflow]

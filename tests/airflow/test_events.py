@@ -1,0 +1,286 @@
+"""The workflow trigger as what starts DAGs: each success is one event, over restarts of the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+from deferral import stored
+
+from airflow_provider_nebula_explorer.emulator import Fault, JobPlan
+from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerWorkflowTrigger
+
+try:
+    from airflow.triggers.shared_stream import SharedStreamManager
+except ImportError:
+    SharedStreamManager = None
+
+needs_streams = pytest.mark.skipif(
+    SharedStreamManager is None, reason="Airflow before 3.3 does not say when an event is stored"
+)
+
+CONNECTION = "nebula_explorer_default"
+INTERVAL = 0.1
+DONE = JobPlan(running=0)
+
+
+class Bookmarks:
+    """An asset's state store: what goes through it goes through JSON."""
+
+    def __init__(self):
+        self.values = {}
+        self.is_broken = False
+
+    async def aget(self, key, default=None):
+        if self.is_broken:
+            raise RuntimeError("the store is broken")
+        return json.loads(self.values[key]) if key in self.values else default
+
+    async def aset(self, key, value):
+        if self.is_broken:
+            raise RuntimeError("the store is broken")
+        self.values[key] = json.dumps(value)
+
+
+@pytest.fixture
+def bookmarks():
+    return Bookmarks()
+
+
+def trigger_for(workflow_id, bookmarks, **arguments):
+    trigger = stored(NebulaExplorerWorkflowTrigger(workflow_id, CONNECTION, INTERVAL, **arguments))
+    trigger.asset_state_store = bookmarks
+    return trigger
+
+
+class Triggerer:
+    """Runs a trigger as a triggerer before Airflow 3.3 does: each event counts as stored when it comes."""
+
+    def __init__(self, trigger):
+        self.trigger = trigger
+        self.events = []
+        self._changed = asyncio.Condition()
+
+    async def stream(self):
+        async for event in self.trigger.run():
+            yield event
+
+    async def take(self):
+        async for event in self.stream():
+            self.events.append(event.payload)
+            async with self._changed:
+                self._changed.notify_all()
+
+    async def has_events(self, count):
+        async with self._changed:
+            await asyncio.wait_for(self._changed.wait_for(lambda: len(self.events) >= count), timeout=30)
+
+
+class StreamingTriggerer(Triggerer):
+    """Runs a trigger as Airflow 3.3's triggerer does; ``stores`` says whether events are stored."""
+
+    stores = True
+
+    async def stream(self):
+        streams = SharedStreamManager(log=_Silent())
+        key = self.trigger.shared_stream_key()
+        raw = streams.subscribe(trigger_id=1, trigger=self.trigger, key=key)
+        try:
+            async for event in self.trigger.filter_shared_stream(raw):
+                number = streams.bind_pending_event(trigger_id=1, key=key)
+                yield event
+                if self.stores:
+                    streams.confirm_persisted([number])
+        finally:
+            await streams.unsubscribe(1, key)
+
+
+class ForgetfulTriggerer(StreamingTriggerer):
+    """One that dies before it has stored the events."""
+
+    stores = False
+
+
+class _Silent:
+    def __getattr__(self, name):
+        return lambda *_, **__: None
+
+
+@asynccontextmanager
+async def running(triggerer):
+    task = asyncio.ensure_future(triggerer.take())
+    try:
+        yield triggerer
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled(), task
+
+
+each_triggerer = pytest.mark.parametrize(
+    "kind", [Triggerer, pytest.param(StreamingTriggerer, marks=needs_streams)]
+)
+
+
+async def looks(emulator, count=4):
+    until = emulator.count("list_workflow_jobs") + count
+    while emulator.count("list_workflow_jobs") < until:  # noqa: ASYNC110 - the emulator runs in a thread
+        await asyncio.sleep(0.02)
+
+
+@each_triggerer
+def test_the_payload_is_the_jobs_object(kind, emulator, bookmarks):
+    async def test():
+        async with running(kind(trigger_for(5, bookmarks))) as triggerer:
+            await looks(emulator)
+            job_id = emulator.start_job(5, plan=DONE)
+            await triggerer.has_events(1)
+            return job_id, triggerer.events
+
+    job_id, events = asyncio.run(test())
+    assert events == [emulator.job(job_id)]
+    assert events[0]["tasks"]
+
+
+@each_triggerer
+def test_over_a_restart_nothing_is_lost_and_nothing_told_twice(kind, emulator, bookmarks):
+    async def test():
+        running_job = emulator.start_job(5, plan=JobPlan(running=1000))
+        async with running(kind(trigger_for(5, bookmarks))) as first:
+            await looks(emulator)
+            told = emulator.start_job(5, plan=DONE)
+            await first.has_events(1)
+            await looks(emulator)
+        emulator.advance(5000)
+        meanwhile = emulator.start_job(5, plan=DONE)
+        async with running(kind(trigger_for(5, bookmarks))) as second:
+            await second.has_events(2)
+            await looks(emulator)
+        assert [job["id"] for job in first.events] == [told]
+        assert sorted(job["id"] for job in second.events) == sorted([running_job, meanwhile])
+
+    asyncio.run(test())
+
+
+@needs_streams
+def test_an_event_that_airflow_did_not_store_is_told_again(emulator, bookmarks):
+    async def test():
+        async with running(ForgetfulTriggerer(trigger_for(5, bookmarks))) as first:
+            await looks(emulator)
+            job_id = emulator.start_job(5, plan=DONE)
+            await first.has_events(1)
+            await looks(emulator)
+        assert len(first.events) == 1, "not while it may still be stored"
+        async with running(StreamingTriggerer(trigger_for(5, bookmarks))) as second:
+            await second.has_events(1)
+            await looks(emulator)
+        assert [job["id"] for job in second.events] == [job_id]
+
+    asyncio.run(test())
+
+
+@needs_streams
+def test_a_backlog_longer_than_airflows_queue_is_told_whole(emulator, bookmarks, monkeypatch):
+    from airflow_provider_nebula_explorer.triggers import stream
+
+    monkeypatch.setattr(stream, "_MOST_ON_THE_WAY", 3)
+    jobs = [emulator.start_job(5, plan=DONE) for _ in range(60)]
+    emulator.advance(1)
+    jobs += [emulator.start_job(5, plan=DONE) for _ in range(60)]
+
+    async def test():
+        trigger = trigger_for(5, bookmarks, created_after="2020-01-01T00:00:00Z")
+        async with running(StreamingTriggerer(trigger)) as triggerer:
+            await triggerer.has_events(120)
+            return sorted(job["id"] for job in triggerer.events)
+
+    assert asyncio.run(test()) == jobs
+
+
+@each_triggerer
+def test_trouble_with_explorer_delays_an_event(kind, emulator, bookmarks):
+    async def test():
+        async with running(kind(trigger_for(5, bookmarks))) as triggerer:
+            await looks(emulator)
+            emulator.fail(Fault("status", times=3))
+            job_id = emulator.start_job(5, plan=DONE)
+            await triggerer.has_events(1)
+            return job_id, [job["id"] for job in triggerer.events]
+
+    job_id, events = asyncio.run(test())
+    assert events == [job_id]
+
+
+def test_a_bookmark_counts_for_what_is_wanted_not_for_how_often(bookmarks):
+    def key(**arguments):
+        return NebulaExplorerWorkflowTrigger(**{"workflow_id": 5, **arguments})._observed.bookmark_key
+
+    assert key() == key(workflow_id="5") == key(poll_interval=5)
+    others = [
+        {"workflow_id": 6},
+        {"name": "n"},
+        {"nebula_explorer_conn_id": "c"},
+        {"created_after": "2026-01-01T00Z"},
+    ]
+    assert len({key(), *(key(**other) for other in others)}) == 5
+
+
+def test_a_broken_store_is_a_warning_and_no_end(emulator, bookmarks, caplog):
+    bookmarks.is_broken = True
+
+    async def test():
+        async with running(Triggerer(trigger_for(5, bookmarks))) as triggerer:
+            await looks(emulator)
+            emulator.start_job(5, plan=DONE)
+            await triggerer.has_events(1)
+
+    asyncio.run(test())
+    assert "cannot be read, so events may be lost or told twice over a restart" in caplog.text
+    assert "cannot be written" in caplog.text
+    assert "RuntimeError: the store is broken" in caplog.text
+
+
+@pytest.mark.parametrize("value", ["text", 7, {"since": 1}, {"since": "x", "known": [], "open": []}])
+def test_a_bookmark_that_is_none_is_a_warning_and_a_new_beginning(value, emulator, bookmarks, caplog):
+    trigger = trigger_for(5, bookmarks)
+    bookmarks.values[trigger._observed.bookmark_key] = json.dumps(value)
+
+    async def test():
+        async with running(Triggerer(trigger)) as triggerer:
+            await looks(emulator)
+            emulator.start_job(5, plan=DONE)
+            await triggerer.has_events(1)
+
+    asyncio.run(test())
+    assert "cannot be read" in caplog.text
+    assert set(json.loads(bookmarks.values[trigger._observed.bookmark_key])) == {"since", "known", "open"}
+
+
+def test_a_bookmark_is_not_written_at_each_look(emulator, bookmarks):
+    written = []
+    keep = bookmarks.aset
+
+    async def aset(key, value):
+        written.append(value)
+        await keep(key, value)
+
+    bookmarks.aset = aset
+
+    async def test():
+        async with running(Triggerer(trigger_for(5, bookmarks))) as triggerer:
+            await looks(emulator, 8)
+            quiet = len(written)
+            emulator.start_job(5, plan=DONE)
+            await triggerer.has_events(1)
+            await looks(emulator, 4)
+            return quiet, len(written)
+
+    quiet, after = asyncio.run(test())
+    assert quiet == 1
+    assert after <= 3, "the job is new, and it is told"
+
+
+def test_a_sensors_trigger_has_no_stream_and_no_bookmark():
+    assert NebulaExplorerWorkflowTrigger(5, is_for_one=True).shared_stream_key() is None

@@ -1,0 +1,82 @@
+"""The run facet that OpenLineage gets of a task: which job it had."""
+
+from __future__ import annotations
+
+import pytest
+from deferral import run_to_its_end
+
+from airflow_provider_nebula_explorer.emulator import JobPlan
+from airflow_provider_nebula_explorer.operators.nebula_explorer import (
+    NebulaExplorerCancelJobOperator,
+    NebulaExplorerGetJobOperator,
+    NebulaExplorerRunWorkflowOperator,
+)
+from airflow_provider_nebula_explorer.sensors.nebula_explorer import (
+    NebulaExplorerJobSensor,
+    NebulaExplorerWorkflowSensor,
+)
+
+base = pytest.importorskip(
+    "airflow.providers.openlineage.extractors.base", reason="OpenLineage's provider is not installed here"
+)
+
+
+def facet(task):
+    """Return what OpenLineage's own extractor finds."""
+    facets = base.DefaultExtractor(task).extract_on_complete(None).run_facets
+    return {name: (facet.jobId, facet.workflowId) for name, facet in facets.items()}
+
+
+def ran(make, context):
+    """Return the object with which a task ended: after a deferral it is a new one."""
+    made = []
+
+    def remember():
+        made.append(make())
+        return made[-1]
+
+    run_to_its_end(remember, context)
+    return made[-1]
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+@pytest.mark.parametrize(
+    "kind", [NebulaExplorerJobSensor, NebulaExplorerGetJobOperator, NebulaExplorerCancelJobOperator]
+)
+def test_a_task_names_the_job_that_it_is_about(kind, deferrable, emulator, context):
+    job_id = emulator.start_job(5, plan=JobPlan(running=1))
+    arguments = {} if kind is NebulaExplorerGetJobOperator else {"deferrable": deferrable}
+    task = ran(lambda: kind(task_id="t", job_id=job_id, **arguments), context)
+    assert facet(task) == {"nebulaExplorerJob": (job_id, "5")}
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_run_names_its_job(deferrable, emulator, context):
+    emulator.plan(5, JobPlan(running=1))
+    task = ran(
+        lambda: NebulaExplorerRunWorkflowOperator(
+            task_id="t", workflow_id=5, poll_interval=0.1, deferrable=deferrable
+        ),
+        context,
+    )
+    assert facet(task) == {"nebulaExplorerJob": (emulator.jobs[0]["id"], "5")}
+
+
+def test_the_sensor_of_a_workflow_names_the_job_that_it_found(emulator, context):
+    job_id = emulator.start_job(5, plan=JobPlan(running=0))
+    task = NebulaExplorerWorkflowSensor(task_id="t", workflow_id=5, created_after="2020-01-01T00:00:00Z")
+    task.execute(context)
+    assert facet(task) == {"nebulaExplorerJob": (job_id, "5")}
+
+
+def test_a_failure_names_the_job_too(emulator, context):
+    emulator.plan(5, JobPlan(running=0, ends="FAILED"))
+    task = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, poll_interval=0.1)
+    with pytest.raises(Exception, match="ended FAILED"):
+        task.execute(context)
+    lineage = base.DefaultExtractor(task).extract_on_failure(None)
+    assert lineage.run_facets["nebulaExplorerJob"].jobId == emulator.jobs[0]["id"]
+
+
+def test_a_task_that_has_no_job_yet_names_none(emulator):
+    assert facet(NebulaExplorerGetJobOperator(task_id="t", job_id=7)) == {}

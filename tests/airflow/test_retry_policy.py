@@ -1,0 +1,81 @@
+"""Which of our errors fail a task at once, and which are retried (Airflow 3.3 and later)."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_nebula_explorer import exceptions
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
+from airflow_provider_nebula_explorer.retry_policies import nebula_explorer
+from airflow_provider_nebula_explorer.retry_policies.nebula_explorer import NebulaExplorerRetryPolicy
+
+IS_ABLE = nebula_explorer.RetryPolicy is not None
+needs_33 = pytest.mark.skipif(not IS_ABLE, reason="Airflow before 3.3 has no retry policies")
+
+
+def decision(error):
+    return NebulaExplorerRetryPolicy().evaluate(error, try_number=1, max_tries=3)
+
+
+FAIL = [
+    exceptions.NebulaExplorerConfigError("timeout is 'x'"),
+    exceptions.NebulaExplorerBadRequestError(code=40004000, http_status=400),
+    exceptions.NebulaExplorerForbiddenError(code=40304000, http_status=403),
+    exceptions.NebulaExplorerNotFoundError(code=40404000, http_status=404),
+    exceptions.NebulaExplorerServerError(code=exceptions.LICENCE_ERROR, http_status=500),
+    exceptions.NebulaExplorerConnectionError("the certificate is not trusted", transient=False),
+]
+RETRY = [
+    exceptions.NebulaExplorerConnectionError("connection refused"),
+    exceptions.NebulaExplorerServerError(code=50004000, http_status=500),
+    exceptions.NebulaExplorerApiError(http_status=429),
+]
+DEFAULT = [
+    exceptions.NebulaExplorerJobError("Job 7 ended FAILED"),
+    exceptions.NebulaExplorerLoginError(code=40004000, http_status=400),
+    exceptions.NebulaExplorerAmbiguousSubmitError("lost"),
+    exceptions.NebulaExplorerTimeoutError("too long"),
+    exceptions.NebulaExplorerError("something else"),
+    ValueError("not ours"),
+]
+
+
+@needs_33
+@pytest.mark.parametrize(
+    ("error", "action"),
+    [(error, "fail") for error in FAIL]
+    + [(error, "retry") for error in RETRY]
+    + [(error, "default") for error in DEFAULT],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_an_error_is_retried_where_that_may_help(error, action):
+    assert decision(error).action.value == action
+
+
+@needs_33
+def test_every_class_of_errors_has_been_decided_on():
+    decided = {type(error) for error in FAIL + RETRY + DEFAULT}
+    ours = {
+        kind
+        for kind in vars(exceptions).values()
+        if isinstance(kind, type) and issubclass(kind, exceptions.NebulaExplorerError)
+    }
+    # A session that was refused right after its renewal is as a refused login.
+    assert ours - decided == {exceptions.NebulaExplorerAuthError}
+
+
+@needs_33
+def test_a_decision_to_fail_says_why():
+    assert decision(FAIL[0]).reason == "A retry would meet the same NebulaExplorerConfigError."
+
+
+@needs_33
+def test_a_policy_survives_its_serialization():
+    policy = NebulaExplorerRetryPolicy()
+    assert isinstance(NebulaExplorerRetryPolicy.deserialize(policy.serialize()), NebulaExplorerRetryPolicy)
+
+
+@pytest.mark.skipif(IS_ABLE, reason="this Airflow has retry policies")
+def test_an_airflow_without_policies_is_told_of_when_one_is_made():
+    with pytest.raises(NebulaExplorerConfigError, match=r"needs Airflow 3\.3 or newer"):
+        NebulaExplorerRetryPolicy()

@@ -1,0 +1,72 @@
+"""What 0.1 stored of a task in flight, as docs/support.md promises that each later version reads it."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib import import_module
+
+import pytest
+
+from airflow_provider_nebula_explorer.explorer.feed import Bookmark
+from airflow_provider_nebula_explorer.explorer.runs import Note
+
+TRIGGERS = "airflow_provider_nebula_explorer.triggers.nebula_explorer"
+COMMON = {
+    "nebula_explorer_conn_id": "nebula_explorer_default",
+    "poll_interval": 0.1,
+    "timeout_at": None,
+    "execution_timeout_at": None,
+    "failed_looks": 0,
+}
+OF_JOB = {
+    **COMMON,
+    "target_statuses": [2],
+    "seen": {"id": 1, "status": 1, "workflowId": "5", "createTime": 1657593212505},
+    "cancel_on_kill": True,
+    "ends_task": False,
+}
+OF_WORKFLOW = {**COMMON, "workflow_id": 5, "name": None, "created_after": None, "is_for_one": True}
+NOTE = {
+    "attempt": 1,
+    "era": 0,
+    "explorer": "http://graph.example.com:7002",
+    "input": "74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b",
+    "intent": {"workflow_id": 5, "known": [1, 2], "since": 1657593212505, "asked_at": 1657593215.0},
+    "job_id": 3,
+    "void": False,
+}
+
+
+@pytest.mark.parametrize("name", ["NebulaExplorerJobTrigger", "NebulaExplorerWorkflowTrigger"])
+def test_a_trigger_that_was_stored_by_0_1_still_waits(emulator, name):
+    job_id = emulator.start_job(5)
+    emulator.advance(60)
+    arguments = {**OF_JOB, "job_id": job_id} if name == "NebulaExplorerJobTrigger" else OF_WORKFLOW
+
+    async def first_event():
+        return await anext(getattr(import_module(TRIGGERS), name)(**arguments).run())
+
+    event = asyncio.run(first_event()).payload
+    assert (event["job_id"], event["job"]) == (job_id, emulator.job(job_id))
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("operators", "NebulaExplorerRunWorkflowOperator"),
+        ("operators", "NebulaExplorerCancelJobOperator"),
+        ("sensors", "NebulaExplorerJobSensor"),
+        ("sensors", "NebulaExplorerWorkflowSensor"),
+    ],
+)
+def test_the_method_that_a_task_of_0_1_goes_on_with_is_still_there(module, name):
+    found = import_module(f"airflow_provider_nebula_explorer.{module}.nebula_explorer")
+    assert callable(getattr(found, name).execute_complete)
+
+
+def test_a_note_that_was_left_by_0_1_is_still_read():
+    assert Note.from_json(NOTE).job_id == 3
+
+
+def test_a_bookmark_that_was_left_by_0_1_is_still_read():
+    assert Bookmark.of({"since": 1657593212505, "known": [1, 2], "open": [2]}).open == {2}

@@ -1,0 +1,85 @@
+"""A whole Airflow, an Explorer and a browser, for a newcomer's first hour with the package.
+
+The tests are the steps of one story, in the order of their files' numbers; the first that fails ends it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from example import DAG_ID, DAGS, PLAN, WORKFLOW_ID
+from pages import Camera
+from playwright.sync_api import Page, expect, sync_playwright
+from whole_airflow import Airflow
+
+from airflow_provider_nebula_explorer.emulator import Emulator
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+MILLISECONDS = 120_000
+"""What anything on a page may take, on a busy machine."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pictures", type=Path, help="the folder for pictures of the pages; else none are kept")
+
+
+def pytest_exception_interact(node: pytest.Item, report: pytest.TestReport) -> None:
+    """Show what the page held when a test failed."""
+    for name in ("page", "airflow"):
+        if shown := getattr(node, "funcargs", {}).get(name):
+            text = shown.evidence() if name == "airflow" else shown.locator("body").aria_snapshot()
+            report.sections.append((name, text))
+
+
+@pytest.fixture(scope="session")
+def airflow() -> Iterator[Airflow]:
+    """An Airflow that has the example DAGs and no connection."""
+    whole = Airflow(DAGS, {DAG_ID}, CORE__TEST_CONNECTION="Enabled")
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it ends Airflow, too
+    try:
+        whole.start()
+        yield whole
+    finally:
+        whole.stop()
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="session")
+def explorer(request: pytest.FixtureRequest) -> Iterator[Emulator]:
+    """An Explorer that knows one graphd; in pictures it has the port that Explorer has."""
+    port = 7002 if request.config.getoption("--pictures") else 0
+    with Emulator(port=port, encoding="both", graphd=("10.0.0.9", 9669)) as emulator:
+        emulator.plan(WORKFLOW_ID, PLAN, name="pagerank")
+        yield emulator
+
+
+@pytest.fixture(scope="session")
+def page(airflow: Airflow) -> Iterator[Page]:
+    """The one window of the browser."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    assert found, f"None of {', '.join(BROWSERS)} is on the PATH: `make test-browser` installs one on Debian."
+    expect.set_options(timeout=MILLISECONDS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=found, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        context = browser.new_context(
+            base_url=airflow.url,
+            viewport={"width": 1280, "height": 1100},
+            color_scheme="light",
+            locale="en-US",
+            timezone_id="UTC",
+        )
+        context.set_default_timeout(MILLISECONDS)
+        yield context.new_page()
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def camera(request: pytest.FixtureRequest, page: Page) -> Camera:
+    """Takes pictures of the page."""
+    return Camera(page, request.config.getoption("--pictures"))

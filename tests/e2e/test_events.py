@@ -1,0 +1,117 @@
+"""Jobs that succeed start DAGs, each once, though the triggerer ends in between."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from parts import wait_for
+from whole_airflow import DATABASE, Airflow
+
+from airflow_provider_nebula_explorer.emulator import Emulator, JobPlan
+
+DONE = JobPlan(running=0)
+LASTING = JobPlan(running=1000)
+SECONDS = 60.0
+
+
+class Watched:
+    """An Explorer whose workflows 5 and 6 are watched by the DAG ``on_success``."""
+
+    def __init__(self, airflow: Airflow, explorer: Emulator) -> None:
+        self.airflow = airflow
+        self.explorer = explorer
+
+    def begin(self) -> None:
+        """Tell Airflow of the Explorer, and have the DAG watched."""
+        connection = json.loads(self.explorer.airflow_connection)
+        extra = json.dumps(connection.pop("extra"))
+        body = {"connection_id": "events", **connection, "extra": extra}
+        self.airflow.ask("POST", "/connections", json=body)
+        dag = self.airflow.ask("PATCH", "/dags/on_success", json={"is_paused": False})
+        # An asset is watched from when the file of a DAG that is not paused is read.
+        self.airflow.ask("PUT", f"/parseDagFile/{dag['file_token']}")
+        self.wait_until("both workflows have a bookmark", lambda: len(self.bookmarks) == 2)
+
+    def end(self) -> None:
+        """Have it watched no more."""
+        self.airflow.ask("PATCH", "/dags/on_success", json={"is_paused": True})
+
+    def wait_until(self, what: str, holds) -> None:
+        wait_for(what, holds, SECONDS, self.airflow.evidence)
+
+    def wait_until_told(self, *job_ids: int) -> None:
+        """Wait until there are events of jobs, and the bookmarks say so."""
+        self.wait_until(f"there are events of {job_ids}", lambda: set(job_ids) <= set(self.told))
+        self.wait_until("the bookmarks say so", lambda: not set(job_ids) & self.open)
+
+    @property
+    def told(self) -> list[int]:
+        """The jobs of all events, in the order of the events."""
+        return [event["payload"]["id"] for event in self._read("SELECT extra FROM asset_event ORDER BY id")]
+
+    @property
+    def bookmarks(self) -> list[dict[str, list[int]]]:
+        return self._read("SELECT value FROM asset_state_store")
+
+    def _read(self, query: str) -> list[Any]:
+        # The state store is not in the REST API, and on SQLite that fails at times while events come in.
+        with contextlib.closing(sqlite3.connect(self.airflow.home / DATABASE)) as database:
+            return [json.loads(value) for (value,) in database.execute(query)]
+
+    @property
+    def open(self) -> set[int]:
+        return {job_id for bookmark in self.bookmarks for job_id in bookmark["open"]}
+
+    @property
+    def jobs_of_runs(self) -> list[int]:
+        """The jobs that runs of the DAG were started with."""
+        path = "/dags/on_success/dagRuns/~/taskInstances/jobs/xcomEntries"
+        entries = self.airflow.ask("GET", "/dags/on_success/dagRuns", params={"limit": 1000})["dag_runs"]
+        found = (
+            self.airflow.ask(
+                "GET",
+                f"{path.replace('~', run['dag_run_id'])}/return_value",
+                params={"deserialize": True, "stringify": False},
+            )
+            for run in entries
+        )
+        return [job_id for entry in found if entry for job_id in entry["value"]]
+
+
+@pytest.fixture
+def watched(alone: Airflow) -> Iterator[Watched]:
+    with Emulator() as explorer:
+        watched = Watched(alone, explorer)
+        watched.begin()
+        yield watched
+        watched.end()
+
+
+def test_each_success_is_one_event_over_a_stop_and_a_kill_of_the_triggerer(watched):
+    triggerer, explorer = watched.airflow.parts["triggerer"], watched.explorer
+    lasting = explorer.start_job(6, plan=LASTING)
+    first = explorer.start_job(5, plan=DONE)
+    watched.wait_until_told(first)
+    assert lasting in watched.open
+
+    triggerer.stop()
+    second = explorer.start_job(5, plan=DONE)
+    explorer.advance(2000)
+    triggerer.start()
+    watched.wait_until_told(lasting, second)
+
+    triggerer.kill()
+    third = explorer.start_job(6, plan=DONE)
+    triggerer.start()
+    watched.wait_until_told(third)
+
+    jobs = sorted([lasting, first, second, third])
+    assert sorted(watched.told) == jobs
+    watched.wait_until("runs had all of them", lambda: len(watched.jobs_of_runs) >= len(jobs))
+    assert sorted(watched.jobs_of_runs) == jobs
+    assert explorer.logins == 3, "one for each triggerer"
