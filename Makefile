@@ -21,7 +21,6 @@ export CONSTRAINTS := $(if $(filter lowest,$(VERSIONS)),pyproject.toml,/dev/null
 endif
 # What an Airflow does not work with, and does not say so.
 BESIDE_3.0 := 'fastapi<0.117'
-BESIDE_3.2 := 'fastapi<0.137'
 OTHER_AIRFLOW := $(AIRFLOW:%='apache-airflow==%.*') $(BESIDE_$(AIRFLOW))
 
 export PYTHON
