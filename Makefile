@@ -19,8 +19,9 @@ endif
 ifneq ($(AIRFLOW)$(VERSIONS),)
 export CONSTRAINTS := $(if $(filter lowest,$(VERSIONS)),pyproject.toml,/dev/null)
 endif
-# Airflow 3.0 does not work with newer versions of fastapi, and does not say so.
-OTHER_AIRFLOW := $(AIRFLOW:%='apache-airflow==%.*') $(if $(filter 3.0,$(AIRFLOW)),'fastapi<0.117')
+# What an Airflow does not work with, and does not say so.
+BESIDE_3.0 := 'fastapi<0.117'
+OTHER_AIRFLOW := $(AIRFLOW:%='apache-airflow==%.*') $(BESIDE_$(AIRFLOW))
 
 export PYTHON
 # With this set, each start of Airflow would compile all of it afresh.

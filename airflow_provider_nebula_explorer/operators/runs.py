@@ -59,6 +59,8 @@ class TaskRun:
 
     def begin(self) -> int:
         """Get the job, wait for it where asked to, and return its id."""
+        if self._task.durable and self._task.retries and self._memory is None:
+            log.info("durable has no effect, as Airflow before 3.3 keeps no notes: a retry runs a new job.")
         return self._see_to(*self._get(self._run.begin))
 
     def resume(self, job: Job) -> int:

@@ -177,6 +177,18 @@ def test_without_durable_nothing_is_noted(emulator, attempt, store):
     assert attempt(2, durable=False) != first
 
 
+@pytest.mark.parametrize(("arguments", "says_so"), [({}, False), ({"retries": 1}, True)])
+def test_where_airflow_keeps_no_notes_a_task_that_may_be_retried_says_so(
+    emulator, context, caplog, arguments, says_so
+):
+    assert "task_state_store" not in context
+    run = NebulaExplorerRunWorkflowOperator(
+        task_id="t", workflow_id=5, wait_for_completion=False, **arguments
+    )
+    run.execute(context)
+    assert ("durable has no effect, as Airflow before 3.3 keeps no notes" in caplog.text) == says_so
+
+
 def test_a_note_that_cannot_be_read_is_ignored_with_a_warning(emulator, attempt, store, caplog):
     store.set(TaskMemory.KEY, {"from": "a later version"})
     emulator.plan(5, QUICK)

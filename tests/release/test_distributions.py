@@ -110,6 +110,7 @@ def test_the_sdist_can_be_tested_and_documented_from(unpacked):
     names = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*")}
     assert {"Makefile", "README.md", "CHANGELOG.md", "LICENSE", "constraints.txt", "pyproject.toml"} <= names
     assert {"tests/conftest.py", "example_dags/run_workflow.py", "docs/connection.md"} <= names
+    assert {"docs/conf.py", "docs/howto/index.md", "requirements-docs.txt", "scripts/check_site.py"} <= names
 
 
 def test_the_wheel_is_what_is_imported(installed):
