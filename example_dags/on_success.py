@@ -21,11 +21,10 @@ ranks = watched_workflow_asset(3992429968, poll_interval=5, name="ranks")
 def nebula_explorer_on_success():
     @task
     def use(triggering_asset_events=None):
-        """Read the jobs; where several succeed at about the same time, one run may have them all."""
-        for events in triggering_asset_events.values():
-            for event in events:
-                job = event.extra["payload"]
-                print(f"Job {job['id']} of {job['workflowName']} has succeeded; on with the work.")
+        """Take the jobs; where several succeed at about the same time, one run may have them all."""
+        jobs = [event.extra["payload"] for events in triggering_asset_events.values() for event in events]
+        print("On with the work, for", *(job["name"] for job in jobs))
+        return [job["id"] for job in jobs]
 
     use()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, quote
 
@@ -10,7 +11,12 @@ from airflow.providers.common.compat.assets import Asset
 
 from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID, SCHEME
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
-from airflow_provider_nebula_explorer.explorer.arguments import parse_id
+from airflow_provider_nebula_explorer.explorer.arguments import (
+    parse_id,
+    parse_milliseconds,
+    parse_seconds,
+    parse_text,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.openlineage.facet import Dataset
@@ -39,7 +45,7 @@ def watched_workflow_asset(
     *,
     poll_interval: float = 30,
     job_name: str | None = None,
-    created_after: str | None = None,
+    created_after: datetime | str | None = None,
     **kwargs: Any,
 ) -> Asset:
     """Return the asset of a workflow, with an event for each of its jobs that succeeds, whoever ran it.
@@ -48,9 +54,9 @@ def watched_workflow_asset(
 
     :param poll_interval: seconds between two looks.
     :param job_name: the jobs' name, as Explorer's own search takes it; ``None`` for any.
-    :param created_after: jobs created before it do not count: ISO 8601 text with an offset. Default: those
-        that had succeeded when it was first watched do not count.
-    :raises NebulaExplorerConfigError: on Airflow 2, which has no asset watchers.
+    :param created_after: jobs created before it do not count: an aware datetime, or ISO 8601 text with an
+        offset. Default: those that had succeeded when it was first watched do not count.
+    :raises NebulaExplorerConfigError: for a wrong argument; on Airflow 2, which has no asset watchers.
     """
     try:
         from airflow.sdk import AssetWatcher
@@ -61,12 +67,14 @@ def watched_workflow_asset(
         ) from None
     from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerWorkflowTrigger
 
+    if created_after is not None:
+        parse_milliseconds("created_after", created_after)
     trigger = NebulaExplorerWorkflowTrigger(
         parse_id("workflow_id", workflow_id),
         nebula_explorer_conn_id,
-        poll_interval,
-        name=job_name,
-        created_after=created_after,
+        parse_seconds("poll_interval", poll_interval),
+        name=None if job_name is None else parse_text("job_name", job_name),
+        created_after=created_after.isoformat() if isinstance(created_after, datetime) else created_after,
     )
     watcher = AssetWatcher(name=f"workflow_{workflow_id}", trigger=trigger)
     return workflow_asset(workflow_id, nebula_explorer_conn_id, watchers=[watcher], **kwargs)

@@ -72,7 +72,7 @@ def cancel_job(job_id: int | str) -> Call[None]:
 
 def get_task_result(job_id: int | str, task_id: str, limit: int | str = 10) -> Call[list[list[str]]]:
     """Fetch the first rows of a task's result: 2 or 3 columns of text each."""
-    task = f"{ROOT}/jobs/{parse_id('job_id', job_id)}/tasks/{parse_task_id(task_id)}"
+    task = f"{ROOT}/jobs/{parse_id('job_id', job_id)}/tasks/{parse_task_id('task_id', task_id)}"
     return Call(Request("GET", f"{task}/sample_result?limit={parse_count('limit', limit)}"), _read_rows)
 
 
@@ -135,9 +135,10 @@ def glance(
     created_to: int | None = None,
     name: str | None = None,
     page_size: int,
+    page: int = 1,
     known: Mapping[int, Glimpse] | None = None,
 ) -> Call[Glance]:
-    """Fetch the first page of the jobs created from a time on, oldest first.
+    """Fetch a page, the first unless told otherwise, of the jobs created from a time on, oldest first.
 
     An item that cannot be read is left out, as if it were not in the list.
 
@@ -158,7 +159,7 @@ def glance(
     def read(data: object) -> Glance:
         return _read_glance(data, page_size, known or {})
 
-    return Call(_list_request(workflow_id, wanted, 1, page_size), read)
+    return Call(_list_request(workflow_id, wanted, page, page_size), read)
 
 
 def _list_request(workflow_id: int | str | None, filter: JsonObject, page: int, page_size: int) -> Request:

@@ -34,11 +34,11 @@ def parse_id(name: str, value: object) -> int:
     raise wrong(name, value, "a whole number of up to 20 digits, as a number or as text")
 
 
-def parse_task_id(value: object) -> str:
+def parse_task_id(name: str, value: object) -> str:
     """Return the id of a job's task: 32 hex characters."""
     if isinstance(value, str) and re.fullmatch(r"[0-9a-fA-F]{32}", value):
         return value
-    raise wrong("task_id", value, "the 32 hex characters of a task's id in the job's details")
+    raise wrong(name, value, "the 32 hex characters of a task's id in the job's details")
 
 
 def parse_status(name: str, value: object) -> JobStatus:

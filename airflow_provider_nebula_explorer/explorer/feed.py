@@ -6,32 +6,29 @@ import asyncio
 import logging
 import math
 import time
-from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import chain
 
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerError,
     NebulaExplorerLoginError,
+    NebulaExplorerNotFoundError,
     NebulaExplorerTimeoutError,
 )
 from airflow_provider_nebula_explorer.explorer import api
 from airflow_provider_nebula_explorer.explorer.api import Glimpse
+from airflow_provider_nebula_explorer.explorer.bookmark import Bookmark
 from airflow_provider_nebula_explorer.explorer.counts import count
-from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject, show
+from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.waiting import Looks
 from airflow_provider_nebula_explorer.explorer.watcher import Watcher
 
 log = logging.getLogger(__name__)
 
-_MARGIN_MS = 60_000
-"""How far a look goes back behind the one before: a job may come up late, or Explorer's clock be set."""
+_FIRST_MS = 3_600_000
+"""How far the first look goes back for jobs in a status that is not known: no list can be asked for those."""
 
-_KNOWN = 200
-"""How many jobs at least are remembered, as a clock that is set back makes them look new."""
-
-_WORTH_SAVING_MS = 600_000
-"""By how much a bookmark that says nothing else new may lag behind."""
+_REFUSED_SECONDS = 60.0
+"""After which a job that alone was refused is looked at again."""
 
 
 async def first_success(
@@ -70,55 +67,6 @@ async def first_success(
         await asyncio.sleep(min(left, watcher.spread(interval)))
 
 
-@dataclass
-class Bookmark:
-    """How far the successes of a workflow are told; as JSON, it lets another process go on.
-
-    :param since: jobs created before it are known, in epoch milliseconds; ``None``: nothing is known yet.
-    :param known: ids of jobs created since.
-    :param open: ids of jobs that may still succeed, or have succeeded and are not told.
-    :param handed: ids of those that are being told; another process does not know of it, and tells them.
-    """
-
-    since: int | None = None
-    known: set[int] = field(default_factory=set)
-    open: set[int] = field(default_factory=set)
-    handed: set[int] = field(default_factory=set)
-
-    @classmethod
-    def of(cls, value: object) -> Bookmark:
-        """Read what :attr:`as_json` gave.
-
-        :raises ValueError: where that is something else.
-        """
-        try:
-            since, known, still_open = (value[key] for key in ("since", "known", "open"))  # type: ignore[index]
-            return cls(int(since), {int(job_id) for job_id in known}, {int(job_id) for job_id in still_open})
-        except (TypeError, KeyError) as error:
-            raise ValueError(f"This is no bookmark: {show(value)}") from error
-
-    @property
-    def as_json(self) -> JsonObject:
-        """The bookmark as a JSON object."""
-        return {"since": self.since, "known": sorted(self.known), "open": sorted(self.open)}
-
-    def is_news_to(self, saved: Bookmark) -> bool:
-        """Say whether it should replace one that was saved."""
-        if self.since is None or saved.since is None:
-            return self.since is not saved.since
-        lag = abs(self.since - saved.since)
-        return (self.known, self.open) != (saved.known, saved.open) or lag >= _WORTH_SAVING_MS
-
-    def told(self, job_id: int) -> None:
-        """Take a job out, for good."""
-        self.open.discard(job_id)
-        self.handed.discard(job_id)
-
-    def copy(self) -> Bookmark:
-        """Return one that stays as it is now."""
-        return Bookmark(self.since, set(self.known), set(self.open))
-
-
 class SuccessFeed:
     """Tells each job of a workflow that succeeds: an asynchronous context, open while it observes.
 
@@ -128,20 +76,30 @@ class SuccessFeed:
     :param bookmark: where to go on; it is kept up to date. A new one begins with the jobs that have not
         succeeded yet.
     :param name: the jobs' name, as Explorer's own search takes it; ``None`` for any.
+    :param not_before: jobs created before it do not count, in epoch milliseconds.
     :param interval: seconds between two looks.
     """
 
     def __init__(
-        self, watcher: Watcher, bookmark: Bookmark, workflow_id: int, *, name: str | None, interval: float
+        self,
+        watcher: Watcher,
+        bookmark: Bookmark,
+        workflow_id: int,
+        *,
+        name: str | None = None,
+        not_before: int = 0,
+        interval: float,
     ) -> None:
         self._watcher = watcher
         self._bookmark = bookmark
         self._workflow_id = workflow_id
         self._name = name
+        self._not_before = not_before
         self._interval = interval
         self._next_look = -math.inf
         self._glimpses: dict[int, Glimpse] = {}
         self._waits: dict[int, asyncio.Task[Job]] = {}
+        self._refused: dict[int, float] = {}  # and when to look again
 
     async def __aenter__(self) -> SuccessFeed:  # noqa: PYI034 - typing.Self needs Python 3.11
         return self
@@ -162,37 +120,33 @@ class SuccessFeed:
             await self._look()
             self._next_look = self._watcher.scout.next_look(self._interval)
         for job_id in self._bookmark.open.difference(self._waits, self._bookmark.handed):
-            self._waits[job_id] = asyncio.ensure_future(self._end_of(job_id))
+            if self._refused.get(job_id, -math.inf) <= time.monotonic():
+                self._waits[job_id] = asyncio.ensure_future(self._end_of(job_id))
         await self._sleep_until_one_ends()
         return self._take_ended()
 
     async def _look(self) -> None:
         # The clock before the list, as the list holds all that was created until then.
-        clock = await self._watcher.scout.clock()
-        since = None if clock is None else clock - _MARGIN_MS
+        clock, now = await self._watcher.scout.clock(), int(time.time() * 1000)
         bookmark = self._bookmark
         if bookmark.since is None:
-            jobs = await self._list(since=since or 0)
+            jobs = await self._list(since=0 if clock is None else clock - _FIRST_MS)
             still_open = [*jobs, *await self._list_open()]
+            bookmark.learn(jobs, clock, now)
             bookmark.open = {job.id for job in still_open if not job.status.is_final}
-            bookmark.known = {job.id for job in jobs}
-            bookmark.since = since or 0
             return
-        jobs = await self._list(since=bookmark.since)
-        self._glimpses = {job.id: job for job in jobs if job.id not in bookmark.known and _may_succeed(job)}
-        bookmark.open.update(self._glimpses)
-        listed = {job.id for job in jobs}
-        latest = sorted(bookmark.known - listed, reverse=True)
-        bookmark.known = listed.union(latest[: max(0, _KNOWN - len(listed))])
-        bookmark.since = bookmark.since if since is None else since
+        jobs = await self._list(since=max(bookmark.list_from(clock, now), self._not_before))
+        self._glimpses = {job.id: job for job in bookmark.learn(jobs, clock, now)}
 
     async def _list(self, *, since: int, status: JobStatus | None = None) -> list[Glimpse]:
         return await self._watcher.scout.jobs(self._workflow_id, since=since, name=self._name, status=status)
 
     async def _list_open(self) -> list[Glimpse]:
-        statuses = [status for status in JobStatus if not status.is_final]
-        lists = await asyncio.gather(*(self._list(since=0, status=status) for status in statuses))
-        return list(chain.from_iterable(lists))
+        jobs: list[Glimpse] = []
+        # One after the other, in the order of a job's life, so that none changes from list to list unseen.
+        for status in (JobStatus.PREPARING, JobStatus.RUNNING, JobStatus.STOPPING):
+            jobs.extend(await self._list(since=0, status=status))
+        return jobs
 
     async def _end_of(self, job_id: int) -> Job:
         seen = self._glimpses.pop(job_id, None)
@@ -214,12 +168,9 @@ class SuccessFeed:
             try:
                 job = self._waits.pop(job_id).result()
             except NebulaExplorerError as error:
-                if error.is_transient or isinstance(error, NebulaExplorerLoginError):
-                    trouble = error  # the job is still in the bookmark, so is waited for anew
-                    continue
-                log.warning("Job %s is left out, as Explorer does not show it: %s", job_id, error)
-                self._bookmark.told(job_id)
+                trouble = self._failed(job_id, error) or trouble
                 continue
+            self._refused.pop(job_id, None)
             if job.status.is_success:
                 self._bookmark.handed.add(job_id)
                 jobs.append(job)
@@ -229,6 +180,15 @@ class SuccessFeed:
             raise trouble
         return jobs
 
-
-def _may_succeed(job: Glimpse) -> bool:
-    return job.status.is_success or not job.status.is_final
+    def _failed(self, job_id: int, error: NebulaExplorerError) -> NebulaExplorerError | None:
+        """Take note of a job that cannot be looked at, and return what is not about this job alone."""
+        if error.is_transient or isinstance(error, NebulaExplorerLoginError):
+            return error  # the job is still in the bookmark, so is waited for anew
+        if isinstance(error, NebulaExplorerNotFoundError):
+            log.warning("Job %s is left out, as it is gone: %s", job_id, error)
+            self._bookmark.told(job_id)
+            return None
+        if job_id not in self._refused:
+            log.warning("Job %s cannot be looked at, will look again: %s", job_id, error)
+        self._refused[job_id] = time.monotonic() + _REFUSED_SECONDS
+        return None

@@ -11,7 +11,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError, NebulaExplorerLoginError
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerError,
+    NebulaExplorerForbiddenError,
+    NebulaExplorerNotFoundError,
+)
 from airflow_provider_nebula_explorer.explorer import api
 from airflow_provider_nebula_explorer.explorer.api import Glimpse
 from airflow_provider_nebula_explorer.explorer.counts import count
@@ -21,6 +25,9 @@ from airflow_provider_nebula_explorer.explorer.survey import LARGEST_PAGE
 
 _GATHER_SECONDS = 0.2
 """Who asks within this time is served by one list."""
+
+_APART_SECONDS = 600.0
+"""For how long the list of all jobs is left alone where it was refused."""
 
 _TOGETHER_MS = 600_000
 """Who wants much older jobs is not served with the others, as those would read a long list, too."""
@@ -50,7 +57,7 @@ class Scout:
         self._opened = opened
         self._rounds: dict[JobStatus | None, _Round] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._may_list_all = True
+        self._apart_until = -math.inf
         self._phase = random.random()  # noqa: S311 - it spreads the looks of many processes
         self._has_logged_in = False
         self._asking_for_time = asyncio.Lock()
@@ -122,14 +129,15 @@ class Scout:
     async def _list_together(self, since: dict[int, int], status: JobStatus | None) -> _Found:
         recent = max(since.values()) - _TOGETHER_MS
         together = {workflow_id for workflow_id, wanted in since.items() if wanted >= recent}
-        if not self._may_list_all or len(together) < 2:
+        if time.monotonic() < self._apart_until or len(together) < 2:
             return {}
         try:
             jobs = await self._list(None, min(since[workflow_id] for workflow_id in together), status)
         except NebulaExplorerError as error:
-            if error.is_transient or isinstance(error, NebulaExplorerLoginError):
+            if not isinstance(error, (NebulaExplorerForbiddenError, NebulaExplorerNotFoundError)):
                 raise
-            self._may_list_all = False  # the account may see its workflows' lists all the same
+            # The account may see its workflows' lists all the same.
+            self._apart_until = time.monotonic() + _APART_SECONDS
             return {}
         found: dict[int, list[Glimpse]] = {workflow_id: [] for workflow_id in together}
         for job in jobs:
@@ -142,16 +150,26 @@ class Scout:
     ) -> list[Glimpse]:
         client = await self._opened()
         jobs: dict[int, Glimpse] = {}
+        number = 1
         while True:
             page = await client.run(
-                api.glance(workflow_id, status=status, created_from=since, name=name, page_size=LARGEST_PAGE)
+                api.glance(
+                    workflow_id,
+                    status=status,
+                    created_from=since,
+                    name=name,
+                    page_size=LARGEST_PAGE,
+                    page=number,
+                )
             )
             before = len(jobs)
             jobs.update((job.id, job) for job in page.jobs if _created(job, since) >= since)
-            if page.is_complete or len(jobs) == before:
+            if page.is_complete or not page.jobs or (number > 1 and len(jobs) == before):
                 return list(jobs.values())
-            # By time, not by page number: so nothing is missed where the list changes between two pages.
-            since = _created(page.jobs[-1], since)
+            # By time, so that nothing is missed where the list changes between two pages; by page number only
+            # where all of a page were created in one millisecond.
+            last = _created(page.jobs[-1], since)
+            since, number = (last, 1) if last > since else (since, number + 1)
 
 
 _Found = dict[int, "list[Glimpse] | BaseException"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from functools import cache
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_nebula_explorer.explorer.counts import Counted, listen
@@ -36,10 +38,17 @@ async def open_async_client(settings: Settings) -> AsyncClient:
     return await sync_to_async(build)()
 
 
-def _measure(counted: Counted) -> None:
+@cache
+def load_metrics() -> Any:
+    """Return Airflow's metrics. The first time this imports them, so not on an event loop."""
     from airflow.providers.common.compat.sdk import Stats
 
-    Stats.incr(f"nebula_explorer.{counted}")
+    return Stats
+
+
+def _measure(counted: Counted) -> None:
+    with suppress(Exception):  # whatever a metrics backend does, work goes on
+        load_metrics().incr(f"nebula_explorer.{counted}")
 
 
 listen(_measure)

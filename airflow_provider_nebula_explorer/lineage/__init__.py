@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nebula_explorer.connection import SCHEME
@@ -9,6 +10,8 @@ from airflow_provider_nebula_explorer.connection import SCHEME
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
+
+log = logging.getLogger(__name__)
 
 
 class HasJob:
@@ -22,8 +25,7 @@ class HasJob:
         self._job_facts = job_id, str(workflow_id)
         for outlet in self.outlets:
             if getattr(outlet, "uri", "").startswith(f"{SCHEME}://"):
-                extra = context["outlet_events"][outlet].extra
-                extra["job_id"], extra["workflow_id"] = job_id, str(workflow_id)
+                _name_in_event(context, outlet, {"job_id": job_id, "workflow_id": str(workflow_id)})
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Return the run facet; OpenLineage's extractor asks for it, on failure too."""
@@ -34,3 +36,10 @@ class HasJob:
         if self._job_facts is None:
             return OperatorLineage()
         return OperatorLineage(run_facets={"nebulaExplorerJob": NebulaExplorerJobRunFacet(*self._job_facts)})
+
+
+def _name_in_event(context: Context, outlet: Any, facts: dict[str, Any]) -> None:
+    try:
+        context["outlet_events"][outlet].extra.update(facts)
+    except Exception as error:  # noqa: BLE001 - Airflow's: a job runs already, and must not be lost by this
+        log.warning("The event of %s will not name its job: %s: %s", outlet.uri, type(error).__name__, error)

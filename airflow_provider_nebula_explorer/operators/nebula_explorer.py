@@ -14,7 +14,12 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerBadRequestError,
     NebulaExplorerConfigError,
 )
-from airflow_provider_nebula_explorer.explorer.arguments import parse_seconds, parse_text, parse_word
+from airflow_provider_nebula_explorer.explorer.arguments import (
+    parse_seconds,
+    parse_task_id,
+    parse_text,
+    parse_word,
+)
 from airflow_provider_nebula_explorer.explorer.events import timed_out
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.waiting import describe
@@ -331,7 +336,10 @@ class NebulaExplorerGetTaskResultOperator(BaseOperator):
     def execute(self, context: Context) -> list[list[str]]:
         """Find the task where it was named, and return its rows."""
         with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
-            task_id = self._find_task(hook) if self.explorer_task_id is None else self.explorer_task_id
+            if self.explorer_task_id is None:
+                task_id = self._find_task(hook)
+            else:
+                task_id = parse_task_id("explorer_task_id", self.explorer_task_id)
             rows = hook.get_task_result(self.job_id, task_id, self.limit)
         log.info("Fetched %d rows of task %s.", len(rows), task_id)
         return rows

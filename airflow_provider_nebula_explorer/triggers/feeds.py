@@ -6,6 +6,8 @@ import asyncio
 import hashlib
 import json
 import logging
+import math
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -13,13 +15,21 @@ from typing import Any
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError
 from airflow_provider_nebula_explorer.explorer.arguments import parse_id, parse_milliseconds, parse_seconds
+from airflow_provider_nebula_explorer.explorer.bookmark import Bookmark
 from airflow_provider_nebula_explorer.explorer.counts import count
-from airflow_provider_nebula_explorer.explorer.feed import Bookmark, SuccessFeed
+from airflow_provider_nebula_explorer.explorer.feed import SuccessFeed
 from airflow_provider_nebula_explorer.explorer.models import Job
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 from airflow_provider_nebula_explorer.triggers.registry import SharedWatcher, look_up
 
 log = logging.getLogger(__name__)
+
+APART_SECONDS = 10.0
+"""How long after another event the last of some comes.
+
+Airflow's scheduler starts a run with the events up to the first that it has queued; those after it go with
+the next run. So the last has to come when that first run is made.
+"""
 
 _LONGEST_PAUSE_SECONDS = 600.0
 """Between two looks that fail, where nobody but a log can be told."""
@@ -35,10 +45,18 @@ class Observed:
     name: str | None
     created_after: str | None
 
-    @property
-    def bookmark_key(self) -> str:
-        """The key of its bookmark; the same for as long as the same jobs are wanted."""
-        wanted = [self.nebula_explorer_conn_id, str(self.workflow_id), self.name, self.created_after]
+    def bookmark_key(self, explorer: str) -> str:
+        """Return the key of its bookmark; the same for as long as the same jobs of an Explorer are wanted.
+
+        :param explorer: its address.
+        """
+        wanted = [
+            self.nebula_explorer_conn_id,
+            explorer,
+            str(self.workflow_id),
+            self.name,
+            self.created_after,
+        ]
         return f"nebula_explorer_{hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16]}"
 
 
@@ -46,26 +64,29 @@ class Successes:
     """The jobs of a workflow that succeed, whoever runs them, over restarts where Airflow keeps a bookmark.
 
     :param store: Airflow's ``asset_state_store`` (Airflow 3.3 and later); ``None`` where there is none.
+    :param apart: how many seconds there are at least before the last of the jobs that a look shows.
     """
 
-    def __init__(self, observed: Observed, store: Any) -> None:
+    def __init__(self, observed: Observed, store: Any, *, apart: float) -> None:
         self._observed = observed
-        self._store = _Store(store, observed.bookmark_key)
-        self._bookmark = Bookmark()
-        self._saved = Bookmark()
+        self._apart = apart
+        self._apart_at = -math.inf
+        self._store = _Store(store)
+        self._marks: dict[str, _Mark] = {}
 
     async def jobs(self) -> AsyncIterator[Job]:
         """Yield each job that succeeds, for ever; trouble delays it, and is logged."""
         workflow_id = parse_id("workflow_id", self._observed.workflow_id)
-        interval = parse_seconds("poll_interval", self._observed.poll_interval)
-        await self._begin()
-        pause = interval
+        pause = interval = parse_seconds("poll_interval", self._observed.poll_interval)
         while True:
             try:
-                async with aclosing(self._jobs_of_account(workflow_id, interval)) as looks:
+                async with aclosing(self._looks(workflow_id, interval)) as looks:
                     async for jobs in looks:
                         pause = interval
                         for job in jobs:
+                            if job is jobs[-1]:
+                                await asyncio.sleep(max(0.0, self._apart_at - time.monotonic()))
+                            self._apart_at = time.monotonic() + self._apart
                             yield job
             except NebulaExplorerError as error:
                 # Airflow would begin it anew at once, again and again: an event has no task that could fail.
@@ -75,29 +96,48 @@ class Successes:
 
     async def told(self, *job_ids: int) -> None:
         """Take note that the events of jobs have reached Airflow, so that they are not told again."""
-        for job_id in job_ids:
-            self._bookmark.told(job_id)
-            count("events")
-        await self._save()
+        for mark in self._marks.values():
+            for job_id in mark.bookmark.handed.intersection(job_ids):
+                mark.bookmark.told(job_id)
+                count("events")
+                log.info("Job %s of workflow %s has succeeded: told.", job_id, self._observed.workflow_id)
+            await self._store.save(mark)
 
-    async def _begin(self) -> None:
-        if saved := await self._store.read():
-            self._bookmark, self._saved = saved, saved.copy()
-        elif self._observed.created_after is not None:
-            self._bookmark.since = parse_milliseconds("created_after", self._observed.created_after)
-
-    async def _jobs_of_account(self, workflow_id: int, interval: float) -> AsyncGenerator[list[Job], None]:
+    async def _looks(self, workflow_id: int, interval: float) -> AsyncGenerator[list[Job], None]:
         """Yield what each look shows, until the connection has changed."""
         settings = await self._account()
-        async with SharedWatcher(settings) as watcher:
-            feed = SuccessFeed(
-                watcher, self._bookmark, workflow_id, name=self._observed.name, interval=interval
-            )
-            async with feed:
-                while settings == await self._account():
-                    jobs = await feed.news()
-                    await self._save()
-                    yield jobs
+        mark = await self._mark_of(settings.base_url)
+        async with (
+            SharedWatcher(settings) as watcher,
+            SuccessFeed(
+                watcher,
+                mark.bookmark,
+                workflow_id,
+                name=self._observed.name,
+                not_before=self._not_before,
+                interval=interval,
+            ) as feed,
+        ):
+            while settings == await self._account():
+                jobs = await feed.news()
+                await self._store.save(mark)
+                yield jobs
+
+    async def _mark_of(self, explorer: str) -> _Mark:
+        if explorer not in self._marks:
+            key = self._observed.bookmark_key(explorer)
+            saved = await self._store.read(key)
+            self._marks[explorer] = _Mark(key, saved or self._first_bookmark, (saved or Bookmark()).copy())
+        return self._marks[explorer]
+
+    @property
+    def _first_bookmark(self) -> Bookmark:
+        return Bookmark(self._not_before or None, at=int(time.time() * 1000))
+
+    @property
+    def _not_before(self) -> int:
+        since = self._observed.created_after
+        return 0 if since is None else parse_milliseconds("created_after", since)
 
     async def _account(self) -> Settings:
         try:
@@ -110,45 +150,59 @@ class Successes:
                 f"Connection {self._observed.nebula_explorer_conn_id!r} cannot be read: {name}"
             ) from error
 
-    async def _save(self) -> None:
-        if self._bookmark.is_news_to(self._saved):
-            self._saved = self._bookmark.copy()
-            await self._store.write(self._saved)
+
+@dataclass
+class _Mark:
+    """A bookmark, where it is kept, and what is kept there."""
+
+    key: str
+    bookmark: Bookmark
+    saved: Bookmark
 
 
 class _Store:
-    """Keeps a bookmark with the asset that a trigger watches for; a store that fails is no reason to stop.
+    """Keeps bookmarks with the asset that a trigger watches for.
 
     :param values: maps keys to JSON values; ``None`` where there is no store.
     """
 
-    def __init__(self, values: Any, key: str) -> None:
+    def __init__(self, values: Any) -> None:
         self._values = values
-        self._key = key
 
-    async def read(self) -> Bookmark | None:
-        if self._values is None:
-            return None
+    async def read(self, key: str) -> Bookmark | None:
+        """Return a bookmark; ``None`` where there is none.
+
+        :raises NebulaExplorerError: where Airflow does not answer: to begin anew could lose events.
+        """
+        value = await self._value(key)
         try:
-            value = await self._values.aget(self._key)
             return None if value is None else Bookmark.of(value)
-        except Exception as error:  # noqa: BLE001 - Airflow's, or a wrong value
-            self._failed("read", error)
+        except ValueError as error:
+            log.warning("The bookmark %s cannot be read and is begun anew: %s", key, error)
             return None
 
-    async def write(self, bookmark: Bookmark) -> None:
+    async def _value(self, key: str) -> Any:
         if self._values is None:
-            return
+            return None
         try:
-            await self._values.aset(self._key, bookmark.as_json)
-        except Exception as error:  # noqa: BLE001 - Airflow's
-            self._failed("written", error)
+            return await self._values.aget(key)
+        except ValueError as error:  # where there are several assets, none of which is "the" asset
+            log.warning("No bookmark is kept, so events may be lost over a restart: %s", error)
+            self._values = None
+            return None
+        except Exception as error:  # Airflow's
+            name = f"{type(error).__name__}: {error}"
+            raise NebulaExplorerError(f"The bookmark {key} cannot be read from Airflow: {name}") from error
 
-    def _failed(self, what: str, error: Exception) -> None:
-        log.warning(
-            "The bookmark %s cannot be %s, so events may be lost or told twice over a restart: %s: %s",
-            self._key,
-            what,
-            type(error).__name__,
-            error,
-        )
+    async def save(self, mark: _Mark) -> None:
+        """Keep a bookmark, where it says something new; where that fails, the next one has it."""
+        if self._values is None or not mark.bookmark.is_news_to(mark.saved):
+            return
+        saved = mark.bookmark.copy()
+        try:
+            await self._values.aset(mark.key, saved.as_json)
+        except Exception as error:  # noqa: BLE001 - Airflow's
+            name = type(error).__name__
+            log.warning("The bookmark %s cannot be kept, will try again: %s: %s", mark.key, name, error)
+        else:
+            mark.saved = saved

@@ -33,7 +33,7 @@ from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, Jso
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 from airflow_provider_nebula_explorer.explorer.waiting import cancel_told, has_reached
 from airflow_provider_nebula_explorer.explorer.watcher import Watcher
-from airflow_provider_nebula_explorer.triggers.feeds import Observed, Successes
+from airflow_provider_nebula_explorer.triggers.feeds import APART_SECONDS, Observed, Successes
 from airflow_provider_nebula_explorer.triggers.kill import IS_TOLD_OF_KILLS, is_still_deferred, to_its_end
 from airflow_provider_nebula_explorer.triggers.limits import MARGIN_SECONDS
 from airflow_provider_nebula_explorer.triggers.registry import SharedWatcher, look_up
@@ -343,7 +343,8 @@ class NebulaExplorerWorkflowTrigger(_ExplorerTrigger, BaseEventTrigger):
         if self.is_for_one:
             yield _fire(await self._event())
             return
-        successes = Successes(self._observed, getattr(self, "asset_state_store", None))
+        apart = 0.0 if self.trigger_id is None else APART_SECONDS  # which only a triggerer gives it
+        successes = Successes(self._observed, getattr(self, "asset_state_store", None), apart=apart)
         async for job in successes.jobs():
             yield _fire(job.data)
             await successes.told(job.id)

@@ -12,7 +12,7 @@ from asgiref.sync import sync_to_async
 
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 from airflow_provider_nebula_explorer.explorer.watcher import Watcher
-from airflow_provider_nebula_explorer.hooks.clients import open_async_client
+from airflow_provider_nebula_explorer.hooks.clients import load_metrics, open_async_client
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
 
 LOOKUP_SECONDS = 5.0
@@ -68,7 +68,8 @@ async def look_up(connection_id: str, *, not_before: float = 0) -> Settings:
 
 
 def _read(connection_id: str) -> Settings | Exception:
-    # In a thread: Airflow's look-up blocks, and so may the check of the connection's paths.
+    # In a thread: Airflow's look-up blocks, and so may the check of the connection's paths, and an import.
+    load_metrics()
     try:
         return NebulaExplorerHook(connection_id).settings
     except Exception as error:  # noqa: BLE001 - what one finds, all who wait for the lock find

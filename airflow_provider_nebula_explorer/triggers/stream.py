@@ -12,7 +12,7 @@ from typing import Any
 from airflow.triggers.base import TriggerEvent
 from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
 
-from airflow_provider_nebula_explorer.triggers.feeds import Observed, Successes
+from airflow_provider_nebula_explorer.triggers.feeds import APART_SECONDS, Observed, Successes
 
 _MOST_ON_THE_WAY = 100
 """Events that may wait for their confirmation; Airflow's queue, which fails when it is full, takes 1024."""
@@ -37,7 +37,7 @@ class SuccessProducer(SharedStreamProducer):
         """Yield each job that succeeds, with its id."""
         opening = _Opening()
         yield opening, None
-        self._successes = Successes(self._observed, await opening.store)
+        self._successes = Successes(self._observed, await opening.store, apart=APART_SECONDS)
         async for job in self._successes.jobs():
             await self._on_the_way.acquire()
             yield job, job.id

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+import time
+from contextlib import aclosing, asynccontextmanager
 
 import pytest
 from deferral import stored
 
-from airflow_provider_nebula_explorer.emulator import Fault, JobPlan
+from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
+from airflow_provider_nebula_explorer.triggers import registry
+from airflow_provider_nebula_explorer.triggers.feeds import Successes
 from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerWorkflowTrigger
 
 try:
@@ -32,9 +35,11 @@ class Bookmarks:
     def __init__(self):
         self.values = {}
         self.is_broken = False
+        self.has_failed = asyncio.Event()
 
     async def aget(self, key, default=None):
         if self.is_broken:
+            self.has_failed.set()
             raise RuntimeError("the store is broken")
         return json.loads(self.values[key]) if key in self.values else default
 
@@ -124,7 +129,7 @@ each_triggerer = pytest.mark.parametrize(
 )
 
 
-async def looks(emulator, count=4):
+async def looks(emulator, count=8):  # the first look takes four requests
     until = emulator.count("list_workflow_jobs") + count
     while emulator.count("list_workflow_jobs") < until:  # noqa: ASYNC110 - the emulator runs in a thread
         await asyncio.sleep(0.02)
@@ -213,39 +218,118 @@ def test_trouble_with_explorer_delays_an_event(kind, emulator, bookmarks):
     assert events == [job_id]
 
 
-def test_a_bookmark_counts_for_what_is_wanted_not_for_how_often(bookmarks):
-    def key(**arguments):
-        return NebulaExplorerWorkflowTrigger(**{"workflow_id": 5, **arguments})._observed.bookmark_key
+def test_a_bookmark_counts_for_what_is_wanted_of_which_explorer_not_for_how_often():
+    def key(explorer="http://one", **arguments):
+        trigger = NebulaExplorerWorkflowTrigger(**{"workflow_id": 5, **arguments})
+        return trigger._observed.bookmark_key(explorer)
 
     assert key() == key(workflow_id="5") == key(poll_interval=5)
-    others = [
+    wants = [
         {"workflow_id": 6},
         {"name": "n"},
         {"nebula_explorer_conn_id": "c"},
-        {"created_after": "2026-01-01T00Z"},
+        {"created_after": "2026-01-01T00:00:00Z"},
+        {"explorer": "http://two"},
     ]
-    assert len({key(), *(key(**other) for other in others)}) == 5
+    assert len({key(), *(key(**other) for other in wants)}) == 6
 
 
-def test_a_broken_store_is_a_warning_and_no_end(emulator, bookmarks, caplog):
-    bookmarks.is_broken = True
+def test_a_store_that_does_not_answer_delays_the_beginning_and_loses_nothing(emulator, bookmarks, caplog):
+    async def test():
+        async with running(Triggerer(trigger_for(5, bookmarks))):
+            await looks(emulator)
+        job_id = emulator.start_job(5, plan=DONE)
+        bookmarks.is_broken = True
+        async with running(Triggerer(trigger_for(5, bookmarks))) as triggerer:
+            await bookmarks.has_failed.wait()
+            bookmarks.is_broken = False
+            await triggerer.has_events(1)
+            assert "cannot be read from Airflow: RuntimeError: the store is broken" in caplog.text
+            return job_id, [job["id"] for job in triggerer.events]
 
+    job_id, events = asyncio.run(test())
+    assert events == [job_id]
+
+
+def test_a_bookmark_that_could_not_be_kept_is_kept_later(emulator, bookmarks, caplog):
     async def test():
         async with running(Triggerer(trigger_for(5, bookmarks))) as triggerer:
+            await looks(emulator)
+            bookmarks.is_broken = True
+            emulator.start_job(5, plan=DONE)
+            await triggerer.has_events(1)
+            await looks(emulator, 2)
+            bookmarks.is_broken = False
+            await looks(emulator, 4)
+        async with running(Triggerer(trigger_for(5, bookmarks))) as second:
+            await looks(emulator)
+            return second.events
+
+    assert asyncio.run(test()) == []
+    assert "cannot be kept, will try again: RuntimeError: the store is broken" in caplog.text
+
+
+def test_a_trigger_for_several_assets_has_no_bookmark_and_says_so(emulator, caplog):
+    class Several:
+        async def aget(self, key, default=None):
+            raise ValueError("Task has 2 concrete inlets and outlets")
+
+    async def test():
+        async with running(Triggerer(trigger_for(5, Several()))) as triggerer:
             await looks(emulator)
             emulator.start_job(5, plan=DONE)
             await triggerer.has_events(1)
 
     asyncio.run(test())
-    assert "cannot be read, so events may be lost or told twice over a restart" in caplog.text
-    assert "cannot be written" in caplog.text
-    assert "RuntimeError: the store is broken" in caplog.text
+    assert "No bookmark is kept, so events may be lost over a restart: Task has 2" in caplog.text
 
 
-@pytest.mark.parametrize("value", ["text", 7, {"since": 1}, {"since": "x", "known": [], "open": []}])
+def test_another_explorer_behind_the_connection_has_a_bookmark_of_its_own(
+    explorer, emulator, bookmarks, monkeypatch
+):
+    monkeypatch.setattr(registry, "LOOKUP_SECONDS", 0)
+    with Emulator() as other:
+        theirs = json.loads(other.airflow_connection)
+
+        async def test():
+            lasting = emulator.start_job(5, plan=JobPlan(running=1000))
+            async with running(Triggerer(trigger_for(5, bookmarks))) as triggerer:
+                await looks(emulator)
+                explorer.set_connection(host=theirs["host"], port=theirs["port"])
+                await looks(other)
+                emulator.advance(2000)
+                job_id = other.start_job(5, plan=DONE)
+                await triggerer.has_events(1)
+                explorer.set_connection()
+                await triggerer.has_events(2)
+            return [job_id, lasting], [job["id"] for job in triggerer.events]
+
+        wanted, events = asyncio.run(test())
+    assert events == wanted
+
+
+def test_the_last_of_some_events_comes_apart_so_that_it_starts_a_run_with_all_before_it(emulator, bookmarks):
+    for _ in range(3):
+        emulator.start_job(5, plan=DONE)
+    observed = trigger_for(5, bookmarks, created_after="2020-01-01T00:00:00Z")._observed
+
+    async def test():
+        times = []
+        async with aclosing(Successes(observed, bookmarks, apart=1.5).jobs()) as jobs:
+            for _ in range(3):
+                await anext(jobs)
+                times.append(time.monotonic())
+        return times
+
+    first, second, last = asyncio.run(test())
+    assert second - first < last - second
+    assert last - second >= 1.5
+
+
+@pytest.mark.parametrize("value", ["text", 7, {"since": 1}, {"since": "x", "at": 1, "known": [], "open": []}])
 def test_a_bookmark_that_is_none_is_a_warning_and_a_new_beginning(value, emulator, bookmarks, caplog):
     trigger = trigger_for(5, bookmarks)
-    bookmarks.values[trigger._observed.bookmark_key] = json.dumps(value)
+    bookmarks.values[trigger._observed.bookmark_key(emulator.url)] = json.dumps(value)
 
     async def test():
         async with running(Triggerer(trigger)) as triggerer:
@@ -255,7 +339,8 @@ def test_a_bookmark_that_is_none_is_a_warning_and_a_new_beginning(value, emulato
 
     asyncio.run(test())
     assert "cannot be read" in caplog.text
-    assert set(json.loads(bookmarks.values[trigger._observed.bookmark_key])) == {"since", "known", "open"}
+    kept = json.loads(bookmarks.values[trigger._observed.bookmark_key(emulator.url)])
+    assert set(kept) == {"since", "at", "known", "open"}
 
 
 def test_a_bookmark_is_not_written_at_each_look(emulator, bookmarks):
@@ -270,7 +355,7 @@ def test_a_bookmark_is_not_written_at_each_look(emulator, bookmarks):
 
     async def test():
         async with running(Triggerer(trigger_for(5, bookmarks))) as triggerer:
-            await looks(emulator, 8)
+            await looks(emulator, 12)
             quiet = len(written)
             emulator.start_job(5, plan=DONE)
             await triggerer.has_events(1)

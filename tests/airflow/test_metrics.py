@@ -10,6 +10,7 @@ from airflow.providers.common.compat import sdk
 from deferral import first_event
 
 from airflow_provider_nebula_explorer.emulator import Fault, JobPlan
+from airflow_provider_nebula_explorer.hooks import clients
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
 from airflow_provider_nebula_explorer.triggers.nebula_explorer import (
     NebulaExplorerJobTrigger,
@@ -30,7 +31,9 @@ def metrics(monkeypatch):
             told[name] += count
 
     monkeypatch.setattr(sdk, "Stats", Stats, raising=False)
-    return told
+    clients.load_metrics.cache_clear()
+    yield told
+    clients.load_metrics.cache_clear()
 
 
 def test_a_hook_counts_logins_retries_and_cancels(explorer, metrics, pauses):

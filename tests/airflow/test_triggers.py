@@ -293,7 +293,7 @@ class TestWorkflowTrigger:
         refused, shown = (emulator.start_job(5, plan=JobPlan(running=0)) for _ in range(2))
         emulator.fail(Fault("code", "get_job", code=40304000))
         assert self.events_of(trigger, 1, lambda: None) == [shown]
-        assert f"Job {refused} is left out, as Explorer does not show it" in caplog.text
+        assert f"Job {refused} cannot be looked at, will look again" in caplog.text
 
     def test_trouble_delays_an_event_and_loses_none(self, emulator, caplog):
         trigger = NebulaExplorerWorkflowTrigger(5, CONNECTION, INTERVAL)

@@ -52,4 +52,4 @@ def test_the_run_has_read_the_job_from_the_event(page: Page, job_id: int):
     task = TaskPage(page)
     task.visit("use")
     task.open("Logs")
-    expect(task.panel).to_contain_text(f"Job {job_id} of pagerank has succeeded; on with the work.")
+    expect(task.panel).to_contain_text(f"Returned value was: [{job_id}]")

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 
 import pytest
 from watching import DONE, ENDLESS, INTERVAL, run, watching
 
 from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerNotFoundError, NebulaExplorerServerError
-from airflow_provider_nebula_explorer.explorer.feed import Bookmark, SuccessFeed
+from airflow_provider_nebula_explorer.explorer.bookmark import Bookmark
+from airflow_provider_nebula_explorer.explorer.feed import SuccessFeed
 
 
 @pytest.fixture
 def explorer():
     with Emulator() as emulator:
         yield emulator
+
+
+def now_ms():
+    return int(time.time() * 1000)
 
 
 class Listener:
@@ -159,11 +165,11 @@ def test_what_succeeds_while_nobody_listens_is_told_once_afterwards(explorer):
 
 def test_a_job_that_was_handed_out_but_not_told_is_told_by_the_next(explorer):
     job_id = explorer.start_job(5, plan=DONE)
-    bookmark = Bookmark(since=0)
+    bookmark = Bookmark(since=0, at=now_ms())
 
     async def test():
         async with watching(explorer) as watcher:
-            feed = SuccessFeed(watcher, bookmark, 5, name=None, interval=INTERVAL)
+            feed = SuccessFeed(watcher, bookmark, 5, interval=INTERVAL)
             async with feed:
                 first = await feed.news()
                 again = [await feed.news() for _ in range(3)]
@@ -180,7 +186,7 @@ def test_a_workflow_that_is_refused_disturbs_no_other(explorer):
     explorer.start_job(5, plan=ENDLESS)
 
     async def refused(watcher):
-        feed = SuccessFeed(watcher, Bookmark(), 6, name=None, interval=INTERVAL)
+        feed = SuccessFeed(watcher, Bookmark(), 6, interval=INTERVAL)
         async with feed:
             await feed.news()
 
@@ -210,7 +216,7 @@ def test_what_is_not_found_ends_the_feed_that_asked(explorer):
 
     async def test():
         async with watching(explorer) as watcher:
-            feed = SuccessFeed(watcher, Bookmark(), 6, name=None, interval=INTERVAL)
+            feed = SuccessFeed(watcher, Bookmark(), 6, interval=INTERVAL)
             async with feed:
                 await feed.news()
 
@@ -223,7 +229,7 @@ def test_a_backlog_of_many_pages_is_told_whole(explorer):
     for _ in range(130):  # an Explorer that shows at most 100 on a page
         jobs.append(explorer.start_job(5, plan=DONE))
         explorer.advance(1)
-    listener = Listener(bookmark=Bookmark(since=0))
+    listener = Listener(bookmark=Bookmark(since=0, at=now_ms()))
     listen(explorer, listener.has_heard(130), listener)
     assert sorted(listener.heard) == jobs
 
@@ -231,7 +237,7 @@ def test_a_backlog_of_many_pages_is_told_whole(explorer):
 def test_a_name_is_explorers_own_search(explorer):
     explorer.start_job(5, plan=DONE, name="other_20260101")
     wanted = explorer.start_job(5, plan=DONE, name="nightly_20260101")
-    listener = Listener(bookmark=Bookmark(since=0), name="nightly_20260101")
+    listener = Listener(bookmark=Bookmark(since=0, at=now_ms()), name="nightly_20260101")
 
     async def act():
         await listener.has_heard(1)
@@ -243,12 +249,12 @@ def test_a_name_is_explorers_own_search(explorer):
 
 def test_trouble_with_a_waiting_job_leaves_it_in_the_bookmark(explorer):
     job_id = explorer.start_job(5, plan=DONE)
-    bookmark = Bookmark(since=0)
+    bookmark = Bookmark(since=0, at=now_ms())
     explorer.fail(Fault("status", "get_job", times=1))
 
     async def test():
         async with watching(explorer) as watcher:
-            feed = SuccessFeed(watcher, bookmark, 5, name=None, interval=INTERVAL)
+            feed = SuccessFeed(watcher, bookmark, 5, interval=INTERVAL)
             async with feed:
                 with pytest.raises(NebulaExplorerServerError):
                     await first_news(feed)

@@ -44,9 +44,10 @@ def test_anything_else_is_no_id(value):
 
 @pytest.mark.parametrize("value", ["x", "", "f" * 31, "f" * 33, "g" * 32, "../" + "f" * 29, 7, None])
 def test_a_task_id_is_32_hex_characters(value):
-    assert arguments.parse_task_id("F93dea90fc3a11ecac7e6da0662c195b") == "F93dea90fc3a11ecac7e6da0662c195b"
+    task_id = "F93dea90fc3a11ecac7e6da0662c195b"
+    assert arguments.parse_task_id("task_id", task_id) == task_id
     with pytest.raises(NebulaExplorerConfigError, match="task_id is"):
-        arguments.parse_task_id(value)
+        arguments.parse_task_id("task_id", value)
 
 
 @pytest.mark.parametrize("value", [3, "3", JobStatus.FAILED, "FAILED", "failed", "Failed", " failed "])
