@@ -1,6 +1,6 @@
 #!/bin/sh
 # Make a virtual environment and install into it: make_venv.sh FOLDER PIP-ARGUMENT...
-# With uv where it is installed, else with venv and pip. Python: $PYTHON, else python3; pyenv's are found, too.
+# With uv where it is installed, else with venv and pip. Python: $PYTHON, else python3; pyenv's others are found, too.
 # Versions: those of $CONSTRAINTS, else of constraints.txt; of pyproject.toml, its lower bounds.
 set -eu
 folder=$1
@@ -9,11 +9,20 @@ constraints=${CONSTRAINTS:-constraints.txt}
 name=${PYTHON:-python3}
 
 path_of_python() {
-    "$name" -c 'import sys; print(sys.executable)' 2>/dev/null
+    "$1" -c 'import sys; print(sys.executable)' 2>/dev/null
 }
 
-# pyenv's commands fail for versions that are not chosen, so choose it.
-python=$(path_of_python || PYENV_VERSION=$(pyenv latest "${name##*python}" 2>/dev/null) path_of_python) || {
+# Those of pyenv, whose commands fail for versions that are not chosen; or beside the python3 that is there.
+installed_elsewhere() {
+    prefix=$(python3 -c 'import sys; print(sys.base_prefix)')
+    for found in "$(pyenv root 2>/dev/null)/versions/${name##*python}"*/bin/"$name" \
+        "${prefix%/*}/${name##*python}"*/bin/"$name"; do
+        path_of_python "$found" && return
+    done
+    return 1
+}
+
+python=$(path_of_python "$name" || installed_elsewhere) || {
     echo "There is no $name that runs. Install Python 3.10 or newer, or name one: make PYTHON=python3.12 ..." >&2
     exit 1
 }

@@ -10,7 +10,12 @@ import pytest
 from watching import DONE, ENDLESS, INTERVAL, run, watching
 
 from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
-from airflow_provider_nebula_explorer.exceptions import NebulaExplorerNotFoundError, NebulaExplorerServerError
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerError,
+    NebulaExplorerNotFoundError,
+    NebulaExplorerServerError,
+)
+from airflow_provider_nebula_explorer.explorer import feed as feed_module
 from airflow_provider_nebula_explorer.explorer.bookmark import Bookmark
 from airflow_provider_nebula_explorer.explorer.feed import SuccessFeed
 
@@ -262,3 +267,78 @@ def test_trouble_with_a_waiting_job_leaves_it_in_the_bookmark(explorer):
                 return left, await first_news(feed)
 
     assert run(test()) == ({job_id}, [job_id])
+
+
+@pytest.mark.parametrize("code", [50004003, 40304000])
+def test_a_refusal_that_passes_loses_no_job(explorer, monkeypatch, code):
+    monkeypatch.setattr(feed_module, "_REFUSED_SECONDS", 0.2)
+    jobs = [explorer.start_job(5, plan=JobPlan(running=1000)) for _ in range(3)]
+    listener = Listener()
+
+    async def act():
+        await listener.has_looked(2)
+        explorer.fail(Fault("code", code=code, times=6))
+        explorer.advance(2000)
+        await listener.has_heard(3)
+
+    listen_through_trouble(explorer, act(), listener)
+    assert sorted(listener.heard) == jobs
+
+
+def test_a_job_that_is_gone_is_left_out(explorer, caplog):
+    explorer.start_job(5, plan=DONE)
+    shown = explorer.start_job(5, plan=DONE)
+    explorer.fail(Fault("code", "get_job", code=40404000))
+    listener = Listener(bookmark=Bookmark(since=0, at=now_ms()))
+    listen(explorer, listener.has_heard(1), listener)
+    assert listener.heard == [shown]
+    assert "Job 101 is left out, as it is gone" in caplog.text
+
+
+@pytest.mark.parametrize("count", [10, 15, 25])
+def test_jobs_of_one_millisecond_fill_pages_and_are_told_all_the_same(count):
+    with Emulator(max_page_size=10) as explorer:
+        moment = explorer.now()
+        jobs = [explorer.start_job(5, plan=DONE, created=moment) for _ in range(count)]
+        jobs += [explorer.start_job(5, plan=DONE, created=moment + 0.01) for _ in range(3)]
+        listener = Listener(bookmark=Bookmark(since=0, at=now_ms()))
+        listen(explorer, listener.has_heard(len(jobs)), listener)
+    assert sorted(listener.heard) == jobs
+
+
+def test_a_refusal_of_the_list_of_all_jobs_that_passes_is_trouble_and_no_more(explorer):
+    listeners = [Listener(number) for number in (1, 2)]
+
+    async def act():
+        await asyncio.gather(*(listener.has_looked(1) for listener in listeners))
+        explorer.fail(Fault("code", "list_jobs", code=50004003))
+        await asyncio.gather(*(listener.has_looked(3) for listener in listeners))
+        before = explorer.count("list_workflow_jobs")
+        await listeners[0].has_looked(3)
+        return explorer.count("list_workflow_jobs") - before
+
+    assert listen_through_trouble(explorer, act(), *listeners) == 0
+
+
+def listen_through_trouble(explorer, act, *listeners):
+    """Listen as a trigger does, which begins anew where Explorer cannot be observed."""
+
+    async def test():
+        async with watching(explorer) as watcher:
+
+            async def listen_on(listener):
+                while True:
+                    try:
+                        await listener.listen(watcher)
+                    except NebulaExplorerError:
+                        await asyncio.sleep(INTERVAL)
+
+            tasks = [asyncio.ensure_future(listen_on(listener)) for listener in listeners]
+            try:
+                return await asyncio.wait_for(act, timeout=30)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    return run(test())
