@@ -72,6 +72,7 @@ docs: .venv-docs/installed ## Build the documentation into docs/_build/html, str
 	rm -rf docs/_build/html
 	$(SPHINX) --fail-on-warning --keep-going --builder html docs docs/_build/html
 	.venv-docs/bin/python scripts/check_site.py docs/_build/html
+	@echo "The documentation: docs/_build/html/index.html"
 
 docs-links: .venv-docs/installed ## Check the documentation's links to other sites; needs the internet
 	$(SPHINX) --builder linkcheck docs docs/_build/links

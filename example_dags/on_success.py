@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+# [START howto_trigger_workflow]
 from datetime import datetime, timezone
 
 from airflow.providers.common.compat.sdk import dag, task
 
 from airflow_provider_nebula_explorer.assets.nebula_explorer import watched_workflow_asset
 
-# [START howto_trigger_workflow]
 ranks = watched_workflow_asset(3992429968, poll_interval=5, name="ranks")
 
 

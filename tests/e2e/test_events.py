@@ -100,17 +100,19 @@ def test_each_success_is_one_event_over_a_stop_and_a_kill_of_the_triggerer(watch
     assert lasting in watched.open
 
     triggerer.stop()
-    second = explorer.start_job(5, plan=DONE)
+    together = [explorer.start_job(5, plan=DONE) for _ in range(3)]
     explorer.advance(2000)
     triggerer.start()
-    watched.wait_until_told(lasting, second)
+    watched.wait_until_told(lasting, *together)
+
+    watched.wait_until("runs had all of these", lambda: len(watched.jobs_of_runs) == 5)
 
     triggerer.kill()
     third = explorer.start_job(6, plan=DONE)
     triggerer.start()
     watched.wait_until_told(third)
 
-    jobs = sorted([lasting, first, second, third])
+    jobs = sorted([lasting, first, *together, third])
     assert sorted(watched.told) == jobs
     watched.wait_until("runs had all of them", lambda: len(watched.jobs_of_runs) >= len(jobs))
     assert sorted(watched.jobs_of_runs) == jobs
