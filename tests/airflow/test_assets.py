@@ -99,8 +99,14 @@ def test_a_watched_asset_says_that_it_needs_a_newer_airflow():
 def outlets(context):
     """Outlets of a task, and what the events of ours will tell."""
     ours, other = workflow_asset(5), Asset("file://host/other")
-    context["outlet_events"] = {ours: SimpleNamespace(extra={}), other: SimpleNamespace(extra={})}
-    return SimpleNamespace(both=[ours, other], told=context["outlet_events"][ours].extra)
+    events = {ours.uri: SimpleNamespace(extra={}), other.uri: SimpleNamespace(extra={})}
+
+    class OutletEvents:
+        def __getitem__(self, asset):
+            return events[asset.uri]
+
+    context["outlet_events"] = OutletEvents()
+    return SimpleNamespace(both=[ours, other], told=events[ours.uri].extra)
 
 
 def test_the_event_of_a_run_tells_its_job(emulator, context, outlets):

@@ -7,7 +7,7 @@ from importlib import import_module
 
 import pytest
 
-from airflow_provider_nebula_explorer.explorer.feed import Bookmark
+from airflow_provider_nebula_explorer.explorer.bookmark import Bookmark
 from airflow_provider_nebula_explorer.explorer.runs import Note
 
 TRIGGERS = "airflow_provider_nebula_explorer.triggers.nebula_explorer"
@@ -69,4 +69,6 @@ def test_a_note_that_was_left_by_0_1_is_still_read():
 
 
 def test_a_bookmark_that_was_left_by_0_1_is_still_read():
-    assert Bookmark.of({"since": 1657593212505, "known": [1, 2], "open": [2]}).open == {2}
+    known = [[1, 1657593212505], [2, 0]]
+    bookmark = Bookmark.of({"since": 1657593212505, "at": 1657593215000, "known": known, "open": [2]})
+    assert (bookmark.open, len(bookmark.known)) == ({2}, 2)
