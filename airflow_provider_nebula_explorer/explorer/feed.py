@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 _FIRST_MS = 3_600_000
 """How far the first look goes back for jobs in a status that is not known: no list can be asked for those."""
 
+_GATHER_SECONDS = 0.2
+"""Jobs that end within this time are told together."""
+
 _REFUSED_SECONDS = 60.0
 """After which a job that alone was refused is looked at again."""
 
@@ -122,7 +125,7 @@ class SuccessFeed:
         for job_id in self._bookmark.open.difference(self._waits, self._bookmark.handed):
             if self._refused.get(job_id, -math.inf) <= time.monotonic():
                 self._waits[job_id] = asyncio.ensure_future(self._end_of(job_id))
-        await self._sleep_until_one_ends()
+        await self._sleep_until_some_end()
         return self._take_ended()
 
     async def _look(self) -> None:
@@ -154,12 +157,15 @@ class SuccessFeed:
             return await self._watcher.run(api.get_job(job_id))
         return await self._watcher.job(job_id, interval=self._interval, seen=seen)
 
-    async def _sleep_until_one_ends(self) -> None:
+    async def _sleep_until_some_end(self) -> None:
         left = max(0.0, self._next_look - time.monotonic())
-        if self._waits:
-            await asyncio.wait(self._waits.values(), timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        else:
+        if not self._waits:
             await asyncio.sleep(left)
+            return
+        waits = self._waits.values()
+        done, _ = await asyncio.wait(waits, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        if done:
+            await asyncio.wait(waits, timeout=_GATHER_SECONDS)
 
     def _take_ended(self) -> list[Job]:
         jobs: list[Job] = []

@@ -321,8 +321,7 @@ def test_the_last_of_some_events_comes_apart_so_that_it_starts_a_run_with_all_be
                 times.append(time.monotonic())
         return times
 
-    first, second, last = asyncio.run(test())
-    assert second - first < last - second
+    _, second, last = asyncio.run(test())
     assert last - second >= 1.5
 
 
