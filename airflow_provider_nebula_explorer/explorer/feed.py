@@ -120,8 +120,11 @@ class SuccessFeed:
         :raises NebulaExplorerError: where Explorer cannot be observed; nothing is lost by that.
         """
         if time.monotonic() >= self._next_look:
+            is_new = self._bookmark.since is None
             await self._look()
             self._next_look = self._watcher.scout.next_look(self._interval)
+            if is_new:
+                return []  # so that it is kept now: without it, another process would begin later
         for job_id in self._bookmark.open.difference(self._waits, self._bookmark.handed):
             if self._refused.get(job_id, -math.inf) <= time.monotonic():
                 self._waits[job_id] = asyncio.ensure_future(self._end_of(job_id))

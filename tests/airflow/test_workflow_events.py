@@ -342,6 +342,28 @@ def test_a_bookmark_that_is_none_is_a_warning_and_a_new_beginning(value, emulato
     assert set(kept) == {"since", "at", "known", "open"}
 
 
+def test_a_new_bookmark_is_kept_at_once_however_long_the_interval(emulator, bookmarks):
+    running_job = emulator.start_job(5, plan=JobPlan(running=1000))
+    trigger = trigger_for(5, bookmarks)
+    trigger.poll_interval = 3600
+    kept = asyncio.Event()
+    keep = bookmarks.aset
+
+    async def aset(key, value):
+        await keep(key, value)
+        kept.set()
+
+    bookmarks.aset = aset
+
+    async def test():
+        async with running(Triggerer(trigger)):
+            await asyncio.wait_for(kept.wait(), timeout=30)
+
+    asyncio.run(test())
+    (value,) = bookmarks.values.values()
+    assert json.loads(value)["open"] == [running_job]
+
+
 def test_a_bookmark_is_not_written_at_each_look(emulator, bookmarks):
     written = []
     keep = bookmarks.aset
