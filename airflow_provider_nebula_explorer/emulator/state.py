@@ -28,6 +28,9 @@ class ExplorerState:
     :param max_page_size: the cap on a list's page.
     """
 
+    note: Callable[..., None] = staticmethod(lambda *_, **__: None)
+    """Is told of each change: its name, and the arguments that make it again."""
+
     def __init__(
         self,
         workflows: Mapping[int | str, JobPlan | tuple[str, JobPlan]] | None = None,
@@ -54,6 +57,7 @@ class ExplorerState:
         key = _digits(workflow_id)
         known = self._workflows.get(key)
         self._workflows[key] = (name or (known[0] if known else _workflow_name(key)), plan)
+        self.note("plan", workflow_id=key, plan=plan, name=name)
 
     def add(
         self,
@@ -71,6 +75,7 @@ class ExplorerState:
         number = _FIRST_JOB + len(self._jobs)
         job = EmulatedJob(number, job_name, key, workflow_name, plan or workflow_plan, created, input)
         self._jobs[number] = job
+        self.note("add", workflow_id=key, input=input, created=created, plan=job.plan, name=job_name)
         return job
 
     def list_jobs(
@@ -101,6 +106,7 @@ class ExplorerState:
             raise RefusedError(BAD_REQUEST, f"job {job_id} has ended already")
         if status is not JobStatus.STOPPING:
             job.cancelled = now
+            self.note("cancel", job_id=job_id, now=now)
 
     def rows(self, job_id: int, task_id: str, now: float) -> list[list[str]]:
         """Return the rows of a task's result."""
