@@ -12,6 +12,8 @@ _HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
 _ZONE = re.compile(r"[A-Za-z0-9._~-]*")
 """Of an IPv6 address, ``eth0`` in ``fe80::1%eth0``; Python's own check lets line ends pass, and all else."""
 
+_PLACE = re.compile(r"(\[[^][]*\]|[^][:]*)(:[0-9]*)?")
+
 
 def read_address(value: Any) -> str:
     """Return a host's name or IP address."""
@@ -28,9 +30,11 @@ def read_address(value: Any) -> str:
 
 def read_url(value: str) -> SplitResult:
     """Return the parts of a URL."""
-    if not value.isprintable():  # urlsplit takes line ends out without a word
+    parts = urlsplit(value)
+    # urlsplit takes line ends out without a word, and overlooks what follows the brackets of an IPv6 address.
+    if not value.isprintable() or not _PLACE.fullmatch(parts.netloc.rpartition("@")[2]):
         raise ValueError
-    return urlsplit(value)
+    return parts
 
 
 def read_prefix(path: str) -> str:
