@@ -257,15 +257,21 @@ class ConnectProxy:
             except OSError:
                 return
             self.sockets.append(client)
-            self.asked.append(read_request(client).decode())
-            client.sendall(self.reply)
-            if b" 200 " not in self.reply:
-                client.shutdown(socket.SHUT_RDWR)
-                continue
-            server = socket.create_connection(("127.0.0.1", self.port))
-            self.sockets.append(server)
-            self.begin(self.pump, client, server)
-            self.begin(self.pump, server, client)
+            try:
+                self.answer(client)
+            except OSError:  # the client had enough
+                pass
+
+    def answer(self, client):
+        self.asked.append(read_request(client).decode())
+        client.sendall(self.reply)
+        if b" 200 " not in self.reply:
+            client.shutdown(socket.SHUT_RDWR)
+            return
+        server = socket.create_connection(("127.0.0.1", self.port))
+        self.sockets.append(server)
+        self.begin(self.pump, client, server)
+        self.begin(self.pump, server, client)
 
     def pump(self, source, sink):
         try:
