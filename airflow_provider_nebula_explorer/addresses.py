@@ -65,6 +65,6 @@ def read_job_url(value: Any) -> str:
         if name not in (None, "job_id", "workflow_id", "base_url") or specification or conversion:
             raise ValueError
     link = value.format(job_id=1, workflow_id=1, base_url="http://host")
-    if not link.startswith(("http://", "https://")) or not link.isprintable():
+    if read_url(link).scheme not in ("http", "https"):
         raise ValueError
     return str(value)

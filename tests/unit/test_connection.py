@@ -259,6 +259,7 @@ def test_paths_must_exist(pem):
         ("job_url", "{job_id!r:>{base_url}}", "an http address"),
         ("job_url", "javascript:alert({job_id})", "an http address"),
         ("job_url", 5, "an http address"),
+        ("job_url", "http://[_f1]:1/", "an http address"),
         ("job_url", "{base_url}/\tx", "an http address"),
     ],
 )
