@@ -137,8 +137,9 @@ def _check_settings(read: Settings) -> None:
     assert 0 < read.timeout <= 3600
     if read.proxy:
         assert read.proxy.isprintable()
-        httpx.Proxy(read.proxy)
         assert urllib3.util.parse_url(read.proxy).host
+        if read.proxy.isascii():  # what httpx makes of other names is for its driver to tell
+            httpx.Proxy(read.proxy)
 
 
 def _check_base_url(base_url: str) -> None:

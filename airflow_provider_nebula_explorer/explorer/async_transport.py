@@ -165,6 +165,14 @@ def _open_httpx(settings: Settings) -> httpx.AsyncClient:
         raise NebulaExplorerConfigError(
             f"The environment's proxy cannot be used: {error} Set the connection's proxy to an http one."
         ) from error
+    except NebulaExplorerConfigError:
+        raise
+    except (httpx.InvalidURL, ValueError):
+        # The library's text may hold a part of the proxy's address that is its password.
+        raise NebulaExplorerConfigError(
+            "The proxy's address cannot be used: neither the connection's nor the environment's may be other than "
+            "an http:// or https:// URL."
+        ) from None
 
 
 _HTTPX = Library(
