@@ -170,8 +170,8 @@ def _open_httpx(settings: Settings) -> httpx.AsyncClient:
     except (httpx.InvalidURL, ValueError):
         # The library's text may hold a part of the proxy's address that is its password.
         raise NebulaExplorerConfigError(
-            "The proxy's address cannot be used: neither the connection's nor the environment's may be other than "
-            "an http:// or https:// URL."
+            "The proxy's address cannot be used: neither the connection's nor the environment's may be other "
+            "than an http:// or https:// URL."
         ) from None
 
 
