@@ -195,7 +195,7 @@ class Session:
             yield Secret(secret)
 
     def _hide(self, text: str) -> str:
-        for secret in self._secrets:
+        for secret in sorted(self._secrets, key=len, reverse=True):  # one may be part of another
             text = text.replace(secret, "***")
         return text
 
