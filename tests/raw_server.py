@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from typing_extensions import Self
 
-OK = b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"code":0}'
-"""What Explorer answers where there is nothing to tell."""
+OK = b'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 10\r\n\r\n{"code":0}'
+"""What Explorer answers where there is nothing to tell; a client must not use the connection again."""
 
 
 def logged_in_with(cookie: bytes) -> bytes:

@@ -112,7 +112,7 @@ def parse_job(data: object) -> Job:
     if not isinstance(data, dict):
         raise ValueError(f"a job is a JSON object, not {type(data).__name__}")
     return Job(
-        id=whole_number(data, "id"),
+        id=whole_number(data, "id", least=0),
         status=JobStatus(whole_number(data, "status")),
         name=_text(data, "name"),
         workflow_id=_text(data, "workflowId"),
@@ -141,13 +141,13 @@ def _objects(value: object) -> list[JsonObject]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def whole_number(data: JsonObject, key: str) -> int:
+def whole_number(data: JsonObject, key: str, *, least: int = -(10**20)) -> int:
     """Return a number of an object of Explorer's, of up to 20 digits, which may have come as text.
 
     :raises ValueError: where there is none.
     """
     value = data.get(key)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**20:
+    if isinstance(value, int) and not isinstance(value, bool) and least <= value < 10**20:
         return value
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,20}", value):
         return int(value)

@@ -46,13 +46,14 @@ def test_every_documented_status(code, name, is_final, is_success):
     assert status is JobStatus[name]
 
 
-def test_an_unknown_status_is_neither_final_nor_a_failure_nor_an_error():
-    status = JobStatus(9)
-    assert (status, status.name) == (9, "UNKNOWN_9")
+@pytest.mark.parametrize("code", [9, -1, "9"])
+def test_an_unknown_status_is_neither_final_nor_a_failure_nor_an_error(code):
+    status = parse_job({**PUBLISHED_JOB, "status": code}).status
+    assert (status, status.name) == (int(code), f"UNKNOWN_{code}")
     assert not status.is_final
     assert not status.is_success
     assert not status.is_known
-    assert pickle.loads(pickle.dumps(status)) == 9
+    assert pickle.loads(pickle.dumps(status)) == status
     assert len(JobStatus) == 6, "an unknown code must not become a member"
 
 
