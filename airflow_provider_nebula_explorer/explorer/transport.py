@@ -10,7 +10,14 @@ from collections.abc import Callable, Iterator
 import requests
 import urllib3.exceptions
 
-from airflow_provider_nebula_explorer.explorer.failures import HEADERS, Library, append, failure, no_cookies
+from airflow_provider_nebula_explorer.explorer.failures import (
+    HEADERS,
+    Library,
+    append,
+    failure,
+    keep_out_of_logs,
+    no_cookies,
+)
 from airflow_provider_nebula_explorer.explorer.protocol import (
     Call,
     Exchange,
@@ -54,6 +61,7 @@ class Client:
         self._http.cookies.set_policy(no_cookies())
         # Without an auth of its own, requests takes one from ~/.netrc and overwrites our header.
         self._http.auth = _leave_as_it_is
+        keep_out_of_logs("urllib3.connection")  # which warns of headers that it cannot read, and quotes them
 
     def run(self, call: Call[T]) -> T:
         """Make a call.
