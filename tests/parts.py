@@ -73,17 +73,20 @@ class Part:
         """Kill it at once, with all that it started."""
         if self._process is None:
             return
-        while family := self._family():
+        while family := self.family():
             for member in family:
                 _signal(member, signal.SIGKILL)
             psutil.wait_procs(family, timeout=5)
         self._process.wait()
         self._process = None
 
-    def _family(self) -> list[psutil.Process]:
+    def family(self) -> list[psutil.Process]:
+        """Return it and all that it started, as far as that runs."""
         return [process for process in psutil.process_iter() if self._is_mine(process)]
 
     def _is_mine(self, process: psutil.Process) -> bool:
+        if self._process is None:
+            return False
         try:
             return os.getsid(process.pid) == self._process.pid and process.status() != psutil.STATUS_ZOMBIE
         except (ProcessLookupError, psutil.NoSuchProcess):

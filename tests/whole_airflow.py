@@ -15,10 +15,12 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 from parts import Part, end_of, wait_for
 
 DATABASE = "airflow.db"
@@ -58,18 +60,22 @@ class Airflow:
 
     :param dags: the folder of its DAGs.
     :param dag_ids: the DAGs that it must have found there before it is up.
+    :param for_workers: settings of the scheduler and its workers alone.
     :param settings: of Airflow, beside and before those above.
     """
 
-    def __init__(self, dags: Path, dag_ids: set[str], **settings: str) -> None:
+    def __init__(
+        self, dags: Path, dag_ids: set[str], *, for_workers: Mapping[str, str] | None = None, **settings: str
+    ) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="airflow-e2e-"))
         port, task_port = _free_ports(2)
         self.url = f"http://127.0.0.1:{port}"
         settings = SETTINGS | {"CORE__DAGS_FOLDER": str(dags)} | settings
         self._environment = _environment(self.home, self.url, task_port, settings)
         self._dag_ids = dag_ids
+        mine = {"scheduler": _variables(for_workers or {})}
         self.parts = {
-            name: Part(name, command, self._environment, self.home)
+            name: Part(name, command, self._environment | mine.get(name, {}), self.home)
             for name, command in _commands(task_port).items()
         }
         self._writing, self._looking = threading.Lock(), threading.Lock()
@@ -122,6 +128,15 @@ class Airflow:
         """
         self._look()
         return (run_id, str(attempt)) in self._ended
+
+    @property
+    def fernet_key(self) -> str:
+        """What encrypts its connections, and the arguments of triggers."""
+        return self._environment["AIRFLOW__CORE__FERNET_KEY"]
+
+    def processes(self) -> list[psutil.Process]:
+        """Return all processes that run just now, the tasks' own too."""
+        return [process for part in self.parts.values() for process in part.family()]
 
     def evidence(self) -> str:
         """Return the ends of the parts' logs."""
@@ -199,8 +214,11 @@ def _environment(home: Path, url: str, task_port: int, settings: dict[str, str])
         "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{task_port}/execution/",
         "CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
     }
-    ours = {f"AIRFLOW__{name}": value for name, value in settings.items()}
-    return mine | ours | {"AIRFLOW_HOME": str(home)}
+    return mine | _variables(settings) | {"AIRFLOW_HOME": str(home)}
+
+
+def _variables(settings: Mapping[str, str]) -> dict[str, str]:
+    return {f"AIRFLOW__{name}": value for name, value in settings.items()}
 
 
 def _free_ports(number: int) -> list[int]:
