@@ -1,4 +1,4 @@
-"""Looks for secrets, in many spellings, in all that an Airflow leaves: files, database, processes, answers."""
+"""Looks for secrets, in many spellings, in what an Airflow leaves: files, database, processes, answers."""
 
 from __future__ import annotations
 
