@@ -141,6 +141,8 @@ def _read_proxy(value: Any) -> str:
     if parts.scheme not in ("http", "https") or parts.path not in ("", "/") or parts.port == 0:
         raise ValueError
     _read_address(parts.hostname)
+    # requests cannot write others; its error would hold the password.
+    unquote(f"{parts.username}{parts.password}").encode("latin-1")
     return str(value)
 
 
@@ -235,7 +237,7 @@ EXTRA_FIELDS = (
         "proxy",
         "Proxy",
         "Such as http://proxy.example.com:3128. Left empty: the environment's proxy variables count.",
-        "an http:// or https:// URL",
+        "an http:// or https:// URL, an account in it in letters of Latin-1",
         _read_proxy,
     ),
     ExtraField(
