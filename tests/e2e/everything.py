@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -34,6 +35,9 @@ PLANTED = "Cf9LxwjP:pß$$ \"q'\\<&>%44+/ Hs2BnmdQ"
 
 JOB_SECONDS = 1000.0
 SECONDS_TO_ACT = 120.0
+SECONDS_TO_SETTLE = 15.0
+"""After which the scheduler surely knows of a deferral."""
+
 CLOSED = "127.0.0.1:9"
 
 LASTING = JobPlan(running=JOB_SECONDS)
@@ -125,7 +129,7 @@ class Everything:
         log = self.airflow.parts["scheduler"].log.read_text(errors="replace")
         ended, tasks = set(_DEFERRED.findall(log)), self.tasks()
         return all(
-            tasks[name]["state"] == "deferred" and (name, str(attempt)) in ended
+            _is_deferred(tasks[name], attempt) and ((name, str(attempt)) in ended or _is_settled(tasks[name]))
             for name, attempt in attempts.items()
         )
 
@@ -139,6 +143,16 @@ class Everything:
     def _is_over(self, dag_id: str) -> bool:
         runs = self.airflow.ask("GET", f"/dags/{dag_id}/dagRuns")["dag_runs"]
         return bool(runs) and all(run["state"] in ("success", "failed") for run in runs)
+
+
+def _is_deferred(task: dict[str, Any], attempt: int) -> bool:
+    return (task["state"], task["try_number"]) == ("deferred", attempt)
+
+
+def _is_settled(task: dict[str, Any]) -> bool:
+    # Long lines of other processes may stand amid what the scheduler logs, which is not found then.
+    since = datetime.fromisoformat(task["trigger"]["created_date"].replace("Z", "+00:00"))
+    return (datetime.now(timezone.utc) - since).total_seconds() > SECONDS_TO_SETTLE
 
 
 def tell(everything: Everything) -> None:
