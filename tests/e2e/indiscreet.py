@@ -48,8 +48,8 @@ class Indiscreet:
             def handle_any(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 self.close_connection = True
-                name = self.path.split("/")[1]
-                answer = _ANSWERS.get(name, _refuse_as_proxy)
+                _, _, place = self.path.partition("/")  # what a proxy is asked for begins with no slash
+                answer = _ANSWERS.get(place.partition("/")[0], _refuse_as_proxy)
                 answer(indiscreet, self)
 
             do_GET = do_POST = do_PUT = do_CONNECT = handle_any  # noqa: N815
