@@ -44,7 +44,7 @@ ui: $(VENV)/installed ## The same in Airflow's own pages, until Ctrl-C
 test: $(VENV)/installed-dev ## Run all tests
 	$(BIN)/python -m pytest $(or $(ARGS),-n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder)
 
-test-e2e: $(VENV)/installed-dev ## Kill tasks at every step on a whole Airflow; about five minutes
+test-e2e: $(VENV)/installed-dev ## Kill tasks at every step on a whole Airflow, look for secrets; about six minutes
 	$(BIN)/python -m pytest tests/e2e $(ARGS)
 
 test-browser: $(VENV)/installed-browser ## Use the package in Airflow's pages, in a browser; about two minutes

@@ -56,6 +56,8 @@ def read_proxy(value: Any) -> str:
     if parts.query or parts.fragment:
         raise ValueError
     read_address(parts.hostname)
+    # requests cannot write others; its error would hold the password.
+    unquote(f"{parts.username}{parts.password}").encode("latin-1")
     return value
 
 

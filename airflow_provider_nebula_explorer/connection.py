@@ -210,7 +210,7 @@ EXTRA_FIELDS = (
         "proxy",
         "Proxy",
         "Such as http://proxy.example.com:3128. Left empty: the environment's proxy variables count.",
-        "an http:// or https:// URL",
+        "an http:// or https:// URL, an account in it in letters of Latin-1",
         read_proxy,
     ),
     ExtraField(

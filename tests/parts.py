@@ -67,11 +67,6 @@ class Part:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    @property
-    def processes(self) -> set[int]:
-        """The ids of it and of all that it started."""
-        return {process.pid for process in self._family()}
-
     def stop(self, seconds: float = 30) -> None:
         """End it as a service manager does: its first process is asked to, what is left then is killed."""
         if self._process is None:
@@ -87,17 +82,20 @@ class Part:
         """Kill it at once, with all that it started."""
         if self._process is None:
             return
-        while family := self._family():
+        while family := self.family():
             for member in family:
                 _signal(member, signal.SIGKILL)
             psutil.wait_procs(family, timeout=5)
         self._process.wait()
         self._process = None
 
-    def _family(self) -> list[psutil.Process]:
+    def family(self) -> list[psutil.Process]:
+        """Return it and all that it started, as far as that runs."""
         return [process for process in psutil.process_iter() if self._is_mine(process)]
 
     def _is_mine(self, process: psutil.Process) -> bool:
+        if self._process is None:
+            return False
         try:
             return os.getsid(process.pid) == self._process.pid and process.status() != psutil.STATUS_ZOMBIE
         except (ProcessLookupError, psutil.NoSuchProcess):

@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import Any
 
 import httpx
+import psutil
 from parts import Part, end_of, wait_for
 
 DATABASE = "airflow.db"
@@ -61,6 +62,7 @@ class Airflow:
     :param dags: the folder of its DAGs.
     :param dag_ids: the DAGs that it must have found there before it is up.
     :param more: processes that it has beside those of each Airflow: a name, and what follows ``airflow``.
+    :param for_workers: settings of the scheduler and its workers alone.
     :param settings: of Airflow, beside and before those above.
     """
 
@@ -69,6 +71,8 @@ class Airflow:
         dags: Path,
         dag_ids: set[str],
         more: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+        *,
+        for_workers: Mapping[str, str] = MappingProxyType({}),
         **settings: str,
     ) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="airflow-e2e-"))
@@ -76,8 +80,14 @@ class Airflow:
         self.url = f"http://127.0.0.1:{port}"
         self._environment = _environment(self.home, self.url, task_port, dags) | _as_variables(settings)
         self._dag_ids = dag_ids
+        mine = {"scheduler": _as_variables(for_workers)}
         self.parts = {
-            name: Part(name, (sys.executable, "-m", "airflow", *command), self._environment, self.home)
+            name: Part(
+                name,
+                (sys.executable, "-m", "airflow", *command),
+                self._environment | mine.get(name, {}),
+                self.home,
+            )
             for name, command in (_commands(task_port) | more).items()
         }
         self._writing, self._looking = threading.Lock(), threading.Lock()
@@ -130,6 +140,15 @@ class Airflow:
         """
         self._look()
         return (run_id, str(attempt)) in self._ended
+
+    @property
+    def fernet_key(self) -> str:
+        """What encrypts its connections, and the arguments of triggers."""
+        return self._environment["AIRFLOW__CORE__FERNET_KEY"]
+
+    def processes(self) -> list[psutil.Process]:
+        """Return all processes that run just now, the tasks' own too."""
+        return [process for part in self.parts.values() for process in part.family()]
 
     def evidence(self) -> str:
         """Return the ends of the parts' logs."""

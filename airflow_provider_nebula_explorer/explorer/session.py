@@ -31,11 +31,15 @@ from airflow_provider_nebula_explorer.explorer.protocol import (
     pause_before_retry,
     read_data,
 )
+from airflow_provider_nebula_explorer.explorer.secrecy import hide
 from airflow_provider_nebula_explorer.explorer.settings import AccountEncoding, Settings
 
 log = logging.getLogger(__name__)
 
 COOKIE = "explorer_token"
+
+_LONG = 40
+"""A part of a token that is as long as this is no common word; the first part, which all have, is shorter."""
 
 
 class Session:
@@ -189,15 +193,14 @@ class Session:
         return f"{request.method} {self._settings.base_url}{request.path}"
 
     def _learn(self, secret: str) -> Exchange[None]:
-        self._secrets.add(secret)
+        # Of a token that is a JWT, the middle part alone tells the password.
+        self._secrets.update([secret, *(part for part in secret.split(".") if len(part) >= _LONG)])
         if secret not in self._told:
             self._told.add(secret)
             yield Secret(secret)
 
     def _hide(self, text: str) -> str:
-        for secret in sorted(self._secrets, key=len, reverse=True):  # one may be part of another
-            text = text.replace(secret, "***")
-        return text
+        return hide(self._secrets, text)
 
     def _login_error(self, refusal: NebulaExplorerApiError) -> NebulaExplorerLoginError:
         account = self._settings.account

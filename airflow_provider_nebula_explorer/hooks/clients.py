@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from airflow_provider_nebula_explorer.explorer.counts import Counted, listen
 
@@ -56,8 +57,14 @@ listen(_measure)
 
 def _mask_proxy(settings: Settings) -> None:
     # Airflow masks the connection's password itself, but not what is derived from it, nor parts of extra.
-    if proxy_password := urlsplit(settings.proxy or "").password:
-        _mask(proxy_password)
+    parts = urlsplit(settings.proxy or "")
+    if not parts.password:
+        return
+    account = f"{unquote(parts.username or '')}:{unquote(parts.password)}"
+    # A proxy may say in a header, which httpcore logs at DEBUG, what it was sent; each driver sends its own.
+    sent = (base64.b64encode(account.encode(encoding, "replace")) for encoding in ("utf-8", "latin-1"))
+    for secret in (parts.password, unquote(parts.password), *(header.decode() for header in sent)):
+        _mask(secret)
 
 
 def _mask(secret: str) -> None:

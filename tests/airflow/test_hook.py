@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import logging
@@ -314,6 +315,19 @@ def test_airflow_masks_what_the_hook_derives_from_the_password(explorer, emulato
         list(hook.list_jobs(limit=1))
         token = hook.get_conn()._session._token
     for secret in ("proxy-password", hook.settings.account.encoded("json"), token):
+        assert redact(f"before {secret} after") == "before *** after"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_airflow_masks_what_a_proxy_is_told(explorer, emulator, encoding):
+    from airflow.providers.common.compat.sdk import redact
+
+    proxy = emulator.url.replace("http://", "http://user:pr%C3%B6xy%20password@")
+    explorer.set_connection(extra={"proxy": proxy})
+    with NebulaExplorerHook() as hook:
+        hook.get_conn()
+    header = base64.b64encode("user:pröxy password".encode(encoding)).decode()
+    for secret in ("pröxy password", "pr%C3%B6xy%20password", header):
         assert redact(f"before {secret} after") == "before *** after"
 
 

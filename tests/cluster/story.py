@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 from cluster import Cluster
 from parts import Part
 
@@ -105,15 +106,15 @@ class Story:
     def _kill_worker(self) -> None:
         worker = self.cluster.part("worker-1")
         self.cluster.wait_until("the worker waits for a job", lambda: self._waits_for_job(worker))
-        processes = worker.processes
+        processes = worker.family()
         worker.kill()
-        victims = self._attempts_of(processes)
+        victims = self._attempts_in(processes)
         worker.start()
         seconds = self.cluster.wait_until("its tasks are tried again", lambda: self._are_tried_again(victims))
         self.taken_over["worker killed"] = f"{len(victims)} tasks, tried again after {seconds:.0f} s"
 
     def _waits_for_job(self, worker: Part) -> bool:
-        return any(dag_id == "run_in_worker" for dag_id, *_ in self._attempts_of(worker.processes))
+        return any(dag_id == "run_in_worker" for dag_id, *_ in self._attempts_in(worker.family()))
 
     def _are_tried_again(self, victims: dict[TaskKey, int]) -> bool:
         """Whether later attempts are under way or done."""
@@ -121,10 +122,10 @@ class Story:
         now = _by_task(self.cluster.ask(statement))
         return all(now.get(task, 0) > number for task, number in victims.items())
 
-    def _attempts_of(self, processes: set[int]) -> dict[TaskKey, int]:
-        """Return which attempts are made in some processes: their number by the task."""
+    def _attempts_in(self, processes: list[psutil.Process]) -> dict[TaskKey, int]:
+        """Return which attempts are made in processes, as far as Airflow knows: their number by the task."""
         statement = f"{_ATTEMPTS} WHERE state = 'running' AND pid = ANY(%s)"
-        return _by_task(self.cluster.ask(statement, list(processes)))
+        return _by_task(self.cluster.ask(statement, [process.pid for process in processes]))
 
     def _kill_triggerer(self) -> None:
         self._wait_until_deferred(self.waits)

@@ -281,6 +281,17 @@ def test_a_proxy_password_is_not_shown():
         )
 
 
+@pytest.mark.parametrize("account", ["user:p%E2%82%ACss", "user:p€ss", "€ser:pass"])
+def test_a_proxy_account_that_requests_cannot_write_is_refused(account):
+    assert "Latin-1" in refused({"proxy": f"http://{account}@proxy:3128"})
+
+
+@pytest.mark.parametrize("account", ["user:p%C3%A4ss", "user:päss", "user", "user:"])
+def test_a_proxy_account_that_requests_can_write_is_taken(account):
+    proxy = f"http://{account}@proxy:3128"
+    assert read({"proxy": proxy}).proxy == proxy
+
+
 @pytest.mark.parametrize("name", ["verify", "account_encoding", "nebula_port", "max_retries"])
 def test_a_password_in_the_wrong_field_is_not_shown(name):
     for password in ("very-secret", "pa\\ss'w\"ord", "x" * 200):

@@ -1,0 +1,189 @@
+"""Looks for secrets, in many spellings, in what an Airflow leaves: files, database, processes, answers."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import html
+import json
+import re
+import sqlite3
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+import psutil
+from cryptography.fernet import Fernet
+from typing_extensions import Self
+from whole_airflow import DATABASE, Airflow
+
+Places = dict[str, bytes]
+
+
+@dataclass(frozen=True, order=True)
+class Trace:
+    """A secret that was found."""
+
+    place: str
+    spelling: str
+
+
+def spellings(secret: str) -> dict[str, bytes]:
+    """Return how a secret may be written, by what that is called."""
+    raw = secret.encode()
+    ascii_json = json.dumps(secret)[1:-1]
+    texts = {
+        "as it is": secret,
+        "JSON": json.dumps(secret, ensure_ascii=False)[1:-1],
+        "ASCII JSON": ascii_json,
+        "JSON in JSON": json.dumps(ascii_json)[1:-1],
+        "repr": repr(secret)[1:-1],
+        "ascii": ascii(secret)[1:-1],
+        "escaped": secret.encode("unicode_escape").decode(),
+        "in a URL": quote(secret, safe=""),
+        "in a path": quote(secret),
+        "in a query": quote_plus(secret),
+        "HTML": html.escape(secret),
+        "hex": raw.hex(),
+    }
+    found = {name: text.encode() for name, text in texts.items()}
+    for name, text in (("", raw), (" of JSON", json.dumps(secret, ensure_ascii=False)[1:-1].encode())):
+        found |= {f"base64{name}, {shift}": _inside_base64(text, shift) for shift in range(3)}
+        found |= {
+            f"URL base64{name}, {shift}": _inside_base64(text, shift).translate(_URL_SAFE)
+            for shift in range(3)
+        }
+    return found
+
+
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+
+
+def _inside_base64(raw: bytes, shift: int) -> bytes:
+    """Return what base64 of a longer text holds of this one, that begins there at such a place."""
+    whole = base64.b64encode(bytes(shift) + raw)
+    begin = (shift * 8 + 5) // 6
+    return whole[begin : (shift + len(raw)) * 8 // 6]
+
+
+def spellings_of_password(login: str, password: str) -> dict[str, bytes]:
+    """Return how a password may be written, its account, and its words, which no escaping changes."""
+    found = spellings(password)
+    for name, account in (
+        ("colon", f"{login}:{password}"),
+        ("JSON", json.dumps([login, password], ensure_ascii=False, separators=(",", ":"))),
+        ("ASCII JSON", json.dumps([login, password])),
+    ):
+        standard = base64.b64encode(account.encode()).rstrip(b"=")
+        found |= {f"account, {name}": standard, f"account, {name}, URL": standard.translate(_URL_SAFE)}
+    for word in re.findall(r"[A-Za-z0-9]{7,}", password):
+        found |= {f"word {name}": text for name, text in spellings(word).items()}
+    return found
+
+
+def spellings_of_token(token: str) -> dict[str, bytes]:
+    """Return how a token's parts may be written but the first, which all have; no escaping changes them."""
+    _, payload, signature = token.split(".")
+    inside = {f"payload, base64, {shift}": _inside_base64(payload.encode(), shift) for shift in range(3)}
+    return {"payload": payload.encode(), "signature": signature.encode(), **inside}
+
+
+def find(needles: dict[str, bytes], places: Places) -> list[Trace]:
+    """Return where something was found, and in which spelling."""
+    return sorted(
+        Trace(place, name)
+        for place, text in places.items()
+        for name, needle in needles.items()
+        if needle in text
+    )
+
+
+class Watched:
+    """Keeps what is seen only for a while: processes' arguments and environments, triggers' arguments.
+
+    A context: it looks while it is open.
+    """
+
+    def __init__(self, airflow: Airflow) -> None:
+        self._airflow = airflow
+        self._seen: defaultdict[str, set[bytes]] = defaultdict(set)
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._look_until_over)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    @property
+    def places(self) -> Places:
+        return {place: b"\n".join(texts) for place, texts in self._seen.items()}
+
+    def _look_until_over(self) -> None:
+        while not self._is_over.wait(1):
+            for process in self._airflow.processes():
+                self._look_at(process)
+            for place, text in _texts_of_database(self._airflow, ("trigger", "task_instance")):
+                self._seen[f"{place}, for a while"].add(text)
+
+    def _look_at(self, process: psutil.Process) -> None:
+        for name in ("cmdline", "environ"):
+            with contextlib.suppress(OSError):  # it has ended
+                self._seen[f"process {name}"].add(Path(f"/proc/{process.pid}/{name}").read_bytes())
+
+
+def files(airflow: Airflow) -> Places:
+    """Return all files, by their paths below Airflow's home; the database's, too."""
+    return {
+        f"file {path.relative_to(airflow.home)}": path.read_bytes()
+        for path in airflow.home.rglob("*")
+        if path.is_file()
+    }
+
+
+def database(airflow: Airflow) -> Places:
+    """Return all texts of the database by table and column, decrypted where they are not connections."""
+    columns: defaultdict[str, list[bytes]] = defaultdict(list)
+    for place, text in _texts_of_database(airflow):
+        columns[place].append(text)
+    return {place: b"\n".join(texts) for place, texts in columns.items()}
+
+
+def _texts_of_database(airflow: Airflow, tables: Iterable[str] = ()) -> Iterator[tuple[str, bytes]]:
+    with contextlib.closing(sqlite3.connect(airflow.home / DATABASE, timeout=30)) as connection:
+        named = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        for table in [name for (name,) in named if not tables or name in tables]:
+            rows = connection.execute(f'SELECT * FROM "{table}"')
+            names = [column[0] for column in rows.description]
+            for row in rows:
+                for name, value in zip(names, row, strict=True):
+                    if isinstance(value, (str, bytes)) and value:
+                        yield f"database {table}.{name}", _readable(airflow, table, value)
+
+
+def _readable(airflow: Airflow, table: str, value: str | bytes) -> bytes:
+    text = value.encode() if isinstance(value, str) else value
+    if table == "connection" or not text.startswith(b"gAAAA"):
+        return text
+    return Fernet(airflow.fernet_key).decrypt(text)
+
+
+def answers(airflow: Airflow, dag_id: str, run_id: str) -> Places:
+    """Return what the REST API tells of a run, and of what is not a run's."""
+    run = f"/dags/{dag_id}/dagRuns/{run_id}"
+    every = {"limit": 1000}
+    tasks = airflow.ask("GET", f"{run}/taskInstances", params=every)["task_instances"]
+    paths = [run, "/eventLogs", "/connections", "/variables", "/assets/events", "/importErrors"]
+    for task in tasks:
+        path = f"{run}/taskInstances/{task['task_id']}"
+        paths += [f"{path}/tries", f"{path}/xcomEntries", f"{path}/links"]
+        paths += [f"{path}/logs/{attempt + 1}" for attempt in range(task["try_number"])]
+    found = {f"answer {path}": airflow.ask("GET", path, params=every) for path in paths}
+    found["answer taskInstances"] = tasks
+    return {place: json.dumps(answer, ensure_ascii=False).encode() for place, answer in found.items()}
