@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 
 COOKIE = "explorer_token"
 
+_RENEWALS = 3
+"""How often one call may renew the login: an Explorer that restarts again and again ends sessions each time."""
+
 
 class Session:
     """One login of one account, and the calls made under it.
@@ -54,6 +57,7 @@ class Session:
         self._told: set[str] = set()
         self._encodings = settings.account.encodings
         self._token: str | None = None
+        self._untried: str | None = None  # that token, until something else than a refusal has come of it
         self._date = ""
 
     @property
@@ -70,14 +74,20 @@ class Session:
     def call(self, call: Call[T]) -> Exchange[T]:
         """Make a call: log in first where there is no token, and once more where the token is refused.
 
+        A session that worked, or was in trouble, after that login has ended anew: then again.
+
         :raises NebulaExplorerError: the narrowest class for what came back instead of the data.
         """
         token = self._token or (yield from self._renew(None))
-        try:
-            return (yield from self._call_with(token, call))
-        except NebulaExplorerAuthError:
+        refusals = 0
+        while True:
+            try:
+                return (yield from self._call_with(token, call))
+            except NebulaExplorerAuthError:
+                refusals += 1
+                if refusals > 1 and (token == self._untried or refusals > _RENEWALS):
+                    raise
             token = yield from self._renew(token)
-        return (yield from self._call_with(token, call))
 
     def _renew(self, refused: str | None) -> Exchange[str]:
         """Return another token than the one that was refused; calls made at the same time share the login."""
@@ -100,7 +110,7 @@ class Session:
         refusals: list[NebulaExplorerApiError] = []
         for encoding in self._encodings:
             try:
-                self._token = yield from self._connect(encoding)
+                self._token = self._untried = yield from self._connect(encoding)
                 count("logins")
             except NebulaExplorerApiError as error:
                 if not _refuses_account(error):
@@ -162,8 +172,12 @@ class Session:
                 assert isinstance(reply, Response)  # noqa: S101 - what a request is answered with
                 response = reply
                 self._date = response.header("date")
-                return read(response)
+                result = read(response)
+                self._untried = None
+                return result
             except NebulaExplorerError as error:
+                if not isinstance(error, NebulaExplorerAuthError):
+                    self._untried = None
                 is_safe = is_repeatable or not error.was_sent
                 reason = error
             pause = pause_before_retry(attempt, response, self._jitter())
