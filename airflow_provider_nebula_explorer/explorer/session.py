@@ -6,6 +6,7 @@ import copy
 import logging
 import random
 import re
+from collections import deque
 from collections.abc import Callable
 
 from airflow_provider_nebula_explorer.exceptions import (
@@ -38,7 +39,10 @@ log = logging.getLogger(__name__)
 COOKIE = "explorer_token"
 
 _RENEWALS = 3
-"""How often one call may renew the login: an Explorer that restarts again and again ends sessions each time."""
+"""How often one call may renew the login: an Explorer that restarts again and again forgets it each time."""
+
+_TOKENS_KEPT = 10
+"""So many of the latest are kept out of texts: a session may be renewed for as long as a triggerer runs."""
 
 
 class Session:
@@ -53,7 +57,8 @@ class Session:
     def __init__(self, settings: Settings, *, jitter: Callable[[], float] = random.random) -> None:
         self._settings = settings
         self._jitter = jitter
-        self._secrets = set(settings.account.secrets)
+        self._secrets = settings.account.secrets
+        self._tokens: deque[str] = deque(maxlen=_TOKENS_KEPT)
         self._told: set[str] = set()
         self._encodings = settings.account.encodings
         self._token: str | None = None
@@ -68,7 +73,7 @@ class Session:
     def copy(self) -> Session:
         """Return a session of the same login; what each of them learns from now on is its own."""
         twin = copy.copy(self)
-        twin._secrets, twin._told = set(self._secrets), set(self._told)  # noqa: SLF001 - one of us
+        twin._tokens, twin._told = self._tokens.copy(), set(self._told)  # noqa: SLF001 - one of us
         return twin
 
     def call(self, call: Call[T]) -> Exchange[T]:
@@ -82,11 +87,14 @@ class Session:
         refusals = 0
         while True:
             try:
-                return (yield from self._call_with(token, call))
+                result = yield from self._call_with(token, call)
             except NebulaExplorerAuthError:
                 refusals += 1
                 if refusals > 1 and (token == self._untried or refusals > _RENEWALS):
                     raise
+            else:
+                self._untried = None
+                return result
             token = yield from self._renew(token)
 
     def _renew(self, refused: str | None) -> Exchange[str]:
@@ -123,7 +131,10 @@ class Session:
 
     def _connect(self, encoding: AccountEncoding) -> Exchange[str]:
         call = connect(self._settings.account, encoding)
-        yield from self._learn(self._settings.account.encoded(encoding))
+        encoded = self._settings.account.encoded(encoding)
+        if encoded not in self._told:
+            self._told.add(encoded)
+            yield Secret(encoded)
 
         def read_token(response: Response) -> str:
             self._read(call, response)
@@ -136,7 +147,9 @@ class Session:
             return token
 
         token = yield from self._ask(call.request, read_token)
-        yield from self._learn(token)
+        if token not in self._tokens:
+            self._tokens.append(token)
+            yield Secret(token)
         return token
 
     def _call_with(self, token: str, call: Call[T]) -> Exchange[T]:
@@ -172,9 +185,7 @@ class Session:
                 assert isinstance(reply, Response)  # noqa: S101 - what a request is answered with
                 response = reply
                 self._date = response.header("date")
-                result = read(response)
-                self._untried = None
-                return result
+                return read(response)
             except NebulaExplorerError as error:
                 if not isinstance(error, NebulaExplorerAuthError):
                     self._untried = None
@@ -202,14 +213,8 @@ class Session:
     def _describe(self, request: Request) -> str:
         return f"{request.method} {self._settings.base_url}{request.path}"
 
-    def _learn(self, secret: str) -> Exchange[None]:
-        self._secrets.add(secret)
-        if secret not in self._told:
-            self._told.add(secret)
-            yield Secret(secret)
-
     def _hide(self, text: str) -> str:
-        for secret in self._secrets:
+        for secret in (*self._secrets, *self._tokens):
             text = text.replace(secret, "***")
         return text
 

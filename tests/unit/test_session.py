@@ -126,6 +126,19 @@ def test_a_session_that_served_others_and_ends_again_is_renewed_again():
     assert isinstance(waiting.send(EXPIRED), Once)
 
 
+def test_a_session_that_is_renewed_again_and_again_holds_no_more_for_it():
+    session = a_session_with_token()
+
+    def room_after_renewals(begin):
+        for number in range(begin, begin + 50):
+            assert get_job(session, EXPIRED, logged_in(f"token-{number}"), JOB).value
+        return len(repr(vars(session)))
+
+    assert room_after_renewals(100) == room_after_renewals(200)
+    leaking = refusal(40304000, "ErrForbidden::token-248 and token-249 may not")
+    assert "token-" not in str(get_job(session, leaking).error)
+
+
 def test_a_login_is_renewed_no_more_than_three_times_for_one_call():
     trouble = (Response(503), EXPIRED)
     logins = [reply for number in range(3) for reply in (logged_in(f"token-{number}"), *trouble)]
