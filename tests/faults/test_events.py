@@ -1,4 +1,4 @@
-"""Successes of workflows while Explorer fails and its clock is set: each is told once, over restarts of ours, too."""
+"""Successes of workflows while Explorer fails and its clock is set: each is told once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hundreds of starts of jobs whose answers are lost: each makes one job, or an error that names what may be it."""
+"""Hundreds of starts of jobs whose answers are lost: each makes one job, or an error with what may be it."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ EVERY = 30
 
 MOST_ALONE = 2.0
 MOST_TOGETHER = 4.0
-"""As many requests as without faults. A poll of hundreds is one request, and what one refusal costs is more."""
+"""As many requests as without faults. A poll of hundreds is one request; a failed one costs more."""
 
 
 def plans(chance: random.Random, count: int, longest: float) -> list[JobPlan]:
@@ -125,7 +125,7 @@ def test_waits_that_share_a_watcher(stage: Stage):
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch):
-    """Let Airflow's connection lead to the emulator; nothing is tried again, so that no pause takes its time."""
+    """Let Airflow's connection lead to the emulator; nothing is tried again, as its pauses take time."""
 
     def connect(stage: Stage) -> None:
         extra = f'{{"nebula_address": "graphd", "max_retries": 0, "timeout": {TIMEOUT}}}'
