@@ -21,8 +21,8 @@ THREADS = 6
 AT_ONCE = 16
 CALLS = 1500
 MOST = 2.0
-"""As many requests as without faults. 1.25 are the least where a fifth fails; and where a session ends, each call
-that is in flight is made once more."""
+"""As many requests as without faults. 1.25 are the least where a fifth fails; and where a session ends, each
+call that is in flight is made once more."""
 
 Known = dict[int, dict[str, Any]]
 
