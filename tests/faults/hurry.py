@@ -14,8 +14,9 @@ from airflow_provider_nebula_explorer.explorer.transport import Client
 from airflow_provider_nebula_explorer.explorer.watcher import Watcher
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
 
-RETRIES = 8
-"""Of a request. A fifth of all fails, so with the default of 5 one call in sixteen thousand would, too."""
+RETRIES = 10
+"""Of a request. A fifth of all fails, so with the default of 5 one call in sixteen thousand would, too; and a
+restart of Explorer's takes a busy machine a second, which is more than a minute and a half to those who hurry."""
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from airflow_provider_nebula_explorer.emulator import JobPlan
 from airflow_provider_nebula_explorer.explorer.watcher import Watcher
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import JobWatch, NebulaExplorerHook
 
-LOOKS = 90
-"""With ``--times 8`` it is 720, as many as in an hour at 5 s."""
+LOOKS = 72
+"""With ``--times 10`` it is 720, as many as in an hour at 5 s."""
 
 INTERVAL = 0.05
-TOGETHER = 100
+TOGETHER = 80
 THREADS = 4
 WARM = 0.3
 """Which part of the looks is made before memory is measured."""
@@ -59,7 +59,7 @@ async def wait_for_ever(stage: Stage, watcher: Watcher, number: int) -> None:
     """Wait for one job after the other, as tasks do that come and go."""
     chance = stage.chance(number)
     while True:
-        plan = JobPlan(running=chance.uniform(0.3, 2.0))
+        plan = JobPlan(running=chance.uniform(0.5, 4.0))
         job_id = await asyncio.to_thread(stage.explorer.start_job, 5, plan)
         job = await stage.insist.for_async(lambda job_id=job_id: watcher.job(job_id, interval=INTERVAL))
         assert job.id == job_id

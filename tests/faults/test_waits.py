@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from typing import Any
 
@@ -20,12 +21,15 @@ ENDS = (JobStatus.SUCCESS, JobStatus.SUCCESS, JobStatus.FAILED, JobStatus.INTERR
 INTERVAL = 0.1
 THREADS = 10
 WAITS_OF_A_THREAD = 20
-WAITS = 500
+WAITS = 400
 TRIGGERS = 200
-EVERY = 30
+LOOKS_IN_VAIN = 300
+"""Of a trigger, before it gives up: as many tenths of a second as a restart may take of a busy machine."""
+
+EVERY = 60
 """Requests: how often Explorer restarts, or forgets its sessions, or its clock is set."""
 
-MOST_ALONE = 2.0
+MOST_ALONE = 2.5
 MOST_TOGETHER = 4.0
 """As many requests as without faults. A poll of hundreds is one request; a failed one costs more."""
 
@@ -128,13 +132,15 @@ def connect(monkeypatch: pytest.MonkeyPatch):
     """Let Airflow's connection lead to the emulator; nothing is tried again, as its pauses take time."""
 
     def connect(stage: Stage) -> None:
-        extra = f'{{"nebula_address": "graphd", "max_retries": 0, "timeout": {TIMEOUT}}}'
-        host = stage.settings.base_url
-        monkeypatch.setenv(
-            "AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT",
-            f'{{"conn_type": "nebula_explorer", "host": "{host}", "login": "root", '
-            f'"password": "stand-in-secret", "extra": {extra}}}',
-        )
+        limits = {"max_retries": 0, "max_consecutive_failures": LOOKS_IN_VAIN, "timeout": TIMEOUT}
+        connection = {
+            "conn_type": "nebula_explorer",
+            "host": stage.settings.base_url,
+            "login": "root",
+            "password": "stand-in-secret",
+            "extra": {"nebula_address": "graphd", **limits},
+        }
+        monkeypatch.setenv("AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT", json.dumps(connection))
 
     return connect
 
