@@ -28,8 +28,8 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-e2e test-faults test-browser pictures lint format build docs docs-links release-check bench \
-    bench-waiting constraints clean
+.PHONY: help demo ui test test-e2e test-faults test-browser test-cluster pictures lint format build docs docs-links \
+    release-check bench bench-waiting constraints clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -53,6 +53,9 @@ test-faults: $(VENV)/installed-dev ## Thousands of calls and waits while a fifth
 
 test-browser: $(VENV)/installed-browser ## Use the package in Airflow's pages, in a browser; about two minutes
 	$(BIN)/python -m pytest -x tests/browser $(ARGS)
+
+test-cluster: $(VENV)/installed-cluster ## Kill the parts of a cluster at work; about fifteen minutes
+	$(BIN)/python -m pytest -x tests/cluster $(ARGS)
 
 pictures: $(VENV)/installed-browser ## The same, and put its pictures into docs/images
 	$(BIN)/python -m pytest -x tests/browser --pictures docs/images
@@ -93,7 +96,7 @@ bench-waiting: .venv-bench/installed ## Measure waiting, beside peers; about ten
 constraints: ## Pin the newest versions for development into constraints.txt (needs uv)
 	uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-annotate --no-header \
 	    --no-emit-package airflow-provider-nebula-explorer \
-	    requirements-dev.txt requirements-browser.txt requirements-docs.txt -o constraints.txt
+	    requirements-dev.txt requirements-browser.txt requirements-cluster.txt requirements-docs.txt -o constraints.txt
 
 clean: ## Remove all that was built or installed here
 	rm -rf .venv .venv-* $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -107,9 +110,16 @@ $(VENV)/installed-dev: $(INPUTS)
 	@scripts/make_venv.sh $(VENV) --requirement requirements-dev.txt $(OTHER_AIRFLOW)
 	@touch $@ $(VENV)/installed
 
-$(VENV)/installed-browser: $(VENV)/installed-dev requirements-browser.txt scripts/install_browser.sh
-	@scripts/install_browser.sh
+$(VENV)/installed-browser: $(VENV)/installed-dev requirements-browser.txt
+	@scripts/install_packages.sh 'command -v chromium || command -v chromium-browser || command -v google-chrome' \
+	    chromium fonts-liberation
 	@scripts/make_venv.sh $(VENV) --requirement requirements-browser.txt
+	@touch $@
+
+$(VENV)/installed-cluster: $(VENV)/installed-dev requirements-cluster.txt
+	@scripts/install_packages.sh 'command -v redis-server' redis-server
+	@scripts/install_packages.sh 'command -v initdb || ls /usr/lib/postgresql/*/bin/initdb' postgresql
+	@scripts/make_venv.sh $(VENV) --requirement requirements-cluster.txt
 	@touch $@
 
 # With the peers' newest versions, so without our constraints.

@@ -1,11 +1,10 @@
-"""The processes that an Airflow is made of: each can be ended in every way, and none outlives its end."""
+"""The processes that tests start: each can be ended in every way, and none outlives its end."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,34 +28,49 @@ def end_of(file: Path, lines: int) -> str:
 
 
 class Part:
-    """One of Airflow's processes, with all that it starts: a session of its own tells which are its.
+    """A process with all that it starts: a session of its own tells which are its.
 
-    :param command: what follows ``airflow``.
+    :param home: the folder where it runs, and has its log.
+    :param user: who it runs as; the one who starts it unless given.
     """
 
-    def __init__(self, name: str, command: tuple[str, ...], environment: dict[str, str], home: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: tuple[str, ...],
+        environment: dict[str, str],
+        home: Path,
+        user: str | None = None,
+    ) -> None:
         self.name = name
         self.log = home / f"{name}.log"
         self._command = command
         self._environment = environment
+        self._user = user
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, again where it ended."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "airflow", *self._command],
+                self._command,
                 env=self._environment,
                 cwd=self.log.parent,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                user=self._user,
             )
 
     @property
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def processes(self) -> set[int]:
+        """The ids of it and of all that it started."""
+        return {process.pid for process in self._family()}
 
     def stop(self, seconds: float = 30) -> None:
         """End it as a service manager does: its first process is asked to, what is left then is killed."""

@@ -15,7 +15,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -58,19 +60,25 @@ class Airflow:
 
     :param dags: the folder of its DAGs.
     :param dag_ids: the DAGs that it must have found there before it is up.
+    :param more: processes that it has beside those of each Airflow: a name, and what follows ``airflow``.
     :param settings: of Airflow, beside and before those above.
     """
 
-    def __init__(self, dags: Path, dag_ids: set[str], **settings: str) -> None:
+    def __init__(
+        self,
+        dags: Path,
+        dag_ids: set[str],
+        more: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+        **settings: str,
+    ) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="airflow-e2e-"))
-        port, task_port = _free_ports(2)
+        port, task_port = free_ports(2)
         self.url = f"http://127.0.0.1:{port}"
-        settings = SETTINGS | {"CORE__DAGS_FOLDER": str(dags)} | settings
-        self._environment = _environment(self.home, self.url, task_port, settings)
+        self._environment = _environment(self.home, self.url, task_port, dags) | _as_variables(settings)
         self._dag_ids = dag_ids
         self.parts = {
-            name: Part(name, command, self._environment, self.home)
-            for name, command in _commands(task_port).items()
+            name: Part(name, (sys.executable, "-m", "airflow", *command), self._environment, self.home)
+            for name, command in (_commands(task_port) | more).items()
         }
         self._writing, self._looking = threading.Lock(), threading.Lock()
         self._next_look = 0.0
@@ -147,9 +155,10 @@ class Airflow:
                 command, env=self._environment, cwd=self.home, stdout=log, stderr=log, check=False
             )
         assert done.returncode == 0, self.evidence()
-        # Many processes use it at once: in this mode who reads does not hold up who writes.
-        with contextlib.closing(sqlite3.connect(self.home / DATABASE)) as database:
-            database.execute("PRAGMA journal_mode=WAL")
+        if (self.home / DATABASE).exists():
+            # Many processes use it at once: in this mode who reads does not hold up who writes.
+            with contextlib.closing(sqlite3.connect(self.home / DATABASE)) as database:
+                database.execute("PRAGMA journal_mode=WAL")
 
     def _is_up(self) -> bool:
         for part in self.parts.values():
@@ -180,7 +189,7 @@ def _commands(task_port: int) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _environment(home: Path, url: str, task_port: int, settings: dict[str, str]) -> dict[str, str]:
+def _environment(home: Path, url: str, task_port: int, dags: Path) -> dict[str, str]:
     # Without PYTHONDONTWRITEBYTECODE, with which each start would compile all of Airflow afresh.
     mine = {
         name: value
@@ -189,7 +198,7 @@ def _environment(home: Path, url: str, task_port: int, settings: dict[str, str])
         and not name.lower().endswith("_proxy")
     }
     mine["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{mine.get('PATH', '')}"
-    settings |= {
+    settings = SETTINGS | {
         "API__BASE_URL": url,
         "API__HOST": "127.0.0.1",
         "API__PORT": url.rpartition(":")[2],
@@ -197,13 +206,18 @@ def _environment(home: Path, url: str, task_port: int, settings: dict[str, str])
         "API_AUTH__JWT_SECRET": secrets.token_urlsafe(64),
         "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / DATABASE}?timeout=10",
         "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{task_port}/execution/",
+        "CORE__DAGS_FOLDER": str(dags),
         "CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
     }
-    ours = {f"AIRFLOW__{name}": value for name, value in settings.items()}
-    return mine | ours | {"AIRFLOW_HOME": str(home)}
+    return mine | _as_variables(settings) | {"AIRFLOW_HOME": str(home)}
 
 
-def _free_ports(number: int) -> list[int]:
+def _as_variables(settings: Mapping[str, str]) -> dict[str, str]:
+    return {f"AIRFLOW__{name}": value for name, value in settings.items()}
+
+
+def free_ports(number: int) -> list[int]:
+    """Return ports of this machine on which nobody listens."""
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
         return [server.getsockname()[1] for server in servers]

@@ -54,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--encoding", choices=("json", "colon", "both"), default="json", help=encodings)
     plans = "JSON file: workflows by id, each with how its jobs go; any other workflow exists too"
     add("--plans", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=plans)
+    journal = "file that keeps workflows, jobs and clock; with it, it goes on where the last one ended"
+    add("--journal", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=journal)
     add("--token-ttl", type=float, default=259200, metavar="SECONDS", help="how long a login lasts")
     add("--max-page-size", type=int, default=100, metavar="N", help="the most jobs on one page of a list")
     return parser
@@ -70,8 +72,10 @@ def _emulator(options: argparse.Namespace) -> Emulator:
         encoding=options.encoding,
         token_ttl=options.token_ttl,
         max_page_size=options.max_page_size,
+        journal=getattr(options, "journal", None),
     )
-    _seed(emulator)
+    if not emulator.jobs:
+        _seed(emulator)
     if "plans" in options:
         _read_plans(emulator, options.plans)
     return emulator

@@ -11,12 +11,14 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, final
 
 from airflow_provider_nebula_explorer.emulator import control
 from airflow_provider_nebula_explorer.emulator.api import Answer, Explorer, Request, endpoint_of
 from airflow_provider_nebula_explorer.emulator.faults import Fault, FaultQueue
+from airflow_provider_nebula_explorer.emulator.journal import Journal
 from airflow_provider_nebula_explorer.emulator.plans import JobPlan
 from airflow_provider_nebula_explorer.emulator.sessions import DEFAULT_PASSWORD, Cookie, Encoding, Sessions
 from airflow_provider_nebula_explorer.emulator.state import ExplorerState, check_input
@@ -73,6 +75,10 @@ class Emulator:
         ``None`` where every id exists.
     :param clock: the time in epoch seconds.
     :param seed: of the faults that have a probability.
+    :param journal: a file that keeps its workflows, jobs and clock: another emulator with the same file goes
+        on where this one ended, however it ended.
+    :raises ValueError: where the file is not a journal.
+    :raises OSError: where it cannot be read.
     """
 
     def __init__(
@@ -90,6 +96,7 @@ class Emulator:
         workflows: Mapping[int | str, JobPlan | tuple[str, JobPlan]] | None = None,
         clock: Callable[[], float] = time.time,
         seed: int = 0,
+        journal: Path | None = None,
     ) -> None:
         self.latency = 0.0
         """Seconds that every answer takes."""
@@ -103,6 +110,8 @@ class Emulator:
         self._ahead = 0.0
         self._lock = threading.RLock()
         self._server = ServerThread(self._handle, host, port)
+        if journal is not None:
+            self._go_on(Journal(journal))
 
     def start(self) -> Emulator:
         """Begin to listen.
@@ -230,12 +239,13 @@ class Emulator:
     def advance(self, seconds: float) -> None:
         """Let time pass for its jobs and logins, so that a test need not wait; back, where it is negative."""
         with self._lock:
-            self._ahead += _finite(seconds)
+            self._put_forward(_finite(seconds))
+            self._state.note("advance", seconds=seconds)
 
     def set_clock(self, seconds: float) -> None:
         """Put its clock forward, or back with a negative number; its jobs and logins go on as before."""
         with self._lock:
-            self._state.clock_ahead += _finite(seconds)
+            self._state.set_clock(_finite(seconds))
 
     @property
     def _time(self) -> float:
@@ -252,6 +262,22 @@ class Emulator:
         """Take back every fault that has not struck."""
         with self._lock:
             self._faults.clear()
+
+    def _go_on(self, journal: Journal) -> None:
+        state = self._state
+        journal.replay(
+            {
+                "plan": lambda plan, **others: state.plan(plan=JobPlan.from_json(plan), **others),
+                "add": lambda plan, **others: state.add(plan=JobPlan.from_json(plan), **others),
+                "cancel": state.cancel,
+                "advance": self._put_forward,
+                "set_clock": state.set_clock,
+            }
+        )
+        state.note = journal.note
+
+    def _put_forward(self, seconds: float) -> None:
+        self._ahead += seconds
 
     async def _handle(self, wire: web.BaseRequest) -> web.StreamResponse:
         request = await read_request(wire)

@@ -28,6 +28,9 @@ class ExplorerState:
     :param max_page_size: the cap on a list's page.
     """
 
+    note: Callable[..., None] = staticmethod(lambda *_, **__: None)
+    """Is told of each change: its name, and the arguments that make it again."""
+
     def __init__(
         self,
         workflows: Mapping[int | str, JobPlan | tuple[str, JobPlan]] | None = None,
@@ -56,6 +59,7 @@ class ExplorerState:
         key = _digits(workflow_id)
         known = self._workflows.get(key)
         self._workflows[key] = (name or (known[0] if known else _workflow_name(key)), plan)
+        self.note("plan", workflow_id=key, plan=plan, name=name)
 
     def add(
         self,
@@ -76,7 +80,13 @@ class ExplorerState:
         job = EmulatedJob(number, job_name, key, workflow_name, planned, created, input)
         job.clock_ahead = self.clock_ahead
         self._jobs[number] = job
+        self.note("add", workflow_id=key, input=input, created=created, plan=job.plan, name=job_name)
         return job
+
+    def set_clock(self, seconds: float) -> None:
+        """Put the clock that times are told by forward, or back with a negative number."""
+        self.clock_ahead += seconds
+        self.note("set_clock", seconds=seconds)
 
     def list_jobs(
         self, wanted: JsonObject, *, page: int, page_size: int, now: float, workflow_id: str | None = None
@@ -106,6 +116,7 @@ class ExplorerState:
             raise RefusedError(BAD_REQUEST, f"job {job_id} has ended already")
         if status is not JobStatus.STOPPING:
             job.cancelled = now
+            self.note("cancel", job_id=job_id, now=now)
 
     def rows(self, job_id: int, task_id: str, now: float) -> list[list[str]]:
         """Return the rows of a task's result."""

@@ -16,7 +16,7 @@ from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplore
 
 RETRIES = 10
 """Of a request. A fifth of all fails, so with the default of 5 one call in sixteen thousand would, too; and a
-restart of Explorer's takes a busy machine a second, which is more than a minute and a half to those who hurry."""
+restart of Explorer's takes a busy machine a second, which is a minute and a half to those who hurry."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,55 @@
+"""What happened to an emulator, in a file: a killed one starts again with its jobs, workflows and clock."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_nebula_explorer.emulator.refusals import RefusedError
+
+
+class Journal:
+    """A file of happenings, a line of JSON each: the name of what happened, and its arguments.
+
+    A line is with the operating system before the emulator answers: it outlives the emulator, not the
+    machine.
+
+    :param file: is made with the first happening, where it is not there.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def note(self, happening: str, **arguments: Any) -> None:
+        """Add a happening; its arguments are JSON values and plans."""
+        line = json.dumps([happening, arguments], default=asdict) + "\n"
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(line)
+
+    def replay(self, happenings: Mapping[str, Callable[..., object]]) -> None:
+        """Have everything happen again, in its order.
+
+        :param happenings: what each does, by name.
+        :raises ValueError: where the file is not a journal.
+        :raises OSError: where it cannot be read.
+        """
+        if not self._file.exists():
+            return
+        self._cut_what_was_not_finished()
+        for number, line in enumerate(self._file.read_text(encoding="utf-8").splitlines(), start=1):
+            try:
+                happening, arguments = json.loads(line)
+                happenings[happening](**arguments)
+            except (KeyError, RefusedError, TypeError, ValueError) as error:
+                raise ValueError(f"{self._file}, line {number} is no journal's: {line!r:.80}") from error
+
+    def _cut_what_was_not_finished(self) -> None:
+        """Remove a last line that a kill cut short: nobody had an answer to it."""
+        content = self._file.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            with self._file.open("r+b") as file:
+                file.truncate(whole)

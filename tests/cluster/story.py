@@ -1,0 +1,175 @@
+"""What is done to a cluster at work, and what it took to go on."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from cluster import Cluster
+from parts import Part
+
+RUN_WORKFLOW, WAIT_WORKFLOW = 3992429968, 3992429969
+RUN_SECONDS = 25.0
+"""How long the job of a run takes: each of the killed has some under way."""
+
+LASTING = 100_000.0
+"""How long the jobs of the waits take, on Explorer's clock: none ends before that is put forward."""
+
+OUTAGE_SECONDS = 5.0
+"""How long Explorer is away; tasks then retry their requests for minutes."""
+
+TaskKey = tuple[Any, ...]
+"""What tells a task: DAG, run, task id and map index; its id in the database is another with each attempt."""
+
+_ATTEMPTS = "SELECT dag_id, run_id, task_id, map_index, try_number FROM task_instance"
+
+
+def _by_task(attempts: list[tuple[Any, ...]]) -> dict[TaskKey, int]:
+    return {tuple(key): number for *key, number in attempts}
+
+
+class Story:
+    """Runs and waits; then a worker, a triggerer, the scheduler and Explorer are killed, one after the other.
+
+    Each is started again at once, as a service manager does, and the next is killed when the cluster has
+    taken over what the last one left.
+
+    :param waits: how many tasks wait for jobs that are there.
+    :param runs: how many runs start a job, half in a worker, half deferred.
+    """
+
+    def __init__(self, cluster: Cluster, *, waits: int, runs: int) -> None:
+        self.cluster = cluster
+        self.waits, self.runs = waits, runs
+        self.awaited: list[int] = []
+        self.taken_over: dict[str, str] = {}
+        self.calls = Counter[str]()
+        self.attempts, self.most_attempts = 0, 0
+        self.seconds = 0.0
+        self._new_runs = self._runs()
+
+    def tell(self) -> None:
+        """Have it happen, and come back when everything is over."""
+        begun = time.monotonic()
+        self._begin()
+        for act in (self._kill_worker, self._kill_triggerer, self._kill_scheduler, self._kill_explorer):
+            self._start_runs(self.runs // 5)
+            act()
+        self._start_runs(self.runs)
+        self._end()
+        self.seconds = time.monotonic() - begun
+        self.calls = self.cluster.explorer.calls()
+        statement = "SELECT sum(try_number), max(try_number) FROM task_instance"
+        ((self.attempts, self.most_attempts),) = self.cluster.ask(statement)
+
+    def figures(self) -> dict[str, Any]:
+        """Return what was measured, by name."""
+        return {
+            "waiting tasks, runs": f"{self.waits}, {self.runs}",
+            "seconds in all": round(self.seconds),
+            **self.taken_over,
+            "attempts of tasks, most of one": f"{self.attempts}, {self.most_attempts}",
+            **{f"requests: {kind}": number for kind, number in sorted(self.calls.items())},
+        }
+
+    def _begin(self) -> None:
+        cluster = self.cluster
+        cluster.explorer.plan(RUN_WORKFLOW, RUN_SECONDS)
+        self.awaited = [cluster.explorer.start_job(WAIT_WORKFLOW, LASTING) for _ in range(self.waits)]
+        cluster.run("wait", "waits", jobs=self.awaited)
+        self._start_runs(self.runs // 5)
+        self._wait_until_deferred(self.waits // 3)
+
+    def _end(self) -> None:
+        self._wait_until_deferred(self.waits)
+        self.cluster.explorer.advance(LASTING)
+        self.cluster.wait_until("all is over", self._all_is_over, 1800)
+
+    def _runs(self) -> Iterator[tuple[str, str]]:
+        dag_ids = ("run_in_worker", "run_deferred")
+        return ((dag_ids[number % 2], f"run-{number}") for number in range(self.runs))
+
+    def _start_runs(self, number: int) -> None:
+        for dag_id, run_id in itertools.islice(self._new_runs, number):
+            self.cluster.run(dag_id, run_id, workflow_id=RUN_WORKFLOW)
+
+    def _wait_until_deferred(self, number: int) -> None:
+        def are_deferred() -> bool:
+            return self.cluster.states("wait", "wait")["deferred"] >= number
+
+        self.cluster.wait_until(f"{number} tasks are deferred", are_deferred, 900)
+
+    def _kill_worker(self) -> None:
+        worker = self.cluster.part("worker-1")
+        self.cluster.wait_until("the worker waits for a job", lambda: self._waits_for_job(worker))
+        processes = worker.processes
+        worker.kill()
+        victims = self._attempts_of(processes)
+        worker.start()
+        seconds = self.cluster.wait_until("its tasks are tried again", lambda: self._are_tried_again(victims))
+        self.taken_over["worker killed"] = f"{len(victims)} tasks, tried again after {seconds:.0f} s"
+
+    def _waits_for_job(self, worker: Part) -> bool:
+        return any(dag_id == "run_in_worker" for dag_id, *_ in self._attempts_of(worker.processes))
+
+    def _are_tried_again(self, victims: dict[TaskKey, int]) -> bool:
+        """Whether later attempts are under way or done."""
+        statement = f"{_ATTEMPTS} WHERE state IN ('running', 'deferred', 'success')"
+        now = _by_task(self.cluster.ask(statement))
+        return all(now.get(task, 0) > number for task, number in victims.items())
+
+    def _attempts_of(self, processes: set[int]) -> dict[TaskKey, int]:
+        """Return which attempts are made in some processes: their number by the task."""
+        statement = f"{_ATTEMPTS} WHERE state = 'running' AND pid = ANY(%s)"
+        return _by_task(self.cluster.ask(statement, list(processes)))
+
+    def _kill_triggerer(self) -> None:
+        self._wait_until_deferred(self.waits)
+        triggerer = self.cluster.part("triggerer")
+        owned = self.cluster.triggers_by_triggerer()
+        triggerer.kill()
+        (killed,) = self.cluster.ask("SELECT now()")[0]
+        triggerer.start()
+        seconds = self.cluster.wait_until("its triggers are taken over", lambda: not self._orphaned(killed))
+        moved = sum(owned[job] for job in self._silent_triggerers(killed))
+        self.taken_over["triggerer killed"] = f"{moved} waits, taken over after {seconds:.0f} s"
+
+    def _orphaned(self, since: Any) -> bool:
+        triggers = self.cluster.triggers_by_triggerer()
+        return any(triggers[job] for job in self._silent_triggerers(since))
+
+    def _silent_triggerers(self, since: Any) -> list[int]:
+        statement = "SELECT id FROM job WHERE job_type = 'TriggererJob' AND latest_heartbeat < %s"
+        return [job for (job,) in self.cluster.ask(statement, since)]
+
+    def _kill_scheduler(self) -> None:
+        scheduler = self.cluster.part("scheduler")
+        scheduler.kill()
+        scheduler.start()
+        (killed,) = self.cluster.ask("SELECT now()")[0]
+        self._start_runs(2)
+        statement = "SELECT count(*) FROM task_instance WHERE queued_dttm > %s"
+        seconds = self.cluster.wait_until(
+            "tasks are queued again", lambda: self.cluster.ask(statement, killed)[0][0]
+        )
+        self.taken_over["scheduler killed"] = f"tasks are queued again after {seconds:.0f} s"
+
+    def _kill_explorer(self) -> None:
+        explorer = self.cluster.explorer
+        explorer.kill()
+        time.sleep(OUTAGE_SECONDS)
+        explorer.start()
+        before = explorer.calls()
+        seconds = self.cluster.wait_until(
+            "it is asked again", lambda: explorer.calls()["lists"] > before["lists"]
+        )
+        self.taken_over["Explorer killed"] = (
+            f"away for {OUTAGE_SECONDS:.0f} s, asked again {seconds:.0f} s later"
+        )
+
+    def _all_is_over(self) -> bool:
+        states = self.cluster.ask("SELECT state, count(*) FROM dag_run GROUP BY 1")
+        return dict(states).keys() <= {"success", "failed"}

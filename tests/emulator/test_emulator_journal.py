@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from airflow_provider_nebula_explorer.emulator import Emulator, JobPlan, TaskPlan
+from airflow_provider_nebula_explorer.explorer.models import JobStatus
+
+COMMAND = [sys.executable, "-m", "airflow_provider_nebula_explorer.emulator", "--port", "0"]
+ROOT = Path(__file__).parents[2]
+NOW = 1_700_000_000.0
+LONG = JobPlan(running=3600, ends=JobStatus.FAILED, tasks=(TaskPlan("query_1", rows=(("a", "b"),)),))
+
+
+def emulator(file: Path) -> Emulator:
+    return Emulator(clock=lambda: NOW, journal=file)
+
+
+@contextmanager
+def killed_at_the_end(file: Path) -> Iterator[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [*COMMAND, "--journal", str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            address = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+            assert address
+            yield f"{address[0]}/_emulator"
+        finally:
+            process.send_signal(signal.SIGKILL)
+
+
+def test_another_emulator_goes_on_with_its_jobs_workflows_and_clock(tmp_path: Path):
+    first = emulator(tmp_path / "journal")
+    first.plan(12, LONG, name="pagerank")
+    first.start_job(12, {"query_1": {"limit": 10}})
+    first.cancel(first.start_job(12, name="unwanted"))
+    first.advance(60)
+    first.set_clock(-7)
+    first.start_job(12, plan=JobPlan(running=0))
+    second = emulator(tmp_path / "journal")
+
+    assert second.jobs == first.jobs
+    assert second.input(101) == {"query_1": {"limit": 10}}
+    ends = [JobStatus.RUNNING, JobStatus.INTERRUPTED, JobStatus.SUCCESS]
+    assert [JobStatus(job["status"]) for job in second.jobs] == ends
+    assert second.now() == NOW + 60 - 7
+    assert second.job(second.start_job(12))["name"].startswith("pagerank_")
+
+
+def test_what_the_second_does_is_kept_for_a_third(tmp_path: Path):
+    emulator(tmp_path / "journal").start_job(12)
+    emulator(tmp_path / "journal").start_job(12)
+
+    assert [job["id"] for job in emulator(tmp_path / "journal").jobs] == [101, 102]
+
+
+def test_one_that_was_killed_has_its_jobs_when_it_is_started_again(tmp_path: Path):
+    with killed_at_the_end(tmp_path / "journal") as control:
+        started = requests.post(f"{control}/jobs", json={"workflow_id": 12}, timeout=5).json()
+        before = requests.get(f"{control}/jobs", timeout=5).json()
+    with killed_at_the_end(tmp_path / "journal") as control:
+        after = requests.get(f"{control}/jobs", timeout=5).json()
+
+    assert started == {"id": before[-1]["id"]}
+    assert [job["id"] for job in after] == [job["id"] for job in before]
+
+
+def test_a_line_that_was_not_finished_did_not_happen(tmp_path: Path):
+    file = tmp_path / "journal"
+    emulator(file).start_job(12)
+    content = file.read_bytes()
+    file.write_bytes(content + content[:40])
+    emulator(file).start_job(13)
+
+    assert [job["workflowId"] for job in emulator(file).jobs] == ["12", "13"]
+
+
+@pytest.mark.parametrize(
+    "line", ["no json", '["burn", {}]', '["add", {}]', "[]", '["cancel", {"job_id": 7}]']
+)
+def test_what_is_no_journal_is_refused(tmp_path: Path, line: str):
+    (tmp_path / "journal").write_text(f"{line}\n")
+
+    with pytest.raises(ValueError, match="journal, line 1 is no journal's"):
+        emulator(tmp_path / "journal")
