@@ -56,6 +56,8 @@ class Stage:
         done: int,
         needed: Callable[[], int],
         most: float,
+        clients: int,
+        at_once: int = 1,
         plagues: Sequence[str] = PLAGUES,
         every: int = 75,
     ) -> Iterator[None]:
@@ -64,6 +66,8 @@ class Stage:
         :param done: what shall be done meanwhile: calls, or waits.
         :param needed: tells how many requests that takes without faults.
         :param most: how many times as many it may take.
+        :param clients: how many clients there are,
+        :param at_once: and how many of them at any moment: each logs in anew where a session ends.
         :param plagues: what else befalls Explorer,
         :param every: and how often: once for so many requests.
         """
@@ -76,13 +80,14 @@ class Stage:
         scene = Scene(name, done, needed(), told, self.insist.refusals, before, after, seconds)
         self.figures.scenes.append(scene)
         assert scene.factor <= most, f"{told.requests} requests, {scene.needed} without faults"
+        assert told.logins <= clients + at_once * told.ended_sessions + told.broken_logins
         assert after.memory - before.memory < _GROWTH
         assert (after.sockets, after.threads) == (before.sockets, before.threads), "left behind"
 
 
 def struck_for_good(told: Told) -> int:
     """Return how many refusals there can have been to tell."""
-    return sum(told.struck[kind] for kind in ("code", "redirect", "huge", "gzip_bomb")) + told.lost_sessions
+    return sum(told.struck[kind] for kind in ("code", "redirect", "huge", "gzip_bomb")) + told.ended_sessions
 
 
 def side_by_side(act: Callable[[T], Any], arguments: Sequence[T]) -> list[Any]:

@@ -41,6 +41,16 @@ class Told:
     def requests(self) -> int:
         return self.asked.total()
 
+    @property
+    def ended_sessions(self) -> int:
+        """How often all sessions ended; a restart is such an end, too."""
+        return self.lost_sessions + self.restarts
+
+    @property
+    def broken_logins(self) -> int:
+        """How many logins something befell: the client may have had no answer, though Explorer made them."""
+        return sum(times for (_, endpoint), times in self.aimed.items() if endpoint == "connect")
+
 
 class Served:
     """The emulator, and those who plague it; its methods are called from the process of the tests."""

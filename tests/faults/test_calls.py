@@ -92,10 +92,12 @@ def test_calls_that_block(stage: Stage):
         done=calls * THREADS,
         needed=lambda: sum(caller.needed for caller in callers),
         most=MOST,
+        clients=THREADS,
+        at_once=THREADS,
     ):
         side_by_side(lambda caller: caller.call(calls), callers)
     assert_cancelled(stage, [job_id for caller in callers for job_id in caller.cancelled])
-    assert_few_logins_and_refusals(stage, clients=THREADS)
+    assert stage.insist.refusals <= struck_for_good(stage.explorer.told())
 
 
 class Asynchronous:
@@ -159,20 +161,13 @@ def test_calls_on_an_event_loop(stage: Stage):
         done=calls * AT_ONCE,
         needed=lambda: 1 + calls * AT_ONCE,
         most=MOST,
+        clients=1,
     ):
         callers = asyncio.run(call_at_once(stage, known, calls))
     assert_cancelled(stage, [job_id for caller in callers for job_id in caller.cancelled])
-    assert_few_logins_and_refusals(stage, clients=1)
+    assert stage.insist.refusals <= struck_for_good(stage.explorer.told()) + AT_ONCE
 
 
 def assert_cancelled(stage: Stage, job_ids: list[int]) -> None:
     stopping = [job["id"] for job in stage.explorer.jobs() if job["status"] == JobStatus.STOPPING]
     assert stopping == sorted(job_ids)
-
-
-def assert_few_logins_and_refusals(stage: Stage, *, clients: int) -> None:
-    """Hold what was told, and the logins, to what befell: one login for each loss, and each answer lost."""
-    told = stage.explorer.told()
-    broken = sum(times for (_, endpoint), times in told.aimed.items() if endpoint == "connect")
-    assert told.logins <= clients * (1 + told.lost_sessions) + broken
-    assert stage.insist.refusals <= struck_for_good(told)

@@ -101,6 +101,7 @@ def test_each_success_is_told_once(stage: Stage):
         done=WORKFLOWS * JOBS * stage.times * 2 // 3,
         needed=lambda: needed,
         most=MOST,
+        clients=1,
         every=30,
     ):
         listeners = asyncio.run(listen(stage))
@@ -142,6 +143,7 @@ def test_the_first_success_of_each_workflow_is_found(stage: Stage):
         done=WORKFLOWS,
         needed=lambda: needed,
         most=MOST,
+        clients=1,
         every=30,
     ):
         firsts = asyncio.run(wait_for_firsts(stage))

@@ -155,6 +155,8 @@ def test_each_start_makes_one_job(stage: Stage):
         done=starts,
         needed=lambda: 3 * starts,
         most=MOST,
+        clients=starts,
+        at_once=THREADS,
         plagues=("sessions", "restarts"),
         every=300,
     ):
@@ -190,6 +192,8 @@ def test_starts_of_one_workflow_at_once_take_no_job_of_another(stage: Stage):
         done=starts,
         needed=lambda: 3 * starts,
         most=MOST,
+        clients=starts,
+        at_once=THREADS,
         plagues=("sessions",),
         every=300,
     ):

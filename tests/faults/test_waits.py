@@ -85,6 +85,8 @@ def test_waits_that_block(stage: Stage):
         done=waits * stage.times,
         needed=lambda: needed * stage.times,
         most=MOST_ALONE,
+        clients=THREADS * stage.times,
+        at_once=THREADS,
         every=EVERY,
     ):
         ended = [one for _ in range(stage.times) for one in wait_in_threads(stage, WAITS_OF_A_THREAD)]
@@ -121,6 +123,7 @@ def test_waits_that_share_a_watcher(stage: Stage):
         done=waits,
         needed=lambda: needed * stage.times,
         most=MOST_TOGETHER,
+        clients=stage.times,
         every=EVERY,
     ):
         ended = [one for _ in range(stage.times) for one in asyncio.run(wait_together(stage, WAITS))]
@@ -177,6 +180,7 @@ def test_triggers_tell_one_event_each(stage: Stage, connect: Any):
         done=TRIGGERS * stage.times,
         needed=lambda: needed * stage.times,
         most=MOST_TOGETHER,
+        clients=stage.times,
         every=EVERY,
     ):
         ended = [one for _ in range(stage.times) for one in asyncio.run(trigger_together(stage, TRIGGERS))]
