@@ -28,7 +28,7 @@ THREADS = 4
 WARM = 0.3
 """Which part of the looks is made before memory is measured."""
 
-HELD = 384 * 1024
+HELD = 512 * 1024
 """Bytes that may be held more in the end: what is under way differs from moment to moment."""
 
 KEPT_OF_A_CALL = 3 * 1024
