@@ -29,7 +29,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo ui test test-e2e test-faults test-browser test-cluster pictures lint format build docs docs-links \
-    release-check bench bench-waiting constraints clean
+    release-check bench bench-waiting fuzz audit constraints clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -93,13 +93,26 @@ bench: $(VENV)/installed-dev ## Measure; see docs/performance.md
 bench-waiting: .venv-bench/installed ## Measure waiting, beside peers; about ten minutes
 	.venv-bench/bin/python benchmarks/waiting.py $(ARGS)
 
+# Longer finds more: make fuzz SECONDS=3600
+SECONDS = 60
+fuzz: .venv-fuzz/installed ## Try hostile answers, connections and arguments; SECONDS for each of the three
+	for target in answers connections arguments; do \
+	    .venv-fuzz/bin/python fuzz/fuzz.py $$target -max_total_time=$(SECONDS) -print_final_stats=1 || exit; \
+	done
+
+# What an installation gets today, and what development uses. What cannot be looked up counts as found.
+audit: .venv-audit/installed ## Look for known vulnerabilities in what the package needs; needs the internet
+	.venv-audit/bin/pip-audit --strict --progress-spinner off .
+	.venv-audit/bin/pip-audit --strict --progress-spinner off --no-deps --disable-pip --requirement constraints.txt
+
 constraints: ## Pin the newest versions for development into constraints.txt (needs uv)
 	uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-annotate --no-header \
 	    --no-emit-package airflow-provider-nebula-explorer \
-	    requirements-dev.txt requirements-browser.txt requirements-cluster.txt requirements-docs.txt -o constraints.txt
+	    requirements-dev.txt requirements-browser.txt requirements-cluster.txt requirements-docs.txt \
+	    requirements-fuzz.txt requirements-audit.txt -o constraints.txt
 
 clean: ## Remove all that was built or installed here
-	rm -rf .venv .venv-* $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* $(VENV) build dist docs/_build .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/installed: $(INPUTS)
@@ -130,4 +143,12 @@ $(VENV)/installed-cluster: $(VENV)/installed-dev requirements-cluster.txt
 # An environment of its own, as a site needs neither the linters nor the tests.
 .venv-docs/installed: $(INPUTS) requirements-docs.txt
 	@scripts/make_venv.sh .venv-docs --requirement requirements-docs.txt
+	@touch $@
+
+.venv-fuzz/installed: $(INPUTS) requirements-fuzz.txt
+	@scripts/make_venv.sh .venv-fuzz --requirement requirements-fuzz.txt
+	@touch $@
+
+.venv-audit/installed: constraints.txt requirements-audit.txt scripts/make_venv.sh
+	@scripts/make_venv.sh .venv-audit --requirement requirements-audit.txt
 	@touch $@

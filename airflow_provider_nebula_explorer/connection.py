@@ -5,15 +5,19 @@ Nothing here imports Airflow, so that its discovery of providers stays quick.
 
 from __future__ import annotations
 
-import ipaddress
 import re
-import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote, unquote, urlsplit
 
+from airflow_provider_nebula_explorer.addresses import (
+    read_address,
+    read_job_url,
+    read_prefix,
+    read_proxy,
+    read_url,
+)
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
 from airflow_provider_nebula_explorer.explorer.models import show
 from airflow_provider_nebula_explorer.explorer.settings import Account, AccountEncoding, Settings
@@ -81,19 +85,19 @@ class ExtraField:
 
 def _whole_number(minimum: int, maximum: int) -> Callable[[Any], int]:
     def read(value: Any) -> int:
-        if (
-            not isinstance(value, (int, str))
-            or isinstance(value, bool)
-            or not minimum <= int(value) <= maximum
-        ):
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value.strip()):
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
             raise ValueError
-        return int(value)
+        return value
 
     return read
 
 
 def _read_seconds(value: Any) -> float:
-    if isinstance(value, bool) or not 0 < float(value) <= 3600:
+    # Python reads 1_0, and digits of other scripts, too.
+    is_odd = isinstance(value, str) and not re.fullmatch(r"[0-9.eE+-]+", value)
+    if is_odd or isinstance(value, bool) or not 0 < float(value) <= 3600:
         raise ValueError
     return float(value)
 
@@ -124,35 +128,6 @@ def _read_path(value: Any) -> str:
     return value
 
 
-def _read_address(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    if not _HOST_NAME.fullmatch(value):
-        ipaddress.ip_address(value)
-    value.encode("idna")
-    return value
-
-
-_HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
-
-
-def _read_proxy(value: Any) -> str:
-    parts = urlsplit(str(value))
-    if parts.scheme not in ("http", "https") or parts.path not in ("", "/") or parts.port == 0:
-        raise ValueError
-    _read_address(parts.hostname)
-    return str(value)
-
-
-def _read_job_url(value: Any) -> str:
-    for _, name, specification, conversion in string.Formatter().parse(value):
-        if name not in (None, "job_id", "workflow_id", "base_url") or specification or conversion:
-            raise ValueError
-    if not value.format(job_id=1, workflow_id=1, base_url="http://host").startswith(("http://", "https://")):
-        raise ValueError
-    return str(value)
-
-
 STANDARD_FIELDS = (
     StandardField("host", "Explorer host", "graph.example.com, or https://graph.example.com/explorer"),
     StandardField("port", "Explorer port", f"{DEFAULT_PORT}, or the URL's port"),
@@ -174,7 +149,7 @@ EXTRA_FIELDS = (
         "Required. The address of NebulaGraph's graphd as Explorer reaches it: the machine's own IP or name, "
         "not localhost, even where both run on one machine.",
         "the host name or IP address of graphd, without a port",
-        _read_address,
+        read_address,
         {"type": "string"},
         is_required=True,
     ),
@@ -236,7 +211,7 @@ EXTRA_FIELDS = (
         "Proxy",
         "Such as http://proxy.example.com:3128. Left empty: the environment's proxy variables count.",
         "an http:// or https:// URL",
-        _read_proxy,
+        read_proxy,
     ),
     ExtraField(
         "max_retries",
@@ -263,7 +238,7 @@ EXTRA_FIELDS = (
         "Address of a job's web page, for the link on a task. {base_url}, {job_id} and {workflow_id} are "
         "filled in; {base_url}/ is Explorer's first page.",
         "an http address; {base_url}, {job_id} and {workflow_id} are filled in",
-        _read_job_url,
+        read_job_url,
         default="{base_url}/",
     ),
 )
@@ -312,9 +287,9 @@ class _Reader:
     def _may_be_secret(self, name: str, value: object) -> bool:
         # A password may be in the wrong field, an address with an @ may hold one, and a text of several
         # lines may be a key where its path belongs.
-        password, text = self._connection.password, str(value)
-        is_password = name == "password" or bool(password and password in text)
-        return is_password or "@" in text or "\n" in text
+        password = self._connection.password
+        hidden = ("@", "\n", *((password, repr(password)[1:-1]) if password else ()))
+        return name == "password" or any(secret in text for secret in hidden for text in _forms_of(value))
 
     def required(self, name: str, value: str, allowed: str) -> str:
         if not value:
@@ -342,13 +317,13 @@ class _Reader:
         value = value.strip() if isinstance(value, str) else value
         if value is None or value == "":
             if field.is_required:
-                unknown = ", ".join(unknown_extras(self._connection))
+                unknown = ", ".join(map(show, unknown_extras(self._connection)))
                 hint = f"; extra has {unknown}, which is not known" if unknown else ""
                 raise self.wrong(field.name, value, field.allowed + hint)
             value = field.default
         try:
             return None if value is None else field.read(value)
-        except (ValueError, TypeError, OverflowError, OSError):
+        except (ValueError, TypeError, OverflowError, OSError, RecursionError):
             raise self.wrong(field.name, value, field.allowed) from None
 
     def base_url(self) -> str:
@@ -371,28 +346,36 @@ class _Reader:
 
     def _host_name(self, host: str) -> str:
         try:
-            _read_address(host)
+            read_address(host)
         except (ValueError, TypeError):
             raise self.wrong("host", host, _HOST_ALLOWED) from None
         return f"[{host}]" if ":" in host else host
 
     def _whole_url(self, url: str, schema: str, port: int | None) -> str:
         try:
-            parts = urlsplit(url)
-            own_port = parts.port
+            parts = read_url(url)
+            own_port, prefix = parts.port, read_prefix(parts.path)
         except ValueError:
             raise self.wrong("host", url, _HOST_ALLOWED) from None
         if parts.scheme not in ("http", "https") or parts.query or parts.fragment or "@" in parts.netloc:
             raise self.wrong("host", url, _HOST_ALLOWED)
         if schema and schema != parts.scheme:
-            raise self.wrong("schema", schema, f"{parts.scheme} or nothing, as the host is {url!r}")
+            raise self.wrong("schema", schema, f"{parts.scheme} or nothing, as the host begins with it")
         if own_port == 0:
             raise self.wrong("host", url, _HOST_ALLOWED)
         if port and own_port and port != own_port:
-            raise self.wrong("port", port, f"{own_port} or nothing, as the host is {url!r}")
+            raise self.wrong("port", port, f"{own_port} or nothing, as the host has it")
         host = self._host_name(parts.hostname or "")
         place = f"{host}:{own_port or port}" if own_port or port else host
-        return f"{parts.scheme}://{place}{quote(unquote(parts.path)).rstrip('/')}"
+        return f"{parts.scheme}://{place}{prefix}"
+
+
+def _forms_of(value: object) -> tuple[str, ...]:
+    """Return a value as texts, in which a secret would be found."""
+    try:
+        return (str(value), repr(value))
+    except (ValueError, RecursionError):  # neither is shown
+        return ()
 
 
 _WRITABLE = "a text that UTF-8 can write"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import json
 import logging
 import shlex
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         emulator = _emulator(options).start()
     except (ImportError, OSError, OverflowError, ValueError) as error:
         sys.exit(f"error: {error}")
+    if warning := exposure(options.host):
+        print(warning, file=sys.stderr)  # noqa: T201
     print(_greeting(emulator), flush=True)  # noqa: T201 - what a person waits for
     signal.sigwait(signals)
     emulator.stop()
@@ -107,6 +110,17 @@ NebulaGraph Explorer's emulator listens on {emulator.url}
 export AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT={shlex.quote(emulator.airflow_connection)}
 Calls so far: {emulator.url}/_emulator/calls, jobs: {emulator.url}/_emulator/jobs
 Stop it with Ctrl-C."""
+
+
+def exposure(host: str) -> str:
+    """Return what to say of an address to listen on: nothing, where only this machine reaches it."""
+    try:
+        is_local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_local = False
+    if is_local:
+        return ""
+    return f"warning: others may reach {host!r}, and the control endpoints under /_emulator need no login"
 
 
 def _log_calls() -> None:

@@ -237,10 +237,9 @@ def _read_nothing(data: object) -> None:
 
 
 def _read_new_id(data: object) -> int:
-    new_id = whole_number(data, "id") if isinstance(data, dict) else -1
-    if new_id < 0:
-        raise ValueError("a new job is a JSON object with 'id', not below 0")
-    return new_id
+    if not isinstance(data, dict):
+        raise ValueError("a new job is a JSON object with 'id'")
+    return whole_number(data, "id")
 
 
 def _read_page(data: object, asked_size: int) -> Page:
@@ -271,7 +270,7 @@ def glimpse_of(data: JsonObject) -> Glimpse:
     """
     # A page has a thousand of these, so what comes as documented takes the short way.
     job_id, status, created = data.get("id"), _STATUSES.get(data.get("status")), data.get("createTime")
-    if type(job_id) is not int or status is None:
+    if type(job_id) is not int or not 0 <= job_id < 10**20 or status is None:
         job_id, status = whole_number(data, "id"), JobStatus(whole_number(data, "status"))
     if type(created) is not int:
         time = parse_time(created)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import http.cookiejar
-import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
@@ -13,8 +12,14 @@ import anyio
 import httpx
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
-from airflow_provider_nebula_explorer.explorer.api import ROOT
-from airflow_provider_nebula_explorer.explorer.failures import HEADERS, Library, append, failure, no_cookies
+from airflow_provider_nebula_explorer.explorer.failures import (
+    HEADERS,
+    Library,
+    append,
+    failure,
+    keep_discreet,
+    no_cookies,
+)
 from airflow_provider_nebula_explorer.explorer.protocol import (
     Call,
     Exchange,
@@ -26,7 +31,7 @@ from airflow_provider_nebula_explorer.explorer.protocol import (
     Step,
     T,
 )
-from airflow_provider_nebula_explorer.explorer.session import COOKIE, Session
+from airflow_provider_nebula_explorer.explorer.session import Session
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 from airflow_provider_nebula_explorer.explorer.tls import tls_context
 
@@ -61,7 +66,8 @@ class AsyncClient:
         self._silent_until = -math.inf
         self._free = asyncio.Semaphore(_MAX_CONNECTIONS)
         self._http = _open_httpx(settings)
-        _keep_out_of_logs()
+        # httpcore logs the headers of answers at DEBUG, and so our token; httpx each request at INFO.
+        keep_discreet("httpx", "httpcore.http11", "httpcore.proxy")
 
     @property
     def server_time(self) -> float | None:
@@ -163,23 +169,14 @@ def _open_httpx(settings: Settings) -> httpx.AsyncClient:
         raise NebulaExplorerConfigError(
             f"The environment's proxy cannot be used: {error} Set the connection's proxy to an http one."
         ) from error
-
-
-class _Discreet(logging.Filter):
-    """Drops log records that hold a token, or that tell of one of our requests: there is one at each poll."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        return COOKIE not in text and (record.levelno != logging.INFO or ROOT not in text)
-
-
-_DISCREET = _Discreet()
-
-
-def _keep_out_of_logs() -> None:
-    # httpcore logs the headers of answers at DEBUG, and so our token; httpx each request at INFO.
-    for name in ("httpx", "httpcore.http11", "httpcore.proxy"):
-        logging.getLogger(name).addFilter(_DISCREET)
+    except NebulaExplorerConfigError:
+        raise
+    except (httpx.InvalidURL, ValueError):
+        # The library's text may hold a part of the proxy's address that is its password.
+        raise NebulaExplorerConfigError(
+            "The proxy's address cannot be used: neither the connection's nor the environment's may be other "
+            "than an http:// or https:// URL."
+        ) from None
 
 
 _HTTPX = Library(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.cookiejar
+import logging
 import socket
 import ssl
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ from typing import Any
 
 from airflow_provider_nebula_explorer import __version__
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError
+from airflow_provider_nebula_explorer.explorer.api import ROOT
 from airflow_provider_nebula_explorer.explorer.protocol import MAX_ANSWER_BYTES, Request
+from airflow_provider_nebula_explorer.explorer.session import COOKIE
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 
 HEADERS = {"Accept": "application/json", "User-Agent": f"airflow-provider-nebula-explorer/{__version__}"}
@@ -21,6 +24,23 @@ HEADERS = {"Accept": "application/json", "User-Agent": f"airflow-provider-nebula
 def no_cookies() -> http.cookiejar.DefaultCookiePolicy:
     """Return a policy that keeps no cookie: the session sends the token itself."""
     return http.cookiejar.DefaultCookiePolicy(allowed_domains=[])
+
+
+class _Discreet(logging.Filter):
+    """Drops log records that hold a token, or that tell of one of our requests: there is one at each poll."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        return COOKIE not in text and (record.levelno != logging.INFO or ROOT not in text)
+
+
+_DISCREET = _Discreet()
+
+
+def keep_discreet(*loggers: str) -> None:
+    """Keep tokens and polls out of what an HTTP library logs."""
+    for name in loggers:
+        logging.getLogger(name).addFilter(_DISCREET)
 
 
 class AnswerTooLargeError(OSError):

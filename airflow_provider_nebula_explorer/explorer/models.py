@@ -142,12 +142,12 @@ def _objects(value: object) -> list[JsonObject]:
 
 
 def whole_number(data: JsonObject, key: str) -> int:
-    """Return a number of an object of Explorer's, which may have come as text.
+    """Return a number of an object of Explorer's, of up to 20 digits, which may have come as text.
 
     :raises ValueError: where there is none.
     """
     value = data.get(key)
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**20:
         return value
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,20}", value):
         return int(value)
@@ -164,7 +164,7 @@ def show(value: object) -> str:
     """Return a value from outside as an error text shows it: cut where it is long."""
     try:
         text = repr(value)
-    except ValueError:  # Python refuses to write whole numbers of thousands of digits
+    except (ValueError, RecursionError):  # whole numbers of thousands of digits, lists in lists in lists
         return f"a huge {type(value).__name__}"
     return text if len(text) <= 100 else f"{text[:97]}..."
 
@@ -189,6 +189,8 @@ def parse_iso(text: str) -> datetime:
 
     :raises ValueError: where it is none.
     """
+    if len(text) > 100:  # no time; and the patterns below take long for what is long
+        raise ValueError
     # Python 3.10 reads neither "Z", nor "+0800", nor a fraction of other than 3 or 6 digits.
     text = re.sub(r"\.\d+", lambda fraction: fraction[0][:7].ljust(7, "0"), text.replace("Z", "+00:00"))
     return datetime.fromisoformat(re.sub(r"(:\S*[+-]\d\d)(\d\d)$", r"\1:\2", text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -25,6 +26,10 @@ T = TypeVar("T")
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 """Larger answers are refused: a page of 100 jobs takes about 30 KiB."""
+
+
+LONGEST_MESSAGE = 1000
+"""Of a longer message of Explorer's, this many letters are kept."""
 
 
 @dataclass(frozen=True)
@@ -123,18 +128,36 @@ def read_data(asked: str, response: Response, hide: Callable[[str], str] = str) 
     if envelope is None:
         raise _without_envelope(asked, response)
     if envelope["code"] != 0:
-        raise _refusal(asked, response.status, envelope["code"], hide(str(envelope.get("message") or "")))
+        message = _in_one_line(hide(_text(envelope.get("message"))))
+        raise _refusal(asked, response.status, envelope["code"], message)
     return envelope.get("data")
 
 
 def _parse_envelope(body: bytes) -> JsonObject | None:
     try:
-        envelope = json.loads(body)
+        envelope = json.loads(body, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError):
         return None
-    if isinstance(envelope, dict) and type(envelope.get("code")) is int:
+    if isinstance(envelope, dict) and type(envelope.get("code")) is int and abs(envelope["code"]) < 10**20:
         return envelope
     return None
+
+
+def _finite(text: str) -> float:
+    """Read a number; NaN and the infinite, which Python's JSON knows, are refused by databases."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _text(message: object) -> str:
+    return message if isinstance(message, str) else ""
+
+
+def _in_one_line(text: str) -> str:
+    """Return a text from outside as a log can show it: neither endless, nor as lines of its own."""
+    return "".join(letter if letter.isprintable() else " " for letter in text[:LONGEST_MESSAGE])
 
 
 def _refusal(asked: str, http_status: int, code: int, message: str) -> NebulaExplorerApiError:

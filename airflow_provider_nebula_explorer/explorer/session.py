@@ -214,7 +214,8 @@ class Session:
         return f"{request.method} {self._settings.base_url}{request.path}"
 
     def _hide(self, text: str) -> str:
-        for secret in (*self._secrets, *self._tokens):
+        # The longest first, as one may be part of another.
+        for secret in sorted((*self._secrets, *self._tokens), key=len, reverse=True):
             text = text.replace(secret, "***")
         return text
 

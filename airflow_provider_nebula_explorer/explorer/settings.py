@@ -6,6 +6,7 @@ import base64
 import json
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import quote
 
 AccountEncoding = Literal["json", "colon"]
 
@@ -70,4 +71,5 @@ class Settings:
 
     def job_link(self, job_id: int, workflow_id: int | str = "") -> str:
         """Return the address of a job's web page."""
-        return self.job_url.format(job_id=job_id, workflow_id=workflow_id, base_url=self.base_url)
+        place = quote(str(workflow_id), safe="", errors="replace")  # it may be Explorer's own text
+        return self.job_url.format(job_id=job_id, workflow_id=place, base_url=self.base_url)

@@ -11,7 +11,14 @@ from collections.abc import Callable, Iterator
 import requests
 import urllib3.exceptions
 
-from airflow_provider_nebula_explorer.explorer.failures import HEADERS, Library, append, failure, no_cookies
+from airflow_provider_nebula_explorer.explorer.failures import (
+    HEADERS,
+    Library,
+    append,
+    failure,
+    keep_discreet,
+    no_cookies,
+)
 from airflow_provider_nebula_explorer.explorer.protocol import (
     Call,
     Exchange,
@@ -53,7 +60,9 @@ class Client:
         self._clock = clock
         self._silent_until = -math.inf
         tls_context(settings)  # what is wrong with its files is said now, and in the same words for both
-        self._http = requests.Session()
+        # urllib3 warns of headers that it cannot read, and shows what follows them, so perhaps our token.
+        keep_discreet("urllib3.connection", "urllib3.connectionpool")
+        self._http = _Direct()
         self._http.headers.update(HEADERS)
         self._http.cookies.set_policy(no_cookies())
         # Without an auth of its own, requests takes one from ~/.netrc and overwrites our header.
@@ -142,6 +151,13 @@ class Client:
             ) as answer,
         ):
             return Response(answer.status_code, answer.headers, _read_body(answer, deadline))
+
+
+class _Direct(requests.Session):
+    """Does not look where a redirect leads: for that, requests would read all of the answer."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
 
 
 def _read_body(answer: requests.Response, deadline: float) -> bytes:

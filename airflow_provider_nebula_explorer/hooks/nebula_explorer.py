@@ -223,13 +223,13 @@ class NebulaExplorerHook(BaseHook):
                 client.login()
             finally:
                 client.close()
-            unknown = ", ".join(unknown_extras(self.get_connection(self.nebula_explorer_conn_id)))
+            extras = unknown_extras(self.get_connection(self.nebula_explorer_conn_id))
         except AirflowNotFoundException as error:
             # A page tests a connection as a URI, and one with such a port is not read back.
             return False, f"{error}. If the form has it, look at its port: it must be from 1 to 65535."
         except Exception as error:  # noqa: BLE001 - whatever it is, the form shall say it
             return False, str(error) or type(error).__name__
-        note = f" Not known, and so ignored: extra {unknown}." if unknown else ""
+        note = f" Not known, and so ignored: extra {', '.join(map(repr, extras))}." if extras else ""
         return True, f"Logged in to Explorer at {settings.base_url} as {settings.account.login!r}.{note}"
 
     @classmethod

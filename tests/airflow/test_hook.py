@@ -331,7 +331,7 @@ class TestTestConnection:
 
     def test_success_names_what_is_ignored(self, explorer):
         explorer.set_connection(extra={"verfy": "false"})
-        assert "Not known, and so ignored: extra verfy." in NebulaExplorerHook().test_connection()[1]
+        assert "Not known, and so ignored: extra 'verfy'." in NebulaExplorerHook().test_connection()[1]
 
     @pytest.mark.parametrize(
         ("changes", "words"),

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import socket
 import ssl
 import threading
+import traceback
+from datetime import datetime, timedelta, timezone
 
 import pytest
 import trustme
 from factories import settings_of
+from raw_server import read_request
 
+from airflow_provider_nebula_explorer.emulator import Fault
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerConfigError,
     NebulaExplorerConnectionError,
+    NebulaExplorerError,
 )
 from airflow_provider_nebula_explorer.explorer import api
 
@@ -203,6 +209,155 @@ def test_a_proxy_of_the_environment_is_used_unless_one_is_given(open_client, exp
     wrong = open_client(settings_of(explorer, base_url=behind, proxy="http://127.0.0.1:1", max_retries=0))
     with pytest.raises(NebulaExplorerConnectionError, match="the proxy did not let it through|refused"):
         wrong.login()
+
+
+def test_a_certificate_that_has_expired_is_refused(open_client, explorer, authority, bundle):
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    then = datetime(2020, 1, 1, tzinfo=timezone.utc)
+    expired = authority.issue_cert("localhost", not_before=then, not_after=then + timedelta(days=1))
+    expired.configure_cert(context)
+    front = TlsFront(explorer.port, context)
+    try:
+        with pytest.raises(NebulaExplorerConnectionError, match="not trusted .*expired"):
+            ask(open_client, explorer, front, verify=bundle)
+    finally:
+        front.close()
+    assert explorer.count() == 0
+
+
+def test_no_redirect_leads_from_https_to_http(open_client, explorer, front, bundle):
+    client = open_client(settings_of(explorer, base_url=front.url, verify=bundle))
+    client.login()
+    asked = explorer.connections
+    explorer.fail(Fault("redirect", "get_job", location=f"{explorer.url}/api-open/v1/jobs/1"))
+    with pytest.raises(NebulaExplorerConnectionError, match="a redirect"):
+        client.run(api.get_job(1))
+    assert explorer.count("get_job") == 1
+    assert explorer.connections <= asked + 1
+
+
+class ConnectProxy:
+    """A proxy for https: keeps what it can read, lets through whom it likes."""
+
+    def __init__(self, port, reply=b"HTTP/1.1 200 Connection established\r\n\r\n"):
+        self.port, self.reply, self.asked, self.seen = port, reply, [], bytearray()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.place = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        self.sockets, self.threads = [self.listener], []
+        self.begin(self.accept)
+
+    def begin(self, work, *arguments):
+        self.threads.append(threading.Thread(target=work, args=arguments))
+        self.threads[-1].start()
+
+    def accept(self):
+        while True:
+            try:
+                client = self.listener.accept()[0]
+            except OSError:
+                return
+            self.sockets.append(client)
+            try:
+                self.answer(client)
+            except OSError:  # the client had enough
+                pass
+
+    def answer(self, client):
+        self.asked.append(read_request(client).decode())
+        client.sendall(self.reply)
+        if b" 200 " not in self.reply:
+            client.shutdown(socket.SHUT_RDWR)
+            return
+        server = socket.create_connection(("127.0.0.1", self.port))
+        self.sockets.append(server)
+        self.begin(self.pump, client, server)
+        self.begin(self.pump, server, client)
+
+    def pump(self, source, sink):
+        try:
+            while data := source.recv(65536):
+                self.seen += data
+                sink.sendall(data)
+        except OSError:
+            pass
+        for end in (source, sink):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    close = TlsFront.close
+
+
+def test_a_proxy_for_https_is_told_its_own_account_and_reads_nothing_else(
+    open_client, explorer, front, bundle, caplog
+):
+    caplog.set_level("DEBUG")
+    proxy = ConnectProxy(int(front.url.rpartition(":")[2]))
+    told = []
+    try:
+        changes = {
+            "base_url": front.url,
+            "verify": bundle,
+            "proxy": f"http://user:pr0xy-secret@{proxy.place}",
+        }
+        open_client(settings_of(explorer, **changes), told.append).run(api.list_jobs(None, {}, 1, 10))
+    finally:
+        proxy.close()
+    account = base64.b64encode(b"user:pr0xy-secret").decode()
+    assert proxy.asked[0].startswith(f"CONNECT {front.url.removeprefix('https://')} ")
+    assert f"Basic {account}" in proxy.asked[0]
+    assert len(told) == 2
+    for secret in told:
+        assert secret not in proxy.asked[0]
+        assert secret.encode() not in proxy.seen
+    assert "pr0xy-secret" not in caplog.text
+    assert account not in caplog.text
+
+
+@pytest.mark.parametrize("schema", ["http", "https"])
+@pytest.mark.parametrize("status", [403, 407, 502])
+def test_the_account_of_a_proxy_that_refuses_is_in_no_text(open_client, explorer, caplog, schema, status):
+    caplog.set_level("DEBUG")
+    proxy = ConnectProxy(0, f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode())
+    try:
+        changes = {"base_url": f"{schema}://graph.invalid", "max_retries": 0}
+        url = f"http://user:pr0xy-secret@{proxy.place}"
+        with pytest.raises(NebulaExplorerError) as raised:
+            open_client(settings_of(explorer, proxy=url, **changes)).login()
+    finally:
+        proxy.close()
+    assert len(proxy.asked) == 1
+    shown = "".join(traceback.format_exception(raised.value)) + caplog.text
+    assert not [
+        text for text in ("pr0xy-secret", base64.b64encode(b"user:pr0xy-secret").decode()) if text in shown
+    ]
+
+
+@pytest.mark.parametrize("is_from_environment", [False, True], ids=["connection", "environment"])
+@pytest.mark.parametrize("schema", ["http", "https"])
+def test_the_account_of_a_proxy_that_is_not_there_is_in_no_text(
+    open_client, explorer, monkeypatch, caplog, schema, is_from_environment
+):
+    caplog.set_level("DEBUG")
+    url = "http://user:pr0xy-secret@127.0.0.1:1"
+    if is_from_environment:
+        monkeypatch.setenv(f"{schema}_proxy", url)
+    changes = {"base_url": f"{schema}://graph.invalid", "max_retries": 0}
+    client = open_client(settings_of(explorer, proxy=None if is_from_environment else url, **changes))
+    with pytest.raises(NebulaExplorerError) as raised:
+        client.login()
+    assert "pr0xy-secret" not in "".join(traceback.format_exception(raised.value)) + caplog.text
+
+
+@pytest.mark.parametrize(
+    "url", ["http://user:pr0xy-secret/x@proxy", "http://[::2]N:", "nonsense://pr0xy-secret", "http://\u0663"]
+)
+def test_a_proxy_of_the_environment_that_is_none_is_an_error_of_ours(open_client, explorer, monkeypatch, url):
+    monkeypatch.setenv("http_proxy", url)
+    with pytest.raises(NebulaExplorerError) as raised:
+        open_client(settings_of(explorer, base_url="http://graph.invalid", max_retries=0)).login()
+    assert "pr0xy-secret" not in str(raised.value)
 
 
 def test_a_folder_of_certificates_is_trusted(open_client, explorer, front, authority, bundle, tmp_path):

@@ -13,6 +13,8 @@ import pytest
 import requests
 from emulator_clients import JSON_ACCOUNT, encoded
 
+from airflow_provider_nebula_explorer.emulator.__main__ import exposure
+
 COMMAND = [sys.executable, "-m", "airflow_provider_nebula_explorer.emulator"]
 ROOT = Path(__file__).parents[2]
 
@@ -127,3 +129,13 @@ def test_the_plugin_loads_nothing_and_the_emulator_neither_airflow_nor_a_client(
     plugin, emulator = ended.stdout.splitlines()
     assert plugin == "['airflow_provider_nebula_explorer', 'airflow_provider_nebula_explorer.pytest_plugin']"
     assert emulator == "[]"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_an_address_of_this_machine_alone_is_nothing_to_warn_of(host):
+    assert exposure(host) == ""
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "graph.example.com", ""])
+def test_an_address_that_others_reach_is_warned_of(host):
+    assert exposure(host).startswith(f"warning: others may reach {host!r}")

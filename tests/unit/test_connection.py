@@ -79,6 +79,12 @@ def test_the_default_failures_are_about_ten_minutes_at_the_usual_poll_interval()
         ({"host": "https://graph.example.com", "port": 8443}, "https://graph.example.com:8443"),
         ({"host": "https://graph.example.com", "schema": "https"}, "https://graph.example.com"),
         ({"host": "https://[::1]:8443/x"}, "https://[::1]:8443/x"),
+        ({"host": "fe80::1%eth0"}, "http://[fe80::1%eth0]:7002"),
+        (
+            {"host": "https://graph.example.com/a%3Fb%23c%0D%0Ad"},
+            "https://graph.example.com/a%3Fb%23c%0D%0Ad",
+        ),
+        ({"host": "https://graph.example.com/a%252e%252e"}, "https://graph.example.com/a%252e%252e"),
         ({"host": "https://graph.example.com/a b"}, "https://graph.example.com/a%20b"),
         ({"host": "https://graph.example.com/a%20b"}, "https://graph.example.com/a%20b"),
     ],
@@ -109,6 +115,17 @@ def test_the_base_address(fields, base_url):
         ({"host": "https://graph:99999"}, "host is"),
         ({"host": "https://[::1"}, "host is"),
         ({"host": "http://graph:0"}, "host is"),
+        ({"host": "::1%\r\nX-Header: y"}, "host is"),
+        ({"host": "http://[::1%25\r\nX-Header: y]"}, "host is"),
+        ({"host": "https://gra\nph"}, "host is"),
+        ({"host": "https://[::1]evil"}, "host is"),
+        ({"host": "https://graph/a/.."}, "host is 'https://graph/a/..'"),
+        ({"host": "https://graph/%2e%2E/a"}, "host is"),
+        ({"host": "https://graph/a%2f..%2fb"}, "host is"),
+        ({"host": "https://graph/./a"}, "host is"),
+        ({"host": "https://graph//evil.example.com"}, "host is"),
+        ({"host": "https://graph/\\\\evil"}, "host is"),
+        ({"host": "https://graph\\@evil"}, "host is"),
         ({"host": "*"}, "host is '*'"),
         ({"host": "gr\0aph"}, "host is"),
         ({"host": "\ud800"}, "host is"),
@@ -119,6 +136,8 @@ def test_the_base_address(fields, base_url):
         ({"port": 70000}, "port is 70000; allowed: a whole number from 1 to 65535"),
         ({"port": 0}, "port is 0"),
         ({"port": "x"}, "port is 'x'"),
+        ({"port": "1_000"}, "port is '1_000'"),
+        ({"port": "７００２"}, "port is '７００２'"),
         ({"schema": "ftp"}, "schema is 'ftp'; allowed: http or https"),
         ({"host": "https://graph", "schema": "http"}, "schema is 'http'; allowed: https or nothing"),
         ({"host": "https://graph:1", "port": 2}, "port is 2; allowed: 1 or nothing"),
@@ -210,6 +229,9 @@ def test_paths_must_exist(pem):
         ("timeout", "soon", "a number of seconds above 0"),
         ("timeout", float("nan"), "a number of seconds above 0"),
         ("timeout", True, "a number of seconds above 0"),
+        ("timeout", "1_0", "a number of seconds above 0"),
+        ("timeout", "３", "a number of seconds above 0"),
+        ("nebula_address", "::1%a b", "without a port"),
         ("timeout", {}, "a number of seconds above 0"),
         ("verify", "maybe", "true, false, or the path of an existing CA bundle"),
         ("verify", 1, "true, false, or the path of an existing CA bundle"),
@@ -221,6 +243,10 @@ def test_paths_must_exist(pem):
         ("proxy", "http://", "an http:// or https:// URL"),
         ("proxy", "socks5://proxy", "an http:// or https:// URL"),
         ("proxy", 5, "an http:// or https:// URL"),
+        ("proxy", "http://proxy\t:80", "an http:// or https:// URL"),
+        ("proxy", "http://[::2]N:", "an http:// or https:// URL"),
+        ("proxy", "http://proxy?x", "an http:// or https:// URL"),
+        ("proxy", "http://proxy#x", "an http:// or https:// URL"),
         ("max_retries", -1, "a whole number from 0 to 100"),
         ("max_retries", 1.5, "a whole number from 0 to 100"),
         ("max_consecutive_failures", 0, "a whole number from 1 to 100000"),
@@ -233,6 +259,8 @@ def test_paths_must_exist(pem):
         ("job_url", "{job_id!r:>{base_url}}", "an http address"),
         ("job_url", "javascript:alert({job_id})", "an http address"),
         ("job_url", 5, "an http address"),
+        ("job_url", "http://[_f1]:1/", "an http address"),
+        ("job_url", "{base_url}/\tx", "an http address"),
     ],
 )
 def test_a_wrong_extra_is_named_with_its_value_and_what_is_allowed(name, value, allowed):
@@ -246,7 +274,7 @@ def test_a_key_needs_its_certificate(pem):
 
 
 def test_a_proxy_password_is_not_shown():
-    for secret in ("x" * 200, "sec/ret", 'q"uo\\te'):
+    for secret in ("x" * 200, "sec/ret", 'q"uo\\te', "\ud800"):
         text = refused({"proxy": f"socks5://user:{secret}@proxy"})
         assert text.startswith(
             "proxy is not shown, as it may hold a secret; allowed: an http:// or https:// URL"
@@ -258,6 +286,32 @@ def test_a_password_in_the_wrong_field_is_not_shown(name):
     for password in ("very-secret", "pa\\ss'w\"ord", "x" * 200):
         assert password not in refused({name: password}, password=password)
         assert "is not shown" in refused({name: f"a{password}b"}, password=password)
+
+
+def test_a_password_inside_of_a_wrong_value_is_not_shown():
+    password = "pa\\ss'word"
+    for value in ([password], {"key": password}, [[f"a{password}b"]]):
+        assert "is not shown" in refused({"nebula_port": value}, password=password)
+
+
+def test_a_password_in_the_host_is_not_shown_with_another_field():
+    fields = {"host": "https://graph:1/very-secret", "schema": "http"}
+    assert refused(**fields).startswith("schema is 'http'; allowed: https or nothing")
+    assert refused(**{**fields, "schema": None, "port": 2}).startswith("port is 2; allowed: 1 or nothing")
+
+
+def test_a_value_that_python_cannot_write_is_refused_in_words():
+    assert refused({"nebula_port": 10**5000}).startswith("nebula_port is a huge int")
+    nested = []
+    for _ in range(100_000):
+        nested = [nested]
+    assert refused({"verify": nested}).startswith("verify is a huge list")
+
+
+def test_unknown_keys_are_written_so_that_a_log_can_hold_them():
+    connection = SimpleNamespace(**{**GOOD, "extra_dejson": {"a\nb\ud800": 1}})
+    with pytest.raises(NebulaExplorerConfigError, match=r"extra has 'a\\nb\\ud800', which is not known"):
+        read_connection(connection)
 
 
 def test_a_key_in_place_of_its_path_is_not_shown(pem):
@@ -274,7 +328,7 @@ def test_the_address_of_graphd_is_required():
 
 def test_a_misspelt_address_of_graphd_is_named():
     connection = SimpleNamespace(**{**GOOD, "extra_dejson": {"nebula_adress": "graphd"}})
-    with pytest.raises(NebulaExplorerConfigError, match="extra has nebula_adress, which is not known"):
+    with pytest.raises(NebulaExplorerConfigError, match="extra has 'nebula_adress', which is not known"):
         read_connection(connection)
 
 

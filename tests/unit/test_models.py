@@ -104,7 +104,20 @@ def test_a_task_that_lacks_fields_has_not_started():
     assert (task.status, task.id, task.name, task.duration) == (JobStatus.PREPARING, "", "", None)
 
 
-@pytest.mark.parametrize("data", [None, [], "text", {}, {"id": 1}, {"status": 1}, {"id": 1, "status": True}])
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        [],
+        "text",
+        {},
+        {"id": 1},
+        {"status": 1},
+        {"id": 1, "status": True},
+        {"id": -1, "status": 2},
+        {"id": 10**20, "status": 2},
+    ],
+)
 def test_an_object_that_is_no_job_is_a_value_error(data):
     with pytest.raises(ValueError, match="job|whole number"):
         parse_job(data)

@@ -1,0 +1,70 @@
+"""What a connection may hold as an address: each reader raises ``ValueError`` or ``TypeError`` for others."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import string
+from typing import Any
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+_HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
+_ZONE = re.compile(r"[A-Za-z0-9._~-]*")
+"""Of an IPv6 address, ``eth0`` in ``fe80::1%eth0``; Python's own check lets line ends pass, and all else."""
+
+_PLACE = re.compile(r"(\[[^][]*\]|[^][:]*)(:[0-9]*)?")
+
+
+def read_address(value: Any) -> str:
+    """Return a host's name or IP address."""
+    if not isinstance(value, str):
+        raise TypeError
+    if not _HOST_NAME.fullmatch(value):
+        address, _, zone = value.partition("%")
+        ipaddress.ip_address(address)
+        if not _ZONE.fullmatch(zone):
+            raise ValueError
+    value.encode("idna")
+    return value
+
+
+def read_url(value: str) -> SplitResult:
+    """Return the parts of a URL."""
+    parts = urlsplit(value)
+    # urlsplit takes line ends out without a word, and overlooks what follows the brackets of an IPv6 address.
+    if not value.isprintable() or not _PLACE.fullmatch(parts.netloc.rpartition("@")[2]):
+        raise ValueError
+    return parts
+
+
+def read_prefix(path: str) -> str:
+    """Return a URL's path, without a slash at the end, as it is put before the API's own."""
+    prefix = unquote(path).rstrip("/")
+    # Where these lead is for each client and proxy on the way to say.
+    if "\\" in prefix or {"", ".", ".."} & set(prefix.split("/")[1:]):
+        raise ValueError
+    return quote(prefix)
+
+
+def read_proxy(value: Any) -> str:
+    """Return a proxy's URL, which may hold an account."""
+    if not isinstance(value, str) or " " in value:
+        raise ValueError
+    parts = read_url(value)
+    if parts.scheme not in ("http", "https") or parts.path not in ("", "/") or parts.port == 0:
+        raise ValueError
+    if parts.query or parts.fragment:
+        raise ValueError
+    read_address(parts.hostname)
+    return value
+
+
+def read_job_url(value: Any) -> str:
+    """Return the template of a job's page."""
+    for _, name, specification, conversion in string.Formatter().parse(value):
+        if name not in (None, "job_id", "workflow_id", "base_url") or specification or conversion:
+            raise ValueError
+    link = value.format(job_id=1, workflow_id=1, base_url="http://host")
+    if read_url(link).scheme not in ("http", "https"):
+        raise ValueError
+    return str(value)

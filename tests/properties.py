@@ -1,0 +1,203 @@
+"""What holds whatever comes in from outside: from Explorer, from a connection's form, from a template.
+
+Two drivers try these: hypothesis, in ``tests/unit/test_hostile_values.py``, and the fuzzer in ``fuzz``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import re
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import requests
+import urllib3
+from factories import Played, logged_in, no_jitter, settings
+
+from airflow_provider_nebula_explorer.connection import read_connection, unknown_extras
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError, NebulaExplorerError
+from airflow_provider_nebula_explorer.explorer import api, arguments
+from airflow_provider_nebula_explorer.explorer.models import Job
+from airflow_provider_nebula_explorer.explorer.protocol import Call, Request, Response
+from airflow_provider_nebula_explorer.explorer.session import Session
+from airflow_provider_nebula_explorer.explorer.settings import Account, Settings
+
+PASSWORD = "s3cr3t-pw"
+LONGEST_TEXT = 4000
+TASK_ID = "f" * 32
+
+CALLS: tuple[Call[Any], ...] = (
+    api.get_job(1),
+    api.add_job(1),
+    api.cancel_job(1),
+    api.get_task_result(1, TASK_ID),
+    api.list_jobs(None, {}, 1, 100),
+    api.glance(None, status=None, created_from=0, page_size=100),
+)
+
+
+def any_answer_is_read_or_refused(response: Response) -> None:
+    """Every call, the login too, ends with a value or an error of ours; no error holds a secret."""
+    for call in CALLS:
+        session = _session(max_retries=0)
+        played = Played(session.call(call), logged_in(), response, logged_in(), response)
+        _check_end(played, session)
+        _check_value(played.value)
+    session = _session(max_retries=1)
+    played = Played(session.login(), *[response] * 4)
+    _check_end(played, session)
+    assert played.error or (re.fullmatch(r"[!-~]+", played.value) and not set(played.value) & set('",;'))
+
+
+def _session(max_retries: int) -> Session:
+    account = Account("root", PASSWORD, "10.0.0.9")
+    return Session(settings(account=account, max_retries=max_retries), jitter=no_jitter)
+
+
+def _check_end(played: Played, session: Session) -> None:
+    if played.error:
+        assert isinstance(played.error, NebulaExplorerError), repr(played.error)
+        _check_text(f"{played.error}", PASSWORD, *played.secrets)
+        _check_text(getattr(played.error, "message", ""), PASSWORD, *played.secrets)
+    assert all(0 <= pause <= 61 for pause in played.pauses)
+    assert session.server_time is None or math.isfinite(session.server_time)
+    for request in played.requests:
+        _check_request(request)
+
+
+def _check_text(text: str, *secrets: str) -> None:
+    text.encode()
+    assert len(text) <= LONGEST_TEXT
+    assert not [secret for secret in secrets if len(secret) > 5 and secret in text]
+    assert text.isprintable(), text
+
+
+def _check_request(request: Request) -> None:
+    assert re.fullmatch(r"/api-open/v1(/[A-Za-z_0-9]+)+(\?[!-~]*)?", request.target), request.target
+    for name, value in request.headers.items():
+        assert re.fullmatch(r"[!-~]+", name)
+        assert re.fullmatch(r"[ -~]+", value)
+
+
+def _check_value(value: object) -> None:
+    jobs = (
+        value.jobs if isinstance(value, (api.Page, api.Glance)) else [value] if isinstance(value, Job) else []
+    )
+    for job in jobs:
+        _check_request(api.get_job(job.id).request)  # what Explorer names can be asked for
+        assert isinstance(job.status.is_final, bool)
+        assert re.fullmatch(r"[A-Z]+|UNKNOWN_[0-9]{1,20}", job.status.name)
+    if isinstance(value, Job):
+        for thing in (value, *value.tasks):
+            assert thing.duration is None or math.isfinite(thing.duration.total_seconds())
+        with contextlib.suppress(RecursionError):
+            json.dumps(value.data, allow_nan=False)  # as XCom may
+        link = settings(job_url="{base_url}/{job_id}/{workflow_id}?x").job_link(value.id, value.workflow_id)
+        assert re.fullmatch(r"http://graph:7002/[0-9]+/[^/?#\s]*\?x", link), link
+
+
+def any_connection_is_read_or_refused(fields: dict[str, Any]) -> None:
+    """A connection makes settings that both drivers can use and that lead nowhere else, or an error."""
+    extra = fields.get("extra")
+    connection = SimpleNamespace(
+        conn_id="graph",
+        host=fields.get("host"),
+        port=fields.get("port"),
+        schema=fields.get("schema"),
+        login=fields.get("login"),
+        password=PASSWORD,
+        extra_dejson=extra,
+    )
+    try:
+        read = read_connection(connection)
+    except NebulaExplorerConfigError as error:
+        secret = () if isinstance(extra, dict) and any(PASSWORD in key for key in extra) else (PASSWORD,)
+        _check_text(str(error), *secret)
+        return
+    unknown_extras(connection)
+    _check_settings(read)
+    if read.base_url.isascii():
+        again = SimpleNamespace(
+            **{**connection.__dict__, "host": read.base_url, "port": None, "schema": None}
+        )
+        assert read_connection(again).base_url.lower() == read.base_url.lower()
+
+
+def _check_settings(read: Settings) -> None:
+    _check_base_url(read.base_url)
+    _check_request(api.connect(read.account, "json").request)
+    _check_request(api.connect(read.account, "colon").request)
+    assert urlsplit(read.job_link(1, 2)).scheme in {"http", "https"}
+    assert read.job_link(1, 2).isprintable()
+    assert type(read.timeout) is float
+    assert 0 < read.timeout <= 3600
+    if read.proxy:
+        assert read.proxy.isprintable()
+        assert urllib3.util.parse_url(read.proxy).host
+        if read.proxy.isascii():  # what httpx makes of other names is for its driver to tell
+            httpx.Proxy(read.proxy)
+
+
+def _check_base_url(base_url: str) -> None:
+    found = re.fullmatch(
+        r"https?://(\[[0-9a-f:.]+(%[\w.~-]+)?\]|[^][/?#@:\\%\s]+)(:[0-9]+)?((?:/[^/?#\\\s]+)*)", base_url
+    )
+    assert found, base_url
+    prefix = found[4]
+    assert not {".", ".."} & set(prefix.lower().replace("%2e", ".").split("/")), base_url
+    url = f"{base_url}{api.ROOT}/jobs/1"
+    with contextlib.suppress(httpx.InvalidURL):
+        assert httpx.URL(url).raw_path.decode() == f"{prefix}{api.ROOT}/jobs/1"
+    with contextlib.suppress(requests.RequestException):
+        assert requests.Request("GET", url).prepare().path_url == f"{prefix}{api.ROOT}/jobs/1"
+
+
+PARSERS = (
+    arguments.parse_id,
+    arguments.parse_task_id,
+    arguments.parse_status,
+    arguments.parse_statuses,
+    arguments.parse_milliseconds,
+    arguments.parse_text,
+    arguments.parse_count,
+    arguments.parse_seconds,
+)
+
+
+def any_argument_is_taken_or_refused(value: Any) -> None:
+    """An argument becomes a value or an error in words, and can add nothing to a path but digits."""
+    for parse in PARSERS:
+        _refused_in_words(parse, "name", value)
+    for make in (api.get_job, api.cancel_job, api.add_job):
+        call = _refused_in_words(make, value)
+        if call is not None:
+            assert re.fullmatch(
+                r"/api-open/v1/(jobs|workflows)/[0-9]{1,20}(/jobs|/cancel)?", call.request.target
+            )
+            assert str(int(value)) in call.request.target
+    for make in (
+        lambda: api.add_job(1, value),
+        lambda: api.get_task_result(1, value),
+        lambda: api.get_task_result(1, TASK_ID, value),
+        lambda: api.list_jobs(value, {}, 1, 10),
+        *(lambda name=name: api.list_jobs(1, api.job_filter(**{name: value}), 1, 10) for name in FILTERS),
+    ):
+        call = _refused_in_words(make)
+        if call is not None:
+            _check_request(call.request)
+            (call.request.body or b"").decode()
+
+
+FILTERS = ("name", "status", "created_after", "created_before", "order")
+
+
+def _refused_in_words(make: Any, *values: Any) -> Any:
+    try:
+        return make(*values)
+    except NebulaExplorerConfigError as error:
+        _check_text(str(error))
+    return None

@@ -1,0 +1,86 @@
+"""A server that answers with the bytes it is given, and keeps what it was sent."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+
+from typing_extensions import Self
+
+OK = b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"code":0}'
+"""What Explorer answers where there is nothing to tell."""
+
+
+def logged_in_with(cookie: bytes) -> bytes:
+    """Return the answer to a login that sets a cookie."""
+    return OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: " + cookie + b"\r\n\r\n")
+
+
+class RawServer:
+    """Listens on loopback; each connection is for one request.
+
+    :param answers: sent one after the other, the last one for ever.
+    """
+
+    def __init__(self, *answers: bytes) -> None:
+        self.answers = list(answers)
+        self.requests: list[bytes] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listener.close()
+
+    @property
+    def headers(self) -> list[list[str]]:
+        """The lines of each request's head, the first line left out."""
+        return [
+            request.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")[1:] for request in self.requests
+        ]
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client = self._listener.accept()[0]
+            except OSError:
+                return
+            with client:
+                _without_end(lambda client=client: self._answer(client))
+
+    def _answer(self, client: socket.socket) -> None:
+        client.settimeout(10)
+        self.requests.append(read_request(client))
+        client.sendall(self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
+
+
+def read_request(client: socket.socket) -> bytes:
+    """Return a whole request, its body too."""
+    request = b""
+    while b"\r\n\r\n" not in request or len(request) < _length_of(request):
+        chunk = client.recv(65536)
+        if not chunk:
+            break
+        request += chunk
+    return request
+
+
+def _length_of(request: bytes) -> int:
+    head, gap, _ = request.partition(b"\r\n\r\n")
+    lines = [line.lower() for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
+    return len(head + gap) + (int(lines[0].partition(b":")[2]) if lines else 0)
+
+
+def _without_end(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except OSError:  # the client had enough
+        pass
