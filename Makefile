@@ -28,8 +28,8 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-e2e test-browser test-cluster pictures lint format build docs docs-links release-check \
-    bench bench-waiting fuzz audit constraints clean
+.PHONY: help demo ui test test-e2e test-faults test-browser test-cluster pictures lint format build docs docs-links \
+    release-check bench bench-waiting fuzz audit constraints clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -46,6 +46,10 @@ test: $(VENV)/installed-dev ## Run all tests
 
 test-e2e: $(VENV)/installed-dev ## Kill tasks at every step on a whole Airflow, look for secrets; about six minutes
 	$(BIN)/python -m pytest tests/e2e $(ARGS)
+
+# Another seed, or more of everything:  make test-faults SEED=7 TIMES=10
+test-faults: $(VENV)/installed-dev ## Thousands of calls and waits while a fifth of all requests fails; a minute
+	$(BIN)/python -m pytest tests/faults $(SEED:%=--seed %) $(TIMES:%=--times %) $(ARGS)
 
 test-browser: $(VENV)/installed-browser ## Use the package in Airflow's pages, in a browser; about two minutes
 	$(BIN)/python -m pytest -x tests/browser $(ARGS)

@@ -76,8 +76,17 @@ def _forget(emulator: Emulator, _: object) -> Any:
 
 
 def _advance(emulator: Emulator, body: object) -> Any:
-    emulator.advance(float(as_object(body, "an advance").get("seconds", "nothing")))
+    emulator.advance(_seconds(body))
     return {"now": emulator.now()}
+
+
+def _set_clock(emulator: Emulator, body: object) -> Any:
+    emulator.set_clock(_seconds(body))
+    return {"now": emulator.now()}
+
+
+def _seconds(body: object) -> float:
+    return float(as_object(body, "what is to be done").get("seconds", "nothing"))
 
 
 _CONTROLS: dict[str, Callable[..., Any]] = {
@@ -89,4 +98,5 @@ _CONTROLS: dict[str, Callable[..., Any]] = {
     "DELETE faults": _clear_faults,
     "POST sessions/forget": _forget,
     "POST advance": _advance,
+    "POST clock": _set_clock,
 }

@@ -30,7 +30,10 @@ KINDS = {
     "truncate": "the request is processed; the connection ends in the middle of its answer",
     "overrun": "the request is processed; its answer is longer than its Content-Length",
     "hangup": "the request is processed and answered; then the connection is closed all the same",
+    "reset_amid": "the request is processed; the connection is reset in the middle of its answer",
+    "reset_after": "the request is processed; the connection is reset when the answer has been sent",
     "reset": "the connection is reset; the request is not processed",
+    "closed": "the connection is closed without an answer; the request is not processed",
     "lost": "the request is processed; the connection is reset without an answer",
 }
 """Every kind of fault, and what then happens."""

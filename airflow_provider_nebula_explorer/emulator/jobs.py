@@ -20,6 +20,7 @@ class EmulatedJob:
     :param input: what the caller gave the job's tasks.
     :param created: when, in epoch seconds.
     :param cancelled: when, in epoch seconds; ``None`` while nobody cancelled it.
+    :param clock_ahead: by how many seconds Explorer's clock, which its times are told by, was ahead.
     """
 
     id: int
@@ -30,11 +31,12 @@ class EmulatedJob:
     created: float
     input: JsonObject = field(default_factory=dict)
     cancelled: float | None = None
+    clock_ahead: float = 0.0
 
     @property
     def create_time(self) -> int:
         """When it was created, in epoch milliseconds."""
-        return _milliseconds(self.created)
+        return self._milliseconds(self.created)
 
     def status(self, now: float) -> JobStatus:
         """Return the job's status at a moment in epoch seconds."""
@@ -52,8 +54,8 @@ class EmulatedJob:
             "workflowId": self.workflow_id,
             "workflowName": self.workflow_name,
             "status": int(self.status(now)),
-            "runBeginTime": _milliseconds(self._begin) if self._begin <= self._until(now) else 0,
-            "runEndTime": _milliseconds(self._end) if self._end <= now else 0,
+            "runBeginTime": self._milliseconds(self._begin) if self._begin <= self._until(now) else 0,
+            "runEndTime": self._milliseconds(self._end) if self._end <= now else 0,
             "createTime": self.create_time,
         }
 
@@ -101,8 +103,8 @@ class EmulatedJob:
         return {
             "id": self._task_id(index),
             "name": self.plan.tasks[index].name,
-            "runBeginTime": _iso(begin) if begun else "",
-            "runEndTime": _iso(closed) if begun and closed <= now else "",
+            "runBeginTime": self._iso(begin) if begun else "",
+            "runEndTime": self._iso(closed) if begun and closed <= now else "",
             "status": int(self._task_status(index, begun, done, now)),
         }
 
@@ -123,15 +125,13 @@ class EmulatedJob:
             return JobStatus.PREPARING
         return JobStatus.RUNNING if self.cancelled is None else JobStatus.STOPPING
 
+    def _iso(self, moment: float) -> str:
+        return local_time(moment + self.clock_ahead).isoformat(timespec="seconds")
+
+    def _milliseconds(self, moment: float) -> int:
+        return round((moment + self.clock_ahead) * 1000)
+
 
 def local_time(moment: float) -> datetime:
     """Return a moment in epoch seconds on the clock of Explorer's machine, eight hours ahead of UTC."""
     return datetime.fromtimestamp(moment, _ZONE)
-
-
-def _iso(moment: float) -> str:
-    return local_time(moment).isoformat(timespec="seconds")
-
-
-def _milliseconds(moment: float) -> int:
-    return round(moment * 1000)

@@ -182,18 +182,18 @@ class Emulator:
         :param created: when it was created, in epoch seconds; now unless given.
         """
         with self._lock:
-            moment = self.now() if created is None else float(created)
+            moment = self._time if created is None else float(created) - self._state.clock_ahead
             return self._state.add(workflow_id, check_input(input), moment, plan=plan, name=name).id
 
     def cancel(self, job_id: int) -> None:
         """Cancel a job as someone else would."""
         with self._lock:
-            self._state.cancel(job_id, self.now())
+            self._state.cancel(job_id, self._time)
 
     def job(self, job_id: int) -> JsonObject:
         """Return a job's details, as the API tells them."""
         with self._lock:
-            return self._state.job(job_id).details(self.now())
+            return self._state.job(job_id).details(self._time)
 
     def input(self, job_id: int) -> JsonObject:
         """Return the input that a job was given."""
@@ -204,7 +204,7 @@ class Emulator:
     def jobs(self) -> list[JsonObject]:
         """The details of every job, in the order of their ids."""
         with self._lock:
-            return [job.details(self.now()) for job in self._state.jobs]
+            return [job.details(self._time) for job in self._state.jobs]
 
     @property
     def calls(self) -> tuple[Call, ...]:
@@ -234,15 +234,23 @@ class Emulator:
 
     def now(self) -> float:
         """Return the time of its clock, in epoch seconds."""
-        return self._clock() + self._ahead
+        return self._time + self._state.clock_ahead
 
     def advance(self, seconds: float) -> None:
-        """Put its clock forward, so that a test need not wait; back, with a negative number."""
-        if not math.isfinite(seconds):
-            raise ValueError(f"seconds is {seconds}; allowed: a finite number")
+        """Let time pass for its jobs and logins, so that a test need not wait; back, where it is negative."""
         with self._lock:
-            self._put_forward(seconds)
+            self._put_forward(_finite(seconds))
             self._state.note("advance", seconds=seconds)
+
+    def set_clock(self, seconds: float) -> None:
+        """Put its clock forward, or back with a negative number; its jobs and logins go on as before."""
+        with self._lock:
+            self._state.set_clock(_finite(seconds))
+
+    @property
+    def _time(self) -> float:
+        """The time that passes, whatever the clock tells."""
+        return self._clock() + self._ahead
 
     def fail(self, *faults: Fault) -> None:
         """Let faults befall the requests to come, behind the faults that wait already."""
@@ -263,6 +271,7 @@ class Emulator:
                 "add": lambda plan, **others: state.add(plan=JobPlan.from_json(plan), **others),
                 "cancel": state.cancel,
                 "advance": self._put_forward,
+                "set_clock": state.set_clock,
             }
         )
         state.note = journal.note
@@ -289,7 +298,7 @@ class Emulator:
 
         def process() -> Answer:
             with self._lock:
-                return self._explorer.answer(request, self.now())
+                return self._explorer.answer(request, self._time)
 
         def record(status: int | None) -> None:
             self._record(request, endpoint, status, fault)
@@ -304,3 +313,9 @@ class Emulator:
             self._counts[endpoint] += 1
         told = "no answer" if status is None else status
         log.info("%s %s %s%s", request.method, request.path, told, f" ({kind})" if kind else "")
+
+
+def _finite(seconds: float) -> float:
+    if not math.isfinite(seconds):
+        raise ValueError(f"seconds is {seconds}; allowed: a finite number")
+    return seconds

@@ -43,6 +43,8 @@ class ExplorerState:
         self._max_page_size = max_page_size
         self._workflows: dict[str, tuple[str, JobPlan]] = {}
         self._jobs: dict[int, EmulatedJob] = {}
+        self.clock_ahead = 0.0
+        """By how many seconds the clock that times are told by is ahead of the time that passes."""
         for workflow_id, planned in (workflows or {}).items():
             name, plan = (None, planned) if isinstance(planned, JobPlan) else planned
             self.plan(workflow_id, plan, name)
@@ -71,12 +73,20 @@ class ExplorerState:
         """Add a job to a workflow, by the workflow's plan unless another is given."""
         key = _digits(workflow_id)
         workflow_name, workflow_plan = self._workflow(key)
-        job_name = str(name or f"{workflow_name}_{local_time(created):%Y%m%d%H%M%S}")
+        told = local_time(created + self.clock_ahead)
+        job_name = str(name or f"{workflow_name}_{told:%Y%m%d%H%M%S}")
         number = _FIRST_JOB + len(self._jobs)
-        job = EmulatedJob(number, job_name, key, workflow_name, plan or workflow_plan, created, input)
+        planned = plan or workflow_plan
+        job = EmulatedJob(number, job_name, key, workflow_name, planned, created, input)
+        job.clock_ahead = self.clock_ahead
         self._jobs[number] = job
         self.note("add", workflow_id=key, input=input, created=created, plan=job.plan, name=job_name)
         return job
+
+    def set_clock(self, seconds: float) -> None:
+        """Put the clock that times are told by forward, or back with a negative number."""
+        self.clock_ahead += seconds
+        self.note("set_clock", seconds=seconds)
 
     def list_jobs(
         self, wanted: JsonObject, *, page: int, page_size: int, now: float, workflow_id: str | None = None

@@ -180,15 +180,21 @@ async def _drip(exchange: Exchange, fault: Fault) -> web.StreamResponse:
     return stream
 
 
-async def _misfit(exchange: Exchange, fault: Fault) -> web.StreamResponse:
-    """Send an answer in two halves, and less or more of it than was announced."""
+async def _begun(exchange: Exchange, fault: Fault) -> tuple[web.StreamResponse, bytes]:
+    """Send the first half of an answer, and return the rest; its length is told, for ``overrun`` wrongly."""
     body = (answer := exchange.process()).body
     half = len(body) // 2
     stream = await exchange.begin(answer, half if fault.kind == "overrun" else len(body))
     await stream.write(body[:half])
+    return stream, body[half:]
+
+
+async def _misfit(exchange: Exchange, fault: Fault) -> web.StreamResponse:
+    """Send less or more of an answer than was announced."""
+    stream, rest = await _begun(exchange, fault)
     transport = exchange.wire.transport
     if transport is not None and fault.kind != "truncate":
-        transport.write(body[half:])  # aiohttp itself sends no more than it announced
+        transport.write(rest)  # aiohttp itself sends no more than it announced
     if transport is not None and fault.kind != "overrun":
         transport.close()
     return stream
@@ -197,6 +203,21 @@ async def _misfit(exchange: Exchange, fault: Fault) -> web.StreamResponse:
 async def _reset(exchange: Exchange, _: Fault) -> web.StreamResponse:
     exchange.record(None)
     return exchange.reset()
+
+
+async def _broken(exchange: Exchange, fault: Fault) -> web.StreamResponse:
+    stream, rest = await _begun(exchange, fault)
+    if fault.kind == "reset_after":
+        await stream.write(rest)
+    exchange.reset()
+    return stream
+
+
+async def _closed(exchange: Exchange, _: Fault) -> web.StreamResponse:
+    exchange.record(None)
+    if exchange.wire.transport is not None:
+        exchange.wire.transport.close()
+    return web.Response()
 
 
 async def _lost(exchange: Exchange, fault: Fault) -> web.StreamResponse:
@@ -230,7 +251,10 @@ _DELIVERIES: dict[str, Callable[[Exchange, Fault], Awaitable[web.StreamResponse]
     "truncate": _misfit,
     "overrun": _misfit,
     "hangup": _misfit,
+    "reset_amid": _broken,
+    "reset_after": _broken,
     "reset": _reset,
+    "closed": _closed,
     "lost": _lost,
     "huge": _huge,
     "gzip_bomb": _gzip_bomb,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.cookiejar
+import math
 import time
 from collections.abc import Awaitable, Callable
 
@@ -45,6 +46,7 @@ class AsyncClient:
 
     :param on_secret: awaited with each secret before it is first used: the encoded account, the token.
     :param sleep: makes the pauses, in seconds.
+    :param clock: a monotonic clock, in seconds, on which pauses that Explorer asks for are over.
     """
 
     def __init__(
@@ -53,13 +55,15 @@ class AsyncClient:
         *,
         on_secret: Callable[[str], Awaitable[None]] | None = None,
         sleep: Callable[[float], Awaitable[None]] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._session = Session(settings)
         self._on_secret = on_secret
         self._sleep = sleep or asyncio.sleep
         self._login: asyncio.Task[str] | None = None
-        self._silent_until = 0.0
+        self._clock = clock
+        self._silent_until = -math.inf
         self._free = asyncio.Semaphore(_MAX_CONNECTIONS)
         self._http = _open_httpx(settings)
         # httpcore logs the headers of answers at DEBUG, and so our token; httpx each request at INFO.
@@ -119,13 +123,13 @@ class AsyncClient:
 
     async def _pause(self, pause: Pause) -> None:
         if pause.is_for_all:  # made before the next request, whoever's it is
-            self._silent_until = max(self._silent_until, time.monotonic() + pause.seconds)
+            self._silent_until = max(self._silent_until, self._clock() + pause.seconds)
         else:
             await self._sleep(pause.seconds)
 
     async def _answer(self, request: Request) -> Reply:
         async with self._free:
-            silence = self._silent_until - time.monotonic()
+            silence = self._silent_until - self._clock()
             if silence > 0:
                 await self._sleep(silence)
             try:

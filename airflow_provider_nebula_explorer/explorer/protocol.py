@@ -31,6 +31,9 @@ MAX_ANSWER_BYTES = 32 * 1024 * 1024
 LONGEST_MESSAGE = 1000
 """Of a longer message of Explorer's, this many letters are kept."""
 
+_LONGEST_READ = 20_000
+"""A longer one is nobody's message, and to look for secrets in millions of letters takes seconds."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -152,7 +155,7 @@ def _finite(text: str) -> float:
 
 
 def _text(message: object) -> str:
-    return message if isinstance(message, str) else ""
+    return message if isinstance(message, str) and len(message) <= _LONGEST_READ else ""
 
 
 def _in_one_line(text: str) -> str:

@@ -6,6 +6,7 @@ import copy
 import logging
 import random
 import re
+from collections import deque
 from collections.abc import Callable
 
 from airflow_provider_nebula_explorer.exceptions import (
@@ -41,6 +42,12 @@ COOKIE = "explorer_token"
 _LONG = 40
 """A part of a token that is as long as this is no common word; the first part, which all have, is shorter."""
 
+_RENEWALS = 3
+"""How often one call may renew the login: an Explorer that restarts again and again forgets it each time."""
+
+_TOKENS_KEPT = 10
+"""So many of the latest are kept out of texts: a session may be renewed for as long as a triggerer runs."""
+
 
 class Session:
     """One login of one account, and the calls made under it.
@@ -54,10 +61,12 @@ class Session:
     def __init__(self, settings: Settings, *, jitter: Callable[[], float] = random.random) -> None:
         self._settings = settings
         self._jitter = jitter
-        self._secrets = set(settings.account.secrets)
+        self._secrets = settings.account.secrets
+        self._tokens: deque[str] = deque(maxlen=_TOKENS_KEPT)
         self._told: set[str] = set()
         self._encodings = settings.account.encodings
         self._token: str | None = None
+        self._untried: str | None = None  # that token, until something else than a refusal has come of it
         self._date = ""
 
     @property
@@ -68,20 +77,29 @@ class Session:
     def copy(self) -> Session:
         """Return a session of the same login; what each of them learns from now on is its own."""
         twin = copy.copy(self)
-        twin._secrets, twin._told = set(self._secrets), set(self._told)  # noqa: SLF001 - one of us
+        twin._tokens, twin._told = self._tokens.copy(), set(self._told)  # noqa: SLF001 - one of us
         return twin
 
     def call(self, call: Call[T]) -> Exchange[T]:
         """Make a call: log in first where there is no token, and once more where the token is refused.
 
+        A session that worked, or was in trouble, after that login has ended anew: then again.
+
         :raises NebulaExplorerError: the narrowest class for what came back instead of the data.
         """
         token = self._token or (yield from self._renew(None))
-        try:
-            return (yield from self._call_with(token, call))
-        except NebulaExplorerAuthError:
+        refusals = 0
+        while True:
+            try:
+                result = yield from self._call_with(token, call)
+            except NebulaExplorerAuthError:
+                refusals += 1
+                if refusals > 1 and (token == self._untried or refusals > _RENEWALS):
+                    raise
+            else:
+                self._untried = None
+                return result
             token = yield from self._renew(token)
-        return (yield from self._call_with(token, call))
 
     def _renew(self, refused: str | None) -> Exchange[str]:
         """Return another token than the one that was refused; calls made at the same time share the login."""
@@ -104,7 +122,7 @@ class Session:
         refusals: list[NebulaExplorerApiError] = []
         for encoding in self._encodings:
             try:
-                self._token = yield from self._connect(encoding)
+                self._token = self._untried = yield from self._connect(encoding)
                 count("logins")
             except NebulaExplorerApiError as error:
                 if not _refuses_account(error):
@@ -117,7 +135,10 @@ class Session:
 
     def _connect(self, encoding: AccountEncoding) -> Exchange[str]:
         call = connect(self._settings.account, encoding)
-        yield from self._learn(self._settings.account.encoded(encoding))
+        encoded = self._settings.account.encoded(encoding)
+        if encoded not in self._told:
+            self._told.add(encoded)
+            yield Secret(encoded)
 
         def read_token(response: Response) -> str:
             self._read(call, response)
@@ -130,7 +151,9 @@ class Session:
             return token
 
         token = yield from self._ask(call.request, read_token)
-        yield from self._learn(token)
+        if token not in self._tokens:
+            self._tokens.append(token)
+            yield Secret(token)
         return token
 
     def _call_with(self, token: str, call: Call[T]) -> Exchange[T]:
@@ -168,6 +191,8 @@ class Session:
                 self._date = response.header("date")
                 return read(response)
             except NebulaExplorerError as error:
+                if not isinstance(error, NebulaExplorerAuthError):
+                    self._untried = None
                 is_safe = is_repeatable or not error.was_sent
                 reason = error
             pause = pause_before_retry(attempt, response, self._jitter())
@@ -192,15 +217,10 @@ class Session:
     def _describe(self, request: Request) -> str:
         return f"{request.method} {self._settings.base_url}{request.path}"
 
-    def _learn(self, secret: str) -> Exchange[None]:
-        # Of a token that is a JWT, the middle part alone tells the password.
-        self._secrets.update([secret, *(part for part in secret.split(".") if len(part) >= _LONG)])
-        if secret not in self._told:
-            self._told.add(secret)
-            yield Secret(secret)
-
     def _hide(self, text: str) -> str:
-        return hide(self._secrets, text)
+        # Of a token that is a JWT, the middle part alone tells the password.
+        parts = (part for token in self._tokens for part in token.split(".") if len(part) >= _LONG)
+        return hide((*self._secrets, *self._tokens, *parts), text)
 
     def _login_error(self, refusal: NebulaExplorerApiError) -> NebulaExplorerLoginError:
         account = self._settings.account

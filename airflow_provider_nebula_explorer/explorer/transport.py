@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -41,6 +42,7 @@ class Client:
 
     :param on_secret: told each secret before it is first used: the encoded account, the token.
     :param sleep: makes the pauses, in seconds.
+    :param clock: a monotonic clock, in seconds, on which pauses that Explorer asks for are over.
     """
 
     def __init__(
@@ -49,12 +51,14 @@ class Client:
         *,
         on_secret: Callable[[str], None] | None = None,
         sleep: Callable[[float], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._session = Session(settings)
         self._on_secret = on_secret
         self._sleep = sleep or time.sleep
-        self._silent_until = 0.0
+        self._clock = clock
+        self._silent_until = -math.inf
         tls_context(settings)  # what is wrong with its files is said now, and in the same words for both
         # urllib3 warns of headers that it cannot read, and shows what follows them, so perhaps our token.
         keep_discreet("urllib3.connection", "urllib3.connectionpool")
@@ -85,7 +89,7 @@ class Client:
 
         It can be used while this one is in the middle of a call, so from a signal handler.
         """
-        twin = Client(self._settings, sleep=self._sleep)
+        twin = Client(self._settings, sleep=self._sleep, clock=self._clock)
         twin._session = self._session.copy()
         return twin
 
@@ -115,12 +119,12 @@ class Client:
 
     def _pause(self, pause: Pause) -> None:
         if pause.is_for_all:
-            self._silent_until = max(self._silent_until, time.monotonic() + pause.seconds)
+            self._silent_until = max(self._silent_until, self._clock() + pause.seconds)
         else:
             self._sleep(pause.seconds)
 
     def _answer(self, request: Request) -> Reply:
-        silence = self._silent_until - time.monotonic()
+        silence = self._silent_until - self._clock()
         if silence > 0:
             self._sleep(silence)
         try:

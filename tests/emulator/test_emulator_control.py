@@ -51,9 +51,10 @@ def test_another_process_ends_every_session(client: Client):
     assert client.get("/jobs").status_code == 401
 
 
-def test_another_process_moves_the_clock(emulator: Emulator, client: Client):
+@pytest.mark.parametrize("how", ["advance", "clock"])
+def test_another_process_moves_the_clock(emulator: Emulator, client: Client, how: str):
     before = emulator.now()
-    told = client.post("/_emulator/advance", json={"seconds": 3600}).json()
+    told = client.post(f"/_emulator/{how}", json={"seconds": 3600}).json()
 
     assert before + 3600 <= told["now"] <= emulator.now()
 

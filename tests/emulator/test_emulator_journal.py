@@ -45,12 +45,15 @@ def test_another_emulator_goes_on_with_its_jobs_workflows_and_clock(tmp_path: Pa
     first.start_job(12, {"query_1": {"limit": 10}})
     first.cancel(first.start_job(12, name="unwanted"))
     first.advance(60)
+    first.set_clock(-7)
+    first.start_job(12, plan=JobPlan(running=0))
     second = emulator(tmp_path / "journal")
 
     assert second.jobs == first.jobs
     assert second.input(101) == {"query_1": {"limit": 10}}
-    assert [JobStatus(job["status"]) for job in second.jobs] == [JobStatus.RUNNING, JobStatus.INTERRUPTED]
-    assert second.now() == NOW + 60
+    ends = [JobStatus.RUNNING, JobStatus.INTERRUPTED, JobStatus.SUCCESS]
+    assert [JobStatus(job["status"]) for job in second.jobs] == ends
+    assert second.now() == NOW + 60 - 7
     assert second.job(second.start_job(12))["name"].startswith("pagerank_")
 
 

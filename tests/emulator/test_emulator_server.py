@@ -82,6 +82,21 @@ def test_its_clock_can_be_given():
         assert emulator.job(emulator.start_job(1))["createTime"] == 1_005_000
 
 
+def test_a_clock_that_is_set_moves_what_is_told_and_no_job(emulator: Emulator, client: Client):
+    emulator.plan(12, JobPlan(running=100))
+    before = run(client)
+    emulator.set_clock(-NOWHERE)
+    after = run(client)
+
+    jobs = [client.get(f"/jobs/{job_id}") for job_id in (before, after)]
+    date = parsedate_to_datetime(jobs[0].headers["Date"])
+    assert abs(date.timestamp() - emulator.now()) < 5
+    told = [answer.json()["data"] for answer in jobs]
+    assert [job["status"] for job in told] == [JobStatus.RUNNING] * 2
+    assert abs(told[0]["createTime"] - told[1]["createTime"] - NOWHERE * 1000) < 5000
+    assert [job["id"] for job in client.get("/jobs").json()["data"]["items"]] == [before, after]
+
+
 def test_calls_are_recorded_without_the_account_and_the_token(emulator: Emulator, client: Client):
     run(client, input={"query_1": {"a": "x"}})
     client.get("/jobs", params={"filter": '{"status": 2}'})
@@ -229,7 +244,10 @@ def test_every_kind_of_fault_has_a_test():
         "truncate",
         "overrun",
         "hangup",
+        "reset_amid",
+        "reset_after",
         "reset",
+        "closed",
         "lost",
         "session_loss",
     }
@@ -344,15 +362,25 @@ def test_a_slow_answer_outlives_the_client_s_patience_and_its_request_is_process
     assert len(emulator.jobs) == 1
 
 
-@pytest.mark.parametrize("kind", ["truncate", "lost", "reset"])
+@pytest.mark.parametrize("kind", ["truncate", "reset_amid", "lost", "reset", "closed"])
 def test_a_broken_answer_is_an_error_of_the_connection(emulator: Emulator, client: Client, kind: str):
     emulator.fail(Fault(kind, "run_workflow"))
 
     with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
         client.post("/workflows/12/jobs", json={})
-    assert len(emulator.jobs) == (kind != "reset")
-    assert emulator.calls[-1].status == (200 if kind == "truncate" else None)
+    assert len(emulator.jobs) == (kind not in ("reset", "closed"))
+    assert emulator.calls[-1].status == (200 if kind in ("truncate", "reset_amid") else None)
     assert client.get("/jobs").status_code == 200
+
+
+def test_a_connection_may_be_reset_right_after_its_answer(emulator: Emulator):
+    emulator.fail(Fault("reset_after"))
+
+    with socket.create_connection(("127.0.0.1", emulator.port), timeout=5) as connection:
+        connection.sendall(b"GET /api-open/v1/nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+        with connection.makefile("rb") as answer, pytest.raises(ConnectionResetError):
+            answer.read()  # until the connection ends
+    assert emulator.calls[-1].status == 200
 
 
 def test_an_overrun_answer_is_cut_where_its_length_says(emulator: Emulator, client: Client):

@@ -195,8 +195,8 @@ def test_a_message_is_shown_as_one_line_of_some_length():
     assert len(str(raised.value)) < 1300
 
 
-@pytest.mark.parametrize("message", [["a list"], {"an": "object"}, 7, None])
-def test_a_message_that_is_no_text_is_none(message):
+@pytest.mark.parametrize("message", [["a list"], {"an": "object"}, 7, None, "endless" * 10_000])
+def test_a_message_that_is_no_text_or_endless_is_none(message):
     with pytest.raises(NebulaExplorerBadRequestError, match="ErrBadRequest") as raised:
         read_data("GET x", refusal(40004000, message))
     assert raised.value.message == ""

@@ -25,7 +25,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerServerError,
 )
 from airflow_provider_nebula_explorer.explorer import api
-from airflow_provider_nebula_explorer.explorer.protocol import Response
+from airflow_provider_nebula_explorer.explorer.protocol import Once, Response
 from airflow_provider_nebula_explorer.explorer.session import Session
 from airflow_provider_nebula_explorer.explorer.settings import Account
 
@@ -106,6 +106,45 @@ def test_a_second_refusal_is_an_error():
     assert isinstance(played.error, NebulaExplorerAuthError)
     assert played.error.code == 40104001
     assert "renewed and refused again" in str(played.error)
+
+
+@pytest.mark.parametrize("between", [broken(), Response(503)])
+def test_a_session_that_ends_again_after_other_trouble_is_renewed_again(between):
+    played = get_job(a_session_with_token(), EXPIRED, logged_in("second"), between, EXPIRED, logged_in(), JOB)
+    assert played.asked.count("POST connect") == 2
+    assert played.value.id == 1964
+
+
+def test_a_session_that_served_others_and_ends_again_is_renewed_again():
+    session = a_session_with_token()
+    waiting = session.call(api.get_job(1))
+    next(waiting)
+    once = waiting.send(EXPIRED)
+    get_job(session, EXPIRED, logged_in("second"), JOB)
+    assert Played(once.begin()).value == "second"
+    waiting.send("second")
+    assert isinstance(waiting.send(EXPIRED), Once)
+
+
+def test_a_session_that_is_renewed_again_and_again_holds_no_more_for_it():
+    session = a_session_with_token()
+
+    def room_after_renewals(begin):
+        for number in range(begin, begin + 50):
+            assert get_job(session, EXPIRED, logged_in(f"token-{number}"), JOB).value
+        return len(repr(vars(session)))
+
+    assert room_after_renewals(100) == room_after_renewals(200)
+    leaking = refusal(40304000, "ErrForbidden::token-248 and token-249 may not")
+    assert "token-" not in str(get_job(session, leaking).error)
+
+
+def test_a_login_is_renewed_no_more_than_three_times_for_one_call():
+    trouble = (Response(503), EXPIRED)
+    logins = [reply for number in range(3) for reply in (logged_in(f"token-{number}"), *trouble)]
+    played = get_job(a_session_with_token(), EXPIRED, *logins)
+    assert isinstance(played.error, NebulaExplorerAuthError)
+    assert played.asked.count("POST connect") == 3
 
 
 def test_adding_a_job_is_repeated_after_a_renewal_as_it_was_refused():

@@ -1,0 +1,71 @@
+"""The campaign's options, its Explorer, and what is told at its end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+from figures import Figures
+from scenes import Stage
+from served import Explorer
+from stand_ins import forget_secrets
+
+FIGURES = pytest.StashKey[Figures]()
+LATEST = 30
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, default=1, help="of all that happens by chance")
+    parser.addoption("--times", type=int, default=1, help="how many times as much of everything")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[FIGURES] = Figures(config.getoption("--seed"), config.getoption("--times"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    terminalreporter.section("figures")
+    for line in config.stash[FIGURES].tables():
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def figures(request: pytest.FixtureRequest) -> Figures:
+    return request.config.stash[FIGURES]
+
+
+@pytest.fixture(scope="session")
+def process() -> Iterator[Explorer]:
+    explorer = Explorer()
+    yield explorer
+    explorer.close()
+
+
+@pytest.fixture
+def stage(process: Explorer, figures: Figures) -> Iterator[Stage]:
+    """Where scenes are played; nothing is going on there any more in the end."""
+    forget_secrets()
+    logging.getLogger("airflow_provider_nebula_explorer").setLevel(logging.ERROR)  # there would be megabytes
+    yield Stage(process.served, figures)
+    process.served.leave_alone()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    stage = getattr(item, "funcargs", {}).get("stage")
+    if report.failed and stage is not None:
+        report.sections.append(("what befell it", "\n".join(befallen(stage))))
+    return report
+
+
+def befallen(stage: Stage) -> Iterator[str]:
+    """Yield what is to be known of a scene that failed."""
+    told = stage.explorer.told()
+    yield f"--seed {stage.figures.seed} --times {stage.times}"
+    yield f"asked: {dict(told.asked)}, logins: {told.logins}"
+    yield f"faults: {dict(told.struck)}"
+    yield f"lost sessions: {told.lost_sessions}, restarts: {told.restarts}, clock jumps: {told.clock_jumps}"
+    yield f"refusals told: {dict(stage.insist.told)}"
+    yield from stage.explorer.latest(LATEST)

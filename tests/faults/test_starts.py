@@ -1,0 +1,205 @@
+"""Hundreds of starts of jobs whose answers are lost: each makes one job, or an error with what may be it."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hurry import Hurry, open_client
+from scenes import Stage, side_by_side
+from storms import around_starts
+
+from airflow_provider_nebula_explorer.emulator import JobPlan
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerAmbiguousSubmitError,
+    NebulaExplorerError,
+)
+from airflow_provider_nebula_explorer.explorer import api
+from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject
+from airflow_provider_nebula_explorer.explorer.runs import Attempt, Wanted, WorkflowRun
+from airflow_provider_nebula_explorer.explorer.submit import Submitter
+
+SETTLING = Hurry(30.0)
+"""The half minute of looking what came of a start, in a second: about as long as its timeout, as in life."""
+
+THREADS = 16
+STARTS = 12
+"""Of each thread."""
+
+SHARED = 3
+ATTEMPTS = 6
+MOST = 4.5
+"""As many requests as without faults: what came of a lost answer is looked for six times."""
+
+ENDLESS = JobPlan(ends=None)
+
+
+@dataclass
+class Notes:
+    """What the attempts of a task leave for each other; ``die_at`` is the writing before which one dies."""
+
+    note: JsonObject | None = None
+    writings: int = 0
+    die_at: int = 0
+
+    def read(self) -> object:
+        return self.note
+
+    def write(self, note: JsonObject) -> None:
+        self.writings += 1
+        if self.writings == self.die_at:
+            raise Death
+        self.note = note
+
+
+class Death(BaseException):
+    """The worker is gone."""
+
+
+@dataclass
+class Claims:
+    """What tasks of one run tell each other of whose job is whose."""
+
+    claimed: list[int] = field(default_factory=list)
+
+    def told(self) -> list[int]:
+        return list(self.claimed)
+
+    def claim(self, job_id: int) -> None:
+        self.claimed.append(job_id)
+
+
+@dataclass
+class Outcome:
+    """What a task came to.
+
+    :param tag: in its job's input, so that the truth can be told.
+    """
+
+    tag: str
+    job_id: int | None = None
+    candidates: tuple[int, ...] | None = None
+    refusals: int = 0
+
+
+class Task:
+    """A task that runs a workflow, with its attempts."""
+
+    def __init__(self, stage: Stage, workflow_id: int, tag: str, claims: Claims | None = None) -> None:
+        self._stage = stage
+        self._client = open_client(stage.settings)
+        self._wanted = Wanted(stage.settings.base_url, workflow_id, {"query_1": {"tag": tag}})
+        self._claims = claims
+        self._outcome = Outcome(tag)
+
+    def run(self, notes: Notes) -> Outcome:
+        for number in range(1, ATTEMPTS + 1):
+            try:
+                job_id, _ = self._attempt(number, notes)
+            except Death:
+                continue
+            except NebulaExplorerAmbiguousSubmitError as error:
+                self._outcome.candidates = tuple(job.id for job in error.candidates)
+                if error.candidates:  # else it could not be found out, and the next attempt looks
+                    break
+            except NebulaExplorerError:
+                self._outcome.refusals += 1
+            else:
+                self._outcome.job_id, self._outcome.candidates = job_id, None
+                if self._claims is not None:
+                    self._claims.claim(job_id)
+                break
+        self._client.close()
+        return self._outcome
+
+    def _attempt(self, number: int, notes: Notes) -> tuple[int, Job | None]:
+        submitter = Submitter(self._client, max_failures=12, claims=self._claims, sleep=SETTLING.sleep)
+        return WorkflowRun(
+            self._wanted, Attempt(number, 0), submitter=submitter, look=self._look, hold=_hold, memory=notes
+        ).begin()
+
+    def _look(self, job_id: int) -> Job:
+        return self._stage.insist(lambda: self._client.run(api.get_job(job_id)))
+
+
+def _hold(_: int | None) -> None:
+    pass
+
+
+def tags(stage: Stage) -> dict[int, str]:
+    """Return for whom each job was made."""
+    return {job["id"]: job["input"]["query_1"]["tag"] for job in stage.explorer.jobs()}
+
+
+def start_jobs(stage: Stage, run: Callable[[int], list[Outcome]]) -> list[Outcome]:
+    return [outcome for outcomes in side_by_side(run, range(THREADS)) for outcome in outcomes]
+
+
+def test_each_start_makes_one_job(stage: Stage):
+    stage.clear()
+
+    def start(thread: int) -> list[Outcome]:
+        chance = stage.chance(thread)
+        stage.explorer.plan(100 + thread, ENDLESS)
+        notes = [Notes(die_at=chance.choice((0, 0, 0, 0, 1, 2))) for _ in range(STARTS * stage.times)]
+        return [
+            Task(stage, 100 + thread, f"{thread}-{number}").run(note) for number, note in enumerate(notes)
+        ]
+
+    starts = THREADS * STARTS * stage.times
+    with stage.storm(
+        "starts, each thread its workflow",
+        around_starts(),
+        done=starts,
+        needed=lambda: 3 * starts,
+        most=MOST,
+        clients=starts,
+        at_once=THREADS,
+        plagues=("sessions", "restarts"),
+        every=300,
+    ):
+        outcomes = start_jobs(stage, start)
+
+    made = tags(stage)
+    per_task = Counter(made.values())
+    assert set(per_task.values()) == {1}, "nothing twice"
+    assert [made.get(it.job_id) for it in outcomes if it.job_id] == [it.tag for it in outcomes if it.job_id]
+    for outcome in outcomes:
+        if outcome.job_id is None:
+            job_ids = {job_id for job_id, tag in made.items() if tag == outcome.tag}
+            assert outcome.candidates is not None, f"{outcome.tag}: nothing came of it"
+            assert job_ids <= set(outcome.candidates)
+    assert sum(outcome.job_id is None for outcome in outcomes) <= starts // 50
+
+
+def test_starts_of_one_workflow_at_once_take_no_job_of_another(stage: Stage):
+    stage.clear()
+    stage.explorer.plan(5, ENDLESS)
+    claims = Claims()
+    together = threading.Barrier(THREADS)
+
+    def start(thread: int) -> list[Outcome]:
+        together.wait()
+        count = range(SHARED * stage.times)
+        return [Task(stage, 5, f"{thread}-{number}", claims).run(Notes()) for number in count]
+
+    starts = THREADS * SHARED * stage.times
+    with stage.storm(
+        "starts, all of one workflow",
+        around_starts(),
+        done=starts,
+        needed=lambda: 3 * starts,
+        most=MOST,
+        clients=starts,
+        at_once=THREADS,
+        plagues=("sessions",),
+        every=300,
+    ):
+        outcomes = start_jobs(stage, start)
+
+    taken = Counter(outcome.job_id for outcome in outcomes if outcome.job_id)
+    assert set(taken.values()) == {1}, "no job is two tasks'"
+    named = {job_id for outcome in outcomes for job_id in outcome.candidates or ()}
+    assert set(tags(stage)) <= named.union(taken), "no job runs of which nobody was told"
