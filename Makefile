@@ -40,9 +40,10 @@ demo: $(VENV)/installed ## Run a workflow on a real Airflow and show what comes 
 ui: $(VENV)/installed ## The same in Airflow's own pages, until Ctrl-C
 	@$(BIN)/python scripts/demo.py --ui
 
-# All of them on several cores, the tests of a file on one; what ARGS names, one after the other.
+# All of them in several processes, the tests of a file in one; what ARGS names, one after the other. Four, as
+# many tests wait.
 test: $(VENV)/installed-dev ## Run all tests
-	$(BIN)/python -m pytest $(or $(ARGS),-n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder)
+	$(BIN)/python -m pytest $(or $(ARGS),-n 4 --dist loadfile --no-loadscope-reorder)
 
 test-e2e: $(VENV)/installed-dev ## Kill tasks at every step on a whole Airflow, look for secrets; about six minutes
 	$(BIN)/python -m pytest tests/e2e $(ARGS)
