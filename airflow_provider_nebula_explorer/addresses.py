@@ -31,9 +31,13 @@ def read_address(value: Any) -> str:
 def read_url(value: str) -> SplitResult:
     """Return the parts of a URL."""
     parts = urlsplit(value)
-    # urlsplit takes line ends out without a word, and overlooks what follows the brackets of an IPv6 address.
-    if not value.isprintable() or not _PLACE.fullmatch(parts.netloc.rpartition("@")[2]):
+    place = parts.netloc.rpartition("@")[2]
+    # urlsplit takes line ends out without a word, and overlooks what follows the brackets of an IPv6 address;
+    # before Python 3.11.4 what is in them, too.
+    if not value.isprintable() or not _PLACE.fullmatch(place):
         raise ValueError
+    if place.startswith("["):
+        ipaddress.IPv6Address(place[1:].partition("]")[0].partition("%")[0])
     return parts
 
 
