@@ -82,7 +82,7 @@ class Stage:
         assert scene.factor <= most, f"{told.requests} requests, {scene.needed} without faults"
         assert told.logins <= clients + at_once * told.ended_sessions + told.broken_logins
         assert after.memory - before.memory < _GROWTH
-        assert (after.sockets, after.threads) == (before.sockets, before.threads), "left behind"
+        assert after.left_open == before.left_open, "left behind"
 
 
 def struck_for_good(told: Told) -> int:
