@@ -23,9 +23,8 @@ RETRIES = 10
 """Of a request. A fifth of all fails, so with the default of 5 one call in sixteen thousand would, too."""
 
 _PATIENCE = 4.0
-"""Seconds of a pause, from which on it lasts until Explorer is there. A restart takes a busy machine a second,
-in which those who hurry would give up; shorter pauses end while Explorer is away, so that some tries are in vain.
-"""
+"""Seconds of a pause, from which on it lasts until Explorer is there. A restart takes a busy machine a
+second, in which those who hurry would give up; shorter pauses end meanwhile, so some tries are in vain."""
 
 
 @dataclass(frozen=True)

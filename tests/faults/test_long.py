@@ -32,7 +32,7 @@ HELD = 512 * 1024
 """Bytes that may be held more in the end."""
 
 MOMENTS = 5
-"""At so many looks in a row the watcher's memory is measured: what is under way differs, what leaks is in each."""
+"""Looks in a row, at each of which memory is measured: what is under way differs, what leaks stays."""
 
 KEPT_OF_A_CALL = 3 * 1024
 KEPT_OF_A_JOB = 4 * 1024

@@ -24,8 +24,8 @@ WAITS_OF_A_THREAD = 20
 WAITS = 400
 TRIGGERS = 200
 LOOKS_IN_VAIN = 300
-"""Of a trigger, before it gives up: as many tenths of a second as a restart may take of a busy machine. What it
-opens itself is not hurried, so that its looks are not tried again after a pause, but made again at their time."""
+"""Of a trigger, before it gives up: as many tenths of a second as a restart may take of a busy machine.
+Nothing hurries its client, so no request is tried again after a pause: the next look comes soon enough."""
 
 EVERY = 60
 """Requests: how often Explorer restarts, or forgets its sessions, or its clock is set."""
