@@ -55,7 +55,7 @@ def stage(process: Explorer, figures: Figures) -> Iterator[Stage]:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     report = yield
     stage = getattr(item, "funcargs", {}).get("stage")
-    if report.failed and stage is not None:
+    if report.failed and report.when == "call" and stage is not None:  # later, Explorer may be gone
         report.sections.append(("what befell it", "\n".join(befallen(stage))))
     return report
 
