@@ -67,11 +67,11 @@ class Part:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def stop(self, seconds: float = 30) -> None:
+    def stop(self, seconds: float = 30, ask: int = signal.SIGTERM) -> None:
         """End it as a service manager does: its first process is asked to, what is left then is killed."""
         if self._process is None:
             return
-        self._process.terminate()
+        self._process.send_signal(ask)
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:

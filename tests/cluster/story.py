@@ -110,6 +110,7 @@ class Story:
         worker.kill()
         victims = self._attempts_in(processes)
         worker.start()
+        assert victims, "the worker had ended what it ran"
         seconds = self.cluster.wait_until("its tasks are tried again", lambda: self._are_tried_again(victims))
         self.taken_over["worker killed"] = f"{len(victims)} tasks, tried again after {seconds:.0f} s"
 
@@ -136,6 +137,7 @@ class Story:
         triggerer.start()
         seconds = self.cluster.wait_until("its triggers are taken over", lambda: not self._orphaned(killed))
         moved = sum(owned[job] for job in self._silent_triggerers(killed))
+        assert moved, "the triggerer had no waits"
         self.taken_over["triggerer killed"] = f"{moved} waits, taken over after {seconds:.0f} s"
 
     def _orphaned(self, since: Any) -> bool:
