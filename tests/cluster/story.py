@@ -22,6 +22,9 @@ LASTING = 100_000.0
 OUTAGE_SECONDS = 5.0
 """How long Explorer is away; tasks then retry their requests for minutes."""
 
+_STARTS_TRIGGER = " starting "
+"""What a triggerer's log says of each trigger that it takes."""
+
 TaskKey = tuple[Any, ...]
 """What tells a task: DAG, run, task id and map index; its id in the database is another with each attempt."""
 
@@ -130,7 +133,7 @@ class Story:
 
     def _kill_triggerer(self) -> None:
         self._wait_until_deferred(self.waits)
-        triggerer = self.cluster.part("triggerer")
+        triggerer = max(self.cluster.triggerers, key=lambda part: part.log.read_text().count(_STARTS_TRIGGER))
         owned = self.cluster.triggers_by_triggerer()
         triggerer.kill()
         (killed,) = self.cluster.ask("SELECT now()")[0]

@@ -54,6 +54,7 @@ def test_no_job_was_cancelled_or_left(story: Story):
     begun = [job for job in jobs if job["input"] or job["workflowId"] == str(WAIT_WORKFLOW)]
 
     assert Counter(job["status"] for job in begun) == {JobStatus.SUCCESS: story.runs + story.waits}
+    assert story.calls["cancels"] == 0
 
 
 def test_logins_are_one_for_each_attempt_and_triggerer_and_another_after_explorers_end(story: Story):
