@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import socket
-import threading
 
 import pytest
 from factories import settings, settings_of
+from raw_server import RawServer
 
 from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
 from airflow_provider_nebula_explorer.exceptions import (
@@ -285,20 +285,9 @@ def test_no_token_is_logged_where_headers_cannot_be_read(open_client, caplog, he
     caplog.set_level("DEBUG")
     cookie = "explorer_token=header.payload.signature; Path=/"
     answer = f"HTTP/1.1 200 OK\r\n{headers.format(cookie)}\r\nContent-Length: 11\r\n\r\n" + '{"code": 0}'
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        answering = threading.Thread(target=_answer_once, args=(server, answer.encode()))
-        answering.start()
-        client = open_client(settings(base_url=f"http://127.0.0.1:{server.getsockname()[1]}", max_retries=0))
+    with RawServer(answer.encode()) as server:
+        client = open_client(settings(base_url=server.url, max_retries=0))
         with pytest.raises(NebulaExplorerConnectionError):
             client.login()
-        answering.join()
     assert caplog.records
     assert "payload" not in caplog.text
-
-
-def _answer_once(server, answer):
-    with server.accept()[0] as connection:
-        asked = b""
-        while not asked.endswith(b"}"):
-            asked += connection.recv(65536)
-        connection.sendall(answer)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from storms import TIMEOUT
 
@@ -14,15 +16,25 @@ from airflow_provider_nebula_explorer.explorer.transport import Client
 from airflow_provider_nebula_explorer.explorer.watcher import Watcher
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
 
+if TYPE_CHECKING:
+    from scenes import Stage
+
 RETRIES = 10
-"""Of a request. A fifth of all fails, so with the default of 5 one call in sixteen thousand would, too; and a
-restart of Explorer's takes a busy machine a second, which is a minute and a half to those who hurry."""
+"""Of a request. A fifth of all fails, so with the default of 5 one call in sixteen thousand would, too."""
+
+_PATIENCE = 4.0
+"""Seconds of a pause, from which on it lasts until Explorer is there. A restart takes a busy machine a
+second, in which those who hurry would give up; shorter pauses end meanwhile, so some tries are in vain."""
 
 
 @dataclass(frozen=True)
 class Hurry:
-    """A clock, and pauses on it."""
+    """A clock, and pauses on it.
 
+    :param until_there: waits until Explorer is back from a restart, which nothing hurries.
+    """
+
+    until_there: Callable[[], None]
     speed: float = 100.0
 
     def now(self) -> float:
@@ -30,12 +42,13 @@ class Hurry:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds / self.speed)
+        if seconds >= _PATIENCE:
+            self.until_there()
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds / self.speed)
-
-
-HURRY = Hurry()
+        if seconds >= _PATIENCE:
+            await asyncio.to_thread(self.until_there)
 
 
 def settings_for(url: str) -> Settings:
@@ -43,22 +56,24 @@ def settings_for(url: str) -> Settings:
     return Settings(url, account, timeout=TIMEOUT, max_retries=RETRIES)
 
 
-def open_client(settings: Settings) -> Client:
-    return Client(settings, sleep=HURRY.sleep, clock=HURRY.now)
+def open_client(stage: Stage) -> Client:
+    hurry = Hurry(stage.explorer.until_there)
+    return Client(stage.settings, sleep=hurry.sleep, clock=hurry.now)
 
 
-def open_async_client(settings: Settings) -> AsyncClient:
-    return AsyncClient(settings, sleep=HURRY.pause, clock=HURRY.now)
+def open_async_client(stage: Stage) -> AsyncClient:
+    hurry = Hurry(stage.explorer.until_there)
+    return AsyncClient(stage.settings, sleep=hurry.pause, clock=hurry.now)
 
 
-def open_hook(settings: Settings) -> NebulaExplorerHook:
+def open_hook(stage: Stage) -> NebulaExplorerHook:
     hook = NebulaExplorerHook()
-    hook._known_settings, hook._client = settings, open_client(settings)
+    hook._known_settings, hook._client = stage.settings, open_client(stage)
     return hook
 
 
-def open_watcher(settings: Settings) -> Watcher:
+def open_watcher(stage: Stage) -> Watcher:
     async def opened() -> AsyncClient:
-        return open_async_client(settings)
+        return open_async_client(stage)
 
-    return Watcher(opened, max_failures=settings.max_consecutive_failures)
+    return Watcher(opened, max_failures=stage.settings.max_consecutive_failures)

@@ -77,12 +77,19 @@ class Stage:
         yield
         self.explorer.leave_alone()
         seconds, after, told = time.monotonic() - begun, Room.now(), self.explorer.told()
+        assert_struck(told, plagues)
         scene = Scene(name, done, needed(), told, self.insist.refusals, before, after, seconds)
         self.figures.scenes.append(scene)
         assert scene.factor <= most, f"{told.requests} requests, {scene.needed} without faults"
         assert told.logins <= clients + at_once * told.ended_sessions + told.broken_logins
         assert after.memory - before.memory < _GROWTH
-        assert (after.sockets, after.threads) == (before.sockets, before.threads), "left behind"
+        assert after.left_open == before.left_open, "left behind"
+
+
+def assert_struck(told: Told, plagues: Sequence[str]) -> None:
+    """Assert that there was a storm: what went well while nothing went wrong shows nothing."""
+    assert told.struck.total() > told.requests / 10, "hardly any faults"
+    assert set(told.acts) == set(plagues), "what else was to befall Explorer, all of it and nothing else"
 
 
 def struck_for_good(told: Told) -> int:

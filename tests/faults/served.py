@@ -7,7 +7,8 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.managers import BaseManager
 from typing import Any
@@ -18,6 +19,8 @@ from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
 
 PAGE = 1000
 _INSTANT = 0.002
+_AWAY_FOR_GOOD = 60.0
+"""Seconds after which nobody hopes for Explorer's return any more."""
 
 
 @dataclass(frozen=True)
@@ -27,19 +30,30 @@ class Told:
     :param asked: requests by endpoint.
     :param struck: faults by kind.
     :param aimed: faults by kind and endpoint.
+    :param acts: what those did who plague it, by kind.
     """
 
     asked: Counter[str]
     struck: Counter[str]
     aimed: Counter[tuple[str, str]]
+    acts: Counter[str]
     logins: int
-    lost_sessions: int
-    restarts: int
-    clock_jumps: int
 
     @property
     def requests(self) -> int:
         return self.asked.total()
+
+    @property
+    def lost_sessions(self) -> int:
+        return self.acts["sessions"] + self.struck["session_loss"]
+
+    @property
+    def restarts(self) -> int:
+        return self.acts["restarts"]
+
+    @property
+    def clock_jumps(self) -> int:
+        return self.acts["clock"]
 
     @property
     def ended_sessions(self) -> int:
@@ -59,18 +73,25 @@ class Served:
         self._emulator = Emulator()
         self._done: Counter[str] = Counter()
         self._quiet = threading.Event()
-        self._plague: threading.Thread | None = None
+        self._is_there = threading.Event()
+        self._plagues = ThreadPoolExecutor(1)
+        self._plague: Future[None] | None = None
 
     def begin(self, seed: int) -> str:
         """Start an emulator that knows nothing, in the place of the one before, and return its address."""
         self.stop()
         self._emulator = Emulator(max_page_size=PAGE, seed=seed).start()
         self._done = Counter()
+        self._is_there.set()
         return self._emulator.url
 
     def stop(self) -> None:
         self.leave_alone()
         self._emulator.stop()
+
+    def until_there(self) -> None:
+        """Come back once Explorer is there: at once, unless it restarts."""
+        assert self._is_there.wait(_AWAY_FOR_GOOD), "Explorer did not come back from a restart"
 
     def fail(self, faults: Sequence[Fault]) -> None:
         self._emulator.fail(*faults)
@@ -101,10 +122,8 @@ class Served:
             asked=Counter(call.endpoint for call in calls),
             struck=Counter(call.fault for call in struck),
             aimed=Counter((call.fault, call.endpoint) for call in struck),
+            acts=self._done.copy(),
             logins=self._emulator.logins,
-            lost_sessions=self._done["sessions"] + sum(call.fault == "session_loss" for call in struck),
-            restarts=self._done["restarts"],
-            clock_jumps=self._done["clock"],
         )
 
     def latest(self, count: int) -> list[str]:
@@ -119,23 +138,25 @@ class Served:
     def plague(self, seed: int, acts: Sequence[str], every: int) -> None:
         """Do one act after the other, by chance, one for so many requests, until left alone."""
         self._quiet.clear()
-        chance = random.Random(seed)
-        self._plague = threading.Thread(target=self._act_on, args=(chance, acts, every))
-        self._plague.start()
+        self._plague = self._plagues.submit(self._act_on, random.Random(seed), acts, every)
 
     def leave_alone(self) -> None:
-        """Do nothing any more that no client asks for, and strike no request."""
+        """Do nothing any more that no client asks for, and strike no request.
+
+        :raises Exception: what the plague died of, if it did.
+        """
         self._quiet.set()
-        if self._plague is not None:
-            self._plague.join()
-            self._plague = None
         self._emulator.clear_faults()
+        plague, self._plague = self._plague, None
+        if plague is not None:
+            plague.result()
 
     def _act_on(self, chance: random.Random, acts: Sequence[str], every: int) -> None:
         due = chance.randint(0, every)
+        turns = _in_turn(chance, acts)
         while not self._quiet.wait(_INSTANT):
             if self._emulator.count() >= due:
-                act = chance.choice(acts)
+                act = next(turns)
                 getattr(self, f"_{act}")(chance)
                 self._done[act] += 1
                 due += chance.randint(1, 2 * every)
@@ -144,14 +165,24 @@ class Served:
         self._emulator.forget_sessions()
 
     def _restarts(self, chance: random.Random) -> None:
-        self._emulator.stop()
-        time.sleep(chance.uniform(0.01, 0.1))
-        self._emulator.start()
+        self._is_there.clear()
+        try:
+            self._emulator.stop()
+            time.sleep(chance.uniform(0.01, 0.1))
+            self._emulator.start()
+        finally:
+            self._is_there.set()
 
     def _clock(self, chance: random.Random) -> None:
         """Put the clock back or forward: by seconds, or now and then by half an hour."""
         most = 1800 if chance.random() < 0.2 else 40
         self._emulator.set_clock(chance.uniform(-most, most))
+
+
+def _in_turn(chance: random.Random, acts: Sequence[str]) -> Iterator[str]:
+    """Yield acts for ever: all of them, by chance, before one comes again, so that none is left out."""
+    while True:
+        yield from chance.sample(acts, len(acts))
 
 
 class _Manager(BaseManager):

@@ -47,7 +47,7 @@ class Blocking:
         self._insist = stage.insist
         self._known = known
         self._chance = stage.chance(number)
-        self._hook = open_hook(stage.settings)
+        self._hook = open_hook(stage)
 
     def call(self, count: int) -> None:
         acts = [self._get] * 12 + [self._list] + [self._read] * 5 + [self._cancel] * 2
@@ -141,7 +141,7 @@ class Asynchronous:
 
 async def call_at_once(stage: Stage, known: Known, count: int) -> list[Asynchronous]:
     """Make calls with one client, many at once, and close it."""
-    client = open_async_client(stage.settings)
+    client = open_async_client(stage)
     callers = [Asynchronous(stage, known, number, client) for number in range(AT_ONCE)]
     await asyncio.gather(*(caller.call(count) for caller in callers))
     await client.close()

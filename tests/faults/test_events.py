@@ -67,7 +67,7 @@ async def start_jobs(stage: Stage, workflow_id: int) -> None:
 
 async def listen(stage: Stage) -> dict[int, Listener]:
     """Listen to workflows whose jobs are being started, until all has been heard."""
-    watcher = open_watcher(stage.settings)
+    watcher = open_watcher(stage)
     listeners = {number: Listener(number) for number in range(1, WORKFLOWS + 1)}
     tasks = [asyncio.ensure_future(listener.listen(watcher)) for listener in listeners.values()]
     await asyncio.gather(*(listener.is_there.wait() for listener in listeners.values()))
@@ -113,7 +113,7 @@ def test_each_success_is_told_once(stage: Stage):
 
 async def wait_for_firsts(stage: Stage) -> list[int]:
     """Wait for the first success of workflows whose jobs fail at first."""
-    watcher = open_watcher(stage.settings)
+    watcher = open_watcher(stage)
 
     async def first(workflow_id: int) -> int:
         job = await stage.insist.for_async(

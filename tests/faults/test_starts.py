@@ -21,8 +21,9 @@ from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject
 from airflow_provider_nebula_explorer.explorer.runs import Attempt, Wanted, WorkflowRun
 from airflow_provider_nebula_explorer.explorer.submit import Submitter
 
-SETTLING = Hurry(30.0)
-"""The half minute of looking what came of a start, in a second: about as long as its timeout, as in life."""
+SETTLING = 30.0
+"""The speed of looking what came of a start: half a minute in a second, about as long as its timeout, as in
+life."""
 
 THREADS = 16
 STARTS = 12
@@ -89,7 +90,7 @@ class Task:
 
     def __init__(self, stage: Stage, workflow_id: int, tag: str, claims: Claims | None = None) -> None:
         self._stage = stage
-        self._client = open_client(stage.settings)
+        self._client = open_client(stage)
         self._wanted = Wanted(stage.settings.base_url, workflow_id, {"query_1": {"tag": tag}})
         self._claims = claims
         self._outcome = Outcome(tag)
@@ -115,7 +116,8 @@ class Task:
         return self._outcome
 
     def _attempt(self, number: int, notes: Notes) -> tuple[int, Job | None]:
-        submitter = Submitter(self._client, max_failures=12, claims=self._claims, sleep=SETTLING.sleep)
+        settling = Hurry(self._stage.explorer.until_there, SETTLING)
+        submitter = Submitter(self._client, max_failures=12, claims=self._claims, sleep=settling.sleep)
         return WorkflowRun(
             self._wanted, Attempt(number, 0), submitter=submitter, look=self._look, hold=_hold, memory=notes
         ).begin()
@@ -195,7 +197,7 @@ def test_starts_of_one_workflow_at_once_take_no_job_of_another(stage: Stage):
         clients=starts,
         at_once=THREADS,
         plagues=("sessions",),
-        every=300,
+        every=150,
     ):
         outcomes = start_jobs(stage, start)
 
