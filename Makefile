@@ -97,12 +97,16 @@ bench-waiting: .venv-bench/installed ## Measure waiting, beside peers; about ten
 # Longer finds more: make fuzz SECONDS=3600
 SECONDS = 60
 fuzz: .venv-fuzz/installed ## Try hostile answers, connections and arguments; SECONDS for each of the three
-	for target in answers connections arguments; do \
-	    .venv-fuzz/bin/python fuzz/fuzz.py $$target -max_total_time=$(SECONDS) -print_final_stats=1 || exit; \
+	@mkdir -p .fuzz
+	@for target in answers connections arguments; do \
+	    .venv-fuzz/bin/python fuzz/fuzz.py $$target -max_total_time=$(SECONDS) >.fuzz/$$target.log 2>&1 \
+	        || { cat .fuzz/$$target.log; exit 1; }; \
+	    echo "$$target: nothing found; $$(tail -n 1 .fuzz/$$target.log)"; \
 	done
 
 # What an installation gets today, and what development uses. What cannot be looked up counts as found.
 audit: .venv-audit/installed ## Look for known vulnerabilities in what the package needs; needs the internet
+	@echo "Where PyPI's list of vulnerabilities cannot be reached, this stops at the first package, as if it was unknown."
 	.venv-audit/bin/pip-audit --strict --progress-spinner off .
 	.venv-audit/bin/pip-audit --strict --progress-spinner off --no-deps --disable-pip --requirement constraints.txt
 

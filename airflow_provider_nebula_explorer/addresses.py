@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 _HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
-_ZONE = re.compile(r"[A-Za-z0-9._~-]*")
+_ZONE = re.compile(r"[A-Za-z0-9._~-]+")
 """Of an IPv6 address, ``eth0`` in ``fe80::1%eth0``; Python's own check lets line ends pass, and all else."""
 
 _PLACE = re.compile(r"(\[[^][]*\]|[^][:]*)(:[0-9]*)?")
@@ -20,10 +20,10 @@ def read_address(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError
     if not _HOST_NAME.fullmatch(value):
-        address, _, zone = value.partition("%")
-        ipaddress.ip_address(address)
-        if not _ZONE.fullmatch(zone):
+        address, percent, zone = value.partition("%")
+        if percent and not (ipaddress.IPv6Address(address) and _ZONE.fullmatch(zone)):
             raise ValueError
+        ipaddress.ip_address(address)
     value.encode("idna")
     return value
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import psutil
 
@@ -25,6 +27,29 @@ def end_of(file: Path, lines: int) -> str:
     """Return the end of a log."""
     text = file.read_text(errors="replace") if file.exists() else "(there is none)"
     return "\n".join([f"--- {file.name}", *text.splitlines()[-lines:]])
+
+
+class Startable(Protocol):
+    """Something of several processes."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+StartableT = TypeVar("StartableT", bound=Startable)
+
+
+@contextlib.contextmanager
+def running(whole: StartableT) -> Iterator[StartableT]:
+    """Start something, and end it whatever comes: also where this process is asked to end."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        whole.start()
+        yield whole
+    finally:
+        whole.stop()
+        signal.signal(signal.SIGTERM, before)
 
 
 class Part:
@@ -67,11 +92,11 @@ class Part:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def stop(self, seconds: float = 30) -> None:
+    def stop(self, seconds: float = 30, ask: int = signal.SIGTERM) -> None:
         """End it as a service manager does: its first process is asked to, what is left then is killed."""
         if self._process is None:
             return
-        self._process.terminate()
+        self._process.send_signal(ask)
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:

@@ -228,7 +228,8 @@ def _environment(home: Path, url: str, task_port: int, dags: Path) -> dict[str, 
         "CORE__DAGS_FOLDER": str(dags),
         "CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
     }
-    return mine | _as_variables(settings) | {"AIRFLOW_HOME": str(home)}
+    # What a killed process leaves in its folder for temporary files goes with the rest.
+    return mine | _as_variables(settings) | {"AIRFLOW_HOME": str(home), "TMPDIR": str(home)}
 
 
 def _as_variables(settings: Mapping[str, str]) -> dict[str, str]:

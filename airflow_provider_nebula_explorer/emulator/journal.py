@@ -38,18 +38,22 @@ class Journal:
         """
         if not self._file.exists():
             return
-        self._cut_what_was_not_finished()
-        for number, line in enumerate(self._file.read_text(encoding="utf-8").splitlines(), start=1):
+        *lines, rest = self._file.read_text(encoding="utf-8").split("\n")
+        for number, line in enumerate(lines, start=1):
             try:
                 happening, arguments = json.loads(line)
                 happenings[happening](**arguments)
             except (KeyError, RefusedError, TypeError, ValueError) as error:
-                raise ValueError(f"{self._file}, line {number} is no journal's: {line!r:.80}") from error
+                raise self._is_none(number, line) from error
+        if rest:
+            self._cut(rest, len(lines) + 1)
 
-    def _cut_what_was_not_finished(self) -> None:
+    def _cut(self, rest: str, number: int) -> None:
         """Remove a last line that a kill cut short: nobody had an answer to it."""
-        content = self._file.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            with self._file.open("r+b") as file:
-                file.truncate(whole)
+        if not rest.startswith('["'[: len(rest)]):
+            raise self._is_none(number, rest)
+        with self._file.open("r+b") as file:
+            file.truncate(self._file.stat().st_size - len(rest.encode()))
+
+    def _is_none(self, number: int, line: str) -> ValueError:
+        return ValueError(f"{self._file}, line {number} is no journal's: {line!r:.80}")

@@ -31,6 +31,7 @@ from airflow_provider_nebula_explorer.explorer.protocol import (
     Step,
     T,
 )
+from airflow_provider_nebula_explorer.explorer.proxies import proxy_of, unusable_proxy
 from airflow_provider_nebula_explorer.explorer.session import Session
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 from airflow_provider_nebula_explorer.explorer.tls import tls_context
@@ -151,6 +152,7 @@ class AsyncClient:
 
 
 def _open_httpx(settings: Settings) -> httpx.AsyncClient:
+    proxy_of(settings)  # is one that can be used
     try:
         return httpx.AsyncClient(
             headers=HEADERS,
@@ -172,11 +174,7 @@ def _open_httpx(settings: Settings) -> httpx.AsyncClient:
     except NebulaExplorerConfigError:
         raise
     except (httpx.InvalidURL, ValueError):
-        # The library's text may hold a part of the proxy's address that is its password.
-        raise NebulaExplorerConfigError(
-            "The proxy's address cannot be used: neither the connection's nor the environment's may be other "
-            "than an http:// or https:// URL."
-        ) from None
+        raise unusable_proxy() from None
 
 
 _HTTPX = Library(

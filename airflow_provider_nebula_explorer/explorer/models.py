@@ -151,6 +151,8 @@ def whole_number(data: JsonObject, key: str, *, least: int = -(10**20)) -> int:
         return value
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,20}", value):
         return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise ValueError(f"{key!r} is out of range")
     # The value is not shown: whatever comes from outside may hold a secret.
     raise ValueError(f"{key!r} is no whole number but {type(value).__name__}")
 

@@ -32,7 +32,7 @@ LONGEST_MESSAGE = 1000
 """Of a longer message of Explorer's, this many letters are kept."""
 
 _LONGEST_READ = 20_000
-"""A longer one is nobody's message, and to look for secrets in millions of letters takes seconds."""
+"""And in this many secrets are looked for: in millions that would take seconds."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def read_data(asked: str, response: Response, hide: Callable[[str], str] = str) 
     if envelope is None:
         raise _without_envelope(asked, response)
     if envelope["code"] != 0:
-        message = _in_one_line(hide(_text(envelope.get("message"))))
+        message = _shown(envelope.get("message"), hide)
         raise _refusal(asked, response.status, envelope["code"], message)
     return envelope.get("data")
 
@@ -154,13 +154,13 @@ def _finite(text: str) -> float:
     return number
 
 
-def _text(message: object) -> str:
-    return message if isinstance(message, str) and len(message) <= _LONGEST_READ else ""
-
-
-def _in_one_line(text: str) -> str:
-    """Return a text from outside as a log can show it: neither endless, nor as lines of its own."""
-    return "".join(letter if letter.isprintable() else " " for letter in text[:LONGEST_MESSAGE])
+def _shown(message: object, hide: Callable[[str], str]) -> str:
+    """Return a message as a log can show it: without secrets, neither endless nor as lines of its own."""
+    text = message if isinstance(message, str) else ""
+    hidden = hide(text[:_LONGEST_READ])
+    if len(text) > _LONGEST_READ and len(hidden) < _LONGEST_READ // 2:
+        return ""  # mostly secrets, and the last one was cut, so that it is not hidden
+    return "".join(letter if letter.isprintable() else " " for letter in hidden[:LONGEST_MESSAGE])
 
 
 def _refusal(asked: str, http_status: int, code: int, message: str) -> NebulaExplorerApiError:

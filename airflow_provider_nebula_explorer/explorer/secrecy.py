@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from urllib.parse import quote, quote_plus
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{8,}={0,2}")
 
 
 def hide(secrets: Iterable[str], text: str) -> str:
@@ -16,10 +20,19 @@ def hide(secrets: Iterable[str], text: str) -> str:
     return text
 
 
-def _writings(secret: str) -> set[str]:
+@lru_cache(maxsize=64)
+def _writings(secret: str) -> frozenset[str]:
     """Return how a secret may be written: as it is, escaped, or escaped within what was escaped."""
     once = {secret} | {write(secret) for write in _WAYS}
-    return once | {write(text) for text in once for write in _WAYS}
+    return frozenset(once | {write(text) for text in once for write in _WAYS} | _as_base64(secret))
+
+
+def _as_base64(secret: str) -> set[str]:
+    """Return how else an encoded account or token may be written; none of a password, which is no base64."""
+    if not _BASE64.fullmatch(secret):
+        return set()
+    bare = secret.rstrip("=")
+    return {bare, bare.replace("+", "-").replace("/", "_")}
 
 
 def _in_json(text: str) -> str:
@@ -50,6 +63,4 @@ _WAYS: tuple[Callable[[str], str], ...] = (
     quote_plus,
     html.escape,
     _in_html_of_go,
-    lambda text: text.rstrip("="),  # base64
-    lambda text: text.rstrip("=").replace("+", "-").replace("/", "_"),
 )

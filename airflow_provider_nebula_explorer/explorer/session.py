@@ -42,8 +42,8 @@ COOKIE = "explorer_token"
 _LONG = 40
 """A part of a token that is as long as this is no common word; the first part, which all have, is shorter."""
 
-_RENEWALS = 3
-"""How often one call may renew the login: an Explorer that restarts again and again forgets it each time."""
+_RENEWALS = 2
+"""How often one call may renew the login: an Explorer that restarts twice forgets it twice."""
 
 _TOKENS_KEPT = 10
 """So many of the latest are kept out of texts: a session may be renewed for as long as a triggerer runs."""
@@ -83,7 +83,7 @@ class Session:
     def call(self, call: Call[T]) -> Exchange[T]:
         """Make a call: log in first where there is no token, and once more where the token is refused.
 
-        A session that worked, or was in trouble, after that login has ended anew: then again.
+        Where that login worked, or met trouble, before it was refused too, it has ended anew: then once more.
 
         :raises NebulaExplorerError: the narrowest class for what came back instead of the data.
         """
@@ -97,9 +97,14 @@ class Session:
                 if refusals > 1 and (token == self._untried or refusals > _RENEWALS):
                     raise
             else:
-                self._untried = None
+                self._has_met_something_else(token)
                 return result
             token = yield from self._renew(token)
+
+    def _has_met_something_else(self, token: str) -> None:
+        """Note that something else than a refusal came of a token: if it is refused now, it has ended."""
+        if token == self._untried:
+            self._untried = None
 
     def _renew(self, refused: str | None) -> Exchange[str]:
         """Return another token than the one that was refused; calls made at the same time share the login."""
@@ -192,7 +197,7 @@ class Session:
                 return read(response)
             except NebulaExplorerError as error:
                 if not isinstance(error, NebulaExplorerAuthError):
-                    self._untried = None
+                    self._has_met_something_else(_token_of(request))
                 is_safe = is_repeatable or not error.was_sent
                 reason = error
             pause = pause_before_retry(attempt, response, self._jitter())
@@ -254,6 +259,10 @@ def _refuses_account(error: NebulaExplorerApiError) -> bool:
     if error.code is None or error.is_transient or (error.http_status or 0) >= 500:
         return False
     return category_of(error.code) in (400, 401)
+
+
+def _token_of(request: Request) -> str:
+    return request.headers.get("Cookie", "").removeprefix(f"{COOKIE}=")
 
 
 def _token_in(response: Response) -> str | None:

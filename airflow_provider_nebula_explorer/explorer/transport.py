@@ -30,6 +30,7 @@ from airflow_provider_nebula_explorer.explorer.protocol import (
     Step,
     T,
 )
+from airflow_provider_nebula_explorer.explorer.proxies import proxy_of
 from airflow_provider_nebula_explorer.explorer.session import Session
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 from airflow_provider_nebula_explorer.explorer.tls import client_cert, tls_context, trust
@@ -59,7 +60,9 @@ class Client:
         self._sleep = sleep or time.sleep
         self._clock = clock
         self._silent_until = -math.inf
-        tls_context(settings)  # what is wrong with its files is said now, and in the same words for both
+        # What is wrong with these is said now, and in the same words for both.
+        tls_context(settings)
+        proxy_of(settings)
         # urllib3 warns of headers that it cannot read, and shows what follows them, so perhaps our token.
         keep_discreet("urllib3.connection", "urllib3.connectionpool")
         self._http = _Direct()

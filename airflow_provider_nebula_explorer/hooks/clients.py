@@ -56,8 +56,10 @@ listen(_measure)
 
 
 def _mask_proxy(settings: Settings) -> None:
-    # Airflow masks the connection's password itself, but not what is derived from it, nor parts of extra.
-    parts = urlsplit(settings.proxy or "")
+    # Airflow masks the connection's password itself, but not parts of extra, nor the environment.
+    from airflow_provider_nebula_explorer.explorer.proxies import proxy_of
+
+    parts = urlsplit(proxy_of(settings) or "")
     if not parts.password:
         return
     account = f"{unquote(parts.username or '')}:{unquote(parts.password)}"

@@ -319,11 +319,15 @@ def test_airflow_masks_what_the_hook_derives_from_the_password(explorer, emulato
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
-def test_airflow_masks_what_a_proxy_is_told(explorer, emulator, encoding):
+@pytest.mark.parametrize("is_from_environment", [False, True], ids=["connection", "environment"])
+def test_airflow_masks_what_a_proxy_is_told(explorer, emulator, monkeypatch, is_from_environment, encoding):
     from airflow.providers.common.compat.sdk import redact
 
     proxy = emulator.url.replace("http://", "http://user:pr%C3%B6xy%20password@")
-    explorer.set_connection(extra={"proxy": proxy})
+    if is_from_environment:
+        monkeypatch.setenv("http_proxy", proxy)
+        monkeypatch.setenv("no_proxy", "elsewhere")
+    explorer.set_connection(extra={} if is_from_environment else {"proxy": proxy})
     with NebulaExplorerHook() as hook:
         hook.get_conn()
     header = base64.b64encode("user:pröxy password".encode(encoding)).decode()

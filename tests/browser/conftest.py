@@ -6,13 +6,13 @@ The tests are the steps of one story, in the order of their files' numbers; the 
 from __future__ import annotations
 
 import shutil
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from example import ASSET_DAG_ID, DAG_ID, DAGS, PLAN, WORKFLOW_ID
 from pages import Camera
+from parts import running
 from playwright.sync_api import Page, expect, sync_playwright
 from whole_airflow import Airflow
 
@@ -45,13 +45,8 @@ def airflow() -> Iterator[Airflow]:
         CORE__DAGS_ARE_PAUSED_AT_CREATION="True",  # so that nothing is watched before there is a connection
         DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL="5",  # an asset is watched once its DAG's file is read again
     )
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it ends Airflow, too
-    try:
-        whole.start()
+    with running(whole):
         yield whole
-    finally:
-        whole.stop()
-        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")

@@ -91,10 +91,10 @@ class Explorer:
         return jobs
 
     def calls(self) -> Counter[str]:
-        """Return how many requests of each kind it was sent, over all its lives."""
+        """Return how many requests of each kind it answered, over all its lives."""
         kinds = Counter[str]()
-        for method, path, _ in _CALL.findall(self.part.log.read_text(errors="replace")):
-            kinds[_kind(method, path)] += 1
+        for method, path, status in _CALL.findall(self.part.log.read_text(errors="replace")):
+            kinds[_kind(method, path) if status == "200" else "refused or failed"] += 1
         return kinds
 
     def _is_up(self) -> bool:
@@ -130,7 +130,9 @@ class Cluster:
             DATABASE__SQL_ALCHEMY_CONN=servers.database,
             **SETTINGS,
         )
-        self.explorer = Explorer(self.airflow.home, dict(os.environ))
+        self.explorer = Explorer(
+            self.airflow.home, dict(os.environ) | {"AIRFLOW_HOME": str(self.airflow.home)}
+        )
 
     def start(self) -> None:
         """Start everything, and wait until it works."""
@@ -143,6 +145,11 @@ class Cluster:
         """End everything that it started."""
         self.airflow.stop()
         self.explorer.close()
+
+    @property
+    def triggerers(self) -> list[Part]:
+        """The processes that wait for deferred tasks."""
+        return [self.part("triggerer"), self.part("triggerer-2")]
 
     def part(self, name: str) -> Part:
         """Return one of Airflow's processes."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 
 import pytest
 from cluster import Cluster
+from parts import running
 from servers import Servers
 from story import Story
 
@@ -18,24 +18,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
-    servers = Servers()
-    try:
-        servers.start()
+    with running(Servers()) as servers:
         yield servers
-    finally:
-        servers.stop()
 
 
 @pytest.fixture(scope="session")
 def cluster(servers: Servers) -> Iterator[Cluster]:
-    cluster = Cluster(servers)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it ends the cluster, too
-    try:
-        cluster.start()
+    with running(Cluster(servers)) as cluster:
         yield cluster
-    finally:
-        cluster.stop()
-        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -48,7 +49,7 @@ class Servers:
     def stop(self) -> None:
         """End both, and remove their folder."""
         self._redis.kill()
-        self._postgres.kill()
+        self._postgres.stop(ask=signal.SIGINT)  # at once, but with its shared memory; killed, it leaves that
         shutil.rmtree(self._home, ignore_errors=True)
 
     def evidence(self) -> str:

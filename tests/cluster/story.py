@@ -22,6 +22,9 @@ LASTING = 100_000.0
 OUTAGE_SECONDS = 5.0
 """How long Explorer is away; tasks then retry their requests for minutes."""
 
+_STARTS_TRIGGER = " starting "
+"""What a triggerer's log says of each trigger that it takes."""
+
 TaskKey = tuple[Any, ...]
 """What tells a task: DAG, run, task id and map index; its id in the database is another with each attempt."""
 
@@ -110,6 +113,7 @@ class Story:
         worker.kill()
         victims = self._attempts_in(processes)
         worker.start()
+        assert victims, "the worker had ended what it ran"
         seconds = self.cluster.wait_until("its tasks are tried again", lambda: self._are_tried_again(victims))
         self.taken_over["worker killed"] = f"{len(victims)} tasks, tried again after {seconds:.0f} s"
 
@@ -129,13 +133,14 @@ class Story:
 
     def _kill_triggerer(self) -> None:
         self._wait_until_deferred(self.waits)
-        triggerer = self.cluster.part("triggerer")
+        triggerer = max(self.cluster.triggerers, key=lambda part: part.log.read_text().count(_STARTS_TRIGGER))
         owned = self.cluster.triggers_by_triggerer()
         triggerer.kill()
         (killed,) = self.cluster.ask("SELECT now()")[0]
         triggerer.start()
         seconds = self.cluster.wait_until("its triggers are taken over", lambda: not self._orphaned(killed))
         moved = sum(owned[job] for job in self._silent_triggerers(killed))
+        assert moved, "the triggerer had no waits"
         self.taken_over["triggerer killed"] = f"{moved} waits, taken over after {seconds:.0f} s"
 
     def _orphaned(self, since: Any) -> bool:

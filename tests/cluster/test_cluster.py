@@ -12,6 +12,9 @@ from airflow_provider_nebula_explorer.explorer.models import JobStatus
 PAGE_SIZE = 100
 """The most jobs that the emulator tells at once."""
 
+LISTS_OF_A_START = 2
+"""The workflow's newest jobs, before a start; and where its answer was lost, they are looked at again."""
+
 POLL_SECONDS = 2
 """Between two looks, as dags/cluster.py says."""
 
@@ -51,10 +54,7 @@ def test_no_job_was_cancelled_or_left(story: Story):
     begun = [job for job in jobs if job["input"] or job["workflowId"] == str(WAIT_WORKFLOW)]
 
     assert Counter(job["status"] for job in begun) == {JobStatus.SUCCESS: story.runs + story.waits}
-
-
-def test_each_kill_was_taken_over(story: Story):
-    assert len(story.taken_over) == 4
+    assert story.calls["cancels"] == 0
 
 
 def test_logins_are_one_for_each_attempt_and_triggerer_and_another_after_explorers_end(story: Story):
@@ -63,14 +63,14 @@ def test_logins_are_one_for_each_attempt_and_triggerer_and_another_after_explore
     assert story.calls["logins"] <= story.attempts + TRIGGERERS + 1 + processes_at_a_time
 
 
-def test_polls_are_one_for_each_triggerer_and_interval(story: Story):
-    pages = (story.waits + story.runs) // PAGE_SIZE + 2
-    polls = TRIGGERERS * story.seconds / POLL_SECONDS
+def test_polls_are_one_for_each_triggerer_interval_and_page(story: Story):
+    pages = -(-(story.waits + story.runs) // PAGE_SIZE)
+    polls = TRIGGERERS * story.seconds / POLL_SECONDS * 1.05  # by chance they come up to 5 % early
 
-    assert story.calls["lists"] <= polls * pages + 3 * story.attempts
+    assert story.calls["lists"] <= polls * pages + LISTS_OF_A_START * story.attempts
 
 
-def test_details_are_asked_once_for_each_wait_but_for_those_in_a_worker(story: Story):
-    in_worker = story.runs // 2 * RUN_SECONDS / POLL_SECONDS
+def test_details_are_two_for_each_attempt_but_for_waits_in_a_worker(story: Story):
+    in_worker = story.runs / 2 * RUN_SECONDS / POLL_SECONDS
 
-    assert story.calls["details"] <= in_worker + 3 * story.attempts
+    assert story.calls["details"] <= 1.5 * in_worker + 2 * story.attempts

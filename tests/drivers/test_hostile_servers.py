@@ -146,7 +146,12 @@ def test_an_answer_that_is_no_http_is_an_error_of_ours(open_client, odd):
             client.login()
 
 
-@pytest.mark.parametrize("line", [b"no header", b"X\xff: \xfe", b": x", b"X-Folded: a\r\n b"])
+BROKEN_COOKIE = b"Set-Cookie : explorer_token=" + TOKEN.encode()
+
+
+@pytest.mark.parametrize(
+    "line", [b"no header", b"X\xff: \xfe", b": x", b"X-Folded: a\r\n b", BROKEN_COOKIE], ids=repr
+)
 def test_a_token_beside_broken_headers_is_not_logged(open_client, caplog, line):
     caplog.set_level("DEBUG")
     with RawServer(LOGGED_IN.replace(b"HTTP/1.1 200 OK", b"HTTP/1.1 200 OK\r\n" + line)) as server:

@@ -356,13 +356,31 @@ def test_the_account_of_a_proxy_that_is_not_there_is_in_no_text(
 
 
 @pytest.mark.parametrize(
-    "url", ["http://user:pr0xy-secret/x@proxy", "http://[::2]N:", "nonsense://pr0xy-secret", "http://\u0663"]
+    "url",
+    [
+        "http://user:pr0xy-secret/x@proxy",
+        "http://[::2]N:",
+        "nonsense://pr0xy-secret",
+        "http://\u0663",
+        "http://user:pr0xy-secret@127.0.0.1:99999",
+        "user:pr0xy-secret@127.0.0.1:x",
+        "http://user:pr0xy-secret\u0142@127.0.0.1:9",
+    ],
 )
 def test_a_proxy_of_the_environment_that_is_none_is_an_error_of_ours(open_client, explorer, monkeypatch, url):
     monkeypatch.setenv("http_proxy", url)
     with pytest.raises(NebulaExplorerError) as raised:
         open_client(settings_of(explorer, base_url="http://graph.invalid", max_retries=0)).login()
-    assert "pr0xy-secret" not in str(raised.value)
+    assert "pr0xy-secret" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_a_proxy_of_the_environment_does_not_matter_where_it_is_not_for_explorer(
+    open_client, explorer, monkeypatch
+):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    open_client(settings_of(explorer)).login()
+    assert explorer.logins == 1
 
 
 def test_a_folder_of_certificates_is_trusted(open_client, explorer, front, authority, bundle, tmp_path):

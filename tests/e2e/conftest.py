@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
+from parts import running
 from runs import Run, Story
 from whole_airflow import Airflow
 
@@ -45,14 +45,8 @@ class Stories:
 
 @pytest.fixture(scope="session")
 def airflow() -> Iterator[Airflow]:
-    whole = Airflow(DAGS, DAG_IDS)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it ends Airflow, too
-    try:
-        whole.start()
+    with running(Airflow(DAGS, DAG_IDS)) as whole:
         yield whole
-    finally:
-        whole.stop()
-        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")

@@ -85,6 +85,16 @@ def test_a_line_that_was_not_finished_did_not_happen(tmp_path: Path):
     assert [job["workflowId"] for job in emulator(file).jobs] == ["12", "13"]
 
 
+@pytest.mark.parametrize("content", ['{"1": {"running": 60}}', '{\n "1": {}\n}', "[1, 2]"])
+def test_a_file_that_is_no_journal_is_left_as_it_is(tmp_path: Path, content: str):
+    file = tmp_path / "plans.json"
+    file.write_text(content)
+
+    with pytest.raises(ValueError, match="is no journal's"):
+        emulator(file)
+    assert file.read_text() == content
+
+
 @pytest.mark.parametrize(
     "line", ["no json", '["burn", {}]', '["add", {}]', "[]", '["cancel", {"job_id": 7}]']
 )

@@ -20,7 +20,7 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer import api
 from airflow_provider_nebula_explorer.explorer.models import parse_time
-from airflow_provider_nebula_explorer.explorer.protocol import Response, read_data
+from airflow_provider_nebula_explorer.explorer.protocol import LONGEST_MESSAGE, Response, read_data
 from airflow_provider_nebula_explorer.explorer.session import Session
 from airflow_provider_nebula_explorer.explorer.settings import Account
 
@@ -195,11 +195,24 @@ def test_a_message_is_shown_as_one_line_of_some_length():
     assert len(str(raised.value)) < 1300
 
 
-@pytest.mark.parametrize("message", [["a list"], {"an": "object"}, 7, None, "endless" * 10_000])
-def test_a_message_that_is_no_text_or_endless_is_none(message):
+@pytest.mark.parametrize("message", [["a list"], {"an": "object"}, 7, None])
+def test_a_message_that_is_no_text_is_none(message):
     with pytest.raises(NebulaExplorerBadRequestError, match="ErrBadRequest") as raised:
         read_data("GET x", refusal(40004000, message))
     assert raised.value.message == ""
+
+
+def test_of_an_endless_message_the_begin_is_shown_without_secrets():
+    def hide(text):
+        return text.replace("a long secret", "***")
+
+    with pytest.raises(NebulaExplorerBadRequestError) as raised:
+        read_data("GET x", refusal(40004000, "a long secret " + "endless" * 10_000), hide)
+    assert raised.value.message.startswith("*** endless")
+    assert len(raised.value.message) == LONGEST_MESSAGE
+    with pytest.raises(NebulaExplorerBadRequestError) as raised:
+        read_data("GET x", refusal(40004000, "a long secret" * 10_000), hide)
+    assert raised.value.message == "", "the end that was cut might be a part of a secret"
 
 
 def test_a_secret_that_is_part_of_another_does_not_leave_the_rest_of_it():

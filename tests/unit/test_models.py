@@ -120,7 +120,7 @@ def test_a_task_that_lacks_fields_has_not_started():
     ],
 )
 def test_an_object_that_is_no_job_is_a_value_error(data):
-    with pytest.raises(ValueError, match="job|whole number"):
+    with pytest.raises(ValueError, match="job|whole number|out of range"):
         parse_job(data)
 
 

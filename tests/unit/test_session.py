@@ -139,12 +139,12 @@ def test_a_session_that_is_renewed_again_and_again_holds_no_more_for_it():
     assert "token-" not in str(get_job(session, leaking).error)
 
 
-def test_a_login_is_renewed_no_more_than_three_times_for_one_call():
+def test_a_login_is_renewed_no_more_than_twice_for_one_call():
     trouble = (Response(503), EXPIRED)
     logins = [reply for number in range(3) for reply in (logged_in(f"token-{number}"), *trouble)]
     played = get_job(a_session_with_token(), EXPIRED, *logins)
     assert isinstance(played.error, NebulaExplorerAuthError)
-    assert played.asked.count("POST connect") == 3
+    assert played.asked.count("POST connect") == 2
 
 
 def test_adding_a_job_is_repeated_after_a_renewal_as_it_was_refused():

@@ -1,0 +1,48 @@
+"""The proxy between us and Explorer: the connection's, else the environment's."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from airflow_provider_nebula_explorer.addresses import read_address
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
+from airflow_provider_nebula_explorer.explorer.settings import Settings
+
+
+def proxy_of(settings: Settings) -> str | None:
+    """Return the proxy's URL; ``None`` where there is none.
+
+    :raises NebulaExplorerConfigError: where the environment names one that cannot be used.
+    """
+    return settings.proxy or _proxy_of_environment(settings.base_url)
+
+
+def unusable_proxy() -> NebulaExplorerConfigError:
+    """Return what is said of an address that is none; it is not shown, as it may hold a password."""
+    return NebulaExplorerConfigError(
+        "The proxy's address cannot be used: neither the connection's nor the environment's may be other "
+        "than an http:// or https:// URL."
+    )
+
+
+def _proxy_of_environment(base_url: str) -> str | None:
+    target = urlsplit(base_url)
+    known = getproxies()
+    url = known.get(target.scheme) or known.get("all")
+    if not url or proxy_bypass(target.netloc):
+        return None
+    try:
+        _check(url)
+    except ValueError:
+        raise unusable_proxy() from None
+    return url
+
+
+def _check(url: str) -> None:
+    """Refuse what the HTTP libraries refuse too, but in errors of all kinds that show the password."""
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    read_address(parts.hostname)
+    if parts.port == 0:
+        raise ValueError
+    unquote(f"{parts.username}{parts.password}").encode("latin-1")
