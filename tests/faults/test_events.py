@@ -144,7 +144,7 @@ def test_the_first_success_of_each_workflow_is_found(stage: Stage):
         needed=lambda: needed,
         most=MOST,
         clients=1,
-        every=30,
+        every=20,
     ):
         firsts = asyncio.run(wait_for_firsts(stage))
     assert firsts == [job["id"] for job in stage.explorer.jobs() if job["status"] == JobStatus.SUCCESS]
