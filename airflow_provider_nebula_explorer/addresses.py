@@ -55,14 +55,18 @@ def read_proxy(value: Any) -> str:
     if not isinstance(value, str) or " " in value:
         raise ValueError
     parts = read_url(value)
-    if parts.scheme not in ("http", "https") or parts.path not in ("", "/") or parts.port == 0:
+    if parts.scheme not in ("http", "https") or parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValueError
-    if parts.query or parts.fragment:
-        raise ValueError
-    read_address(parts.hostname)
-    # requests cannot write others; its error would hold the password.
-    unquote(f"{parts.username}{parts.password}").encode("latin-1")
+    check_proxy(parts)
     return value
+
+
+def check_proxy(parts: SplitResult) -> None:
+    """Refuse what the HTTP libraries refuse too, but in errors of all kinds that show the password."""
+    read_address(parts.hostname)
+    if parts.port == 0:
+        raise ValueError
+    unquote(f"{parts.username}{parts.password}").encode("latin-1")  # requests writes no other letters
 
 
 def read_job_url(value: Any) -> str:

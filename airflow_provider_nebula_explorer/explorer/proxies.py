@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from airflow_provider_nebula_explorer.addresses import read_address
+from airflow_provider_nebula_explorer.addresses import check_proxy
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 
@@ -22,7 +22,8 @@ def unusable_proxy() -> NebulaExplorerConfigError:
     """Return what is said of an address that is none; it is not shown, as it may hold a password."""
     return NebulaExplorerConfigError(
         "The proxy's address cannot be used: neither the connection's nor the environment's may be other "
-        "than an http:// or https:// URL."
+        "than an http:// or https:// URL. Look at proxy in the connection's extra, and at the variables "
+        "http_proxy, https_proxy and all_proxy."
     )
 
 
@@ -33,16 +34,7 @@ def _proxy_of_environment(base_url: str) -> str | None:
     if not url or proxy_bypass(target.netloc):
         return None
     try:
-        _check(url)
-    except ValueError:
+        check_proxy(urlsplit(url if "://" in url else f"http://{url}"))
+    except (TypeError, ValueError):
         raise unusable_proxy() from None
     return url
-
-
-def _check(url: str) -> None:
-    """Refuse what the HTTP libraries refuse too, but in errors of all kinds that show the password."""
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    read_address(parts.hostname)
-    if parts.port == 0:
-        raise ValueError
-    unquote(f"{parts.username}{parts.password}").encode("latin-1")

@@ -362,6 +362,7 @@ def test_the_account_of_a_proxy_that_is_not_there_is_in_no_text(
         "http://[::2]N:",
         "nonsense://pr0xy-secret",
         "http://\u0663",
+        "http://",
         "http://user:pr0xy-secret@127.0.0.1:99999",
         "user:pr0xy-secret@127.0.0.1:x",
         "http://user:pr0xy-secret\u0142@127.0.0.1:9",
