@@ -10,6 +10,7 @@ from deferral import run_to_its_end
 from stand_ins import Crash, Store, TaskInstance, forget_secrets, ids
 
 from airflow_provider_nebula_explorer.emulator import Emulator
+from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
 from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerRunWorkflowOperator
 
 with warnings.catch_warnings():
@@ -120,3 +121,9 @@ def crashed(emulator, attempt, monkeypatch):
         return ids(emulator)[-1]
 
     return crashed
+
+
+@pytest.fixture
+def hook(explorer):
+    with NebulaExplorerHook() as hook:
+        yield hook
