@@ -18,6 +18,14 @@ from whole_airflow import Airflow
 
 from airflow_provider_nebula_explorer.emulator import Emulator
 
+HOLD_BACK = """
+    const later = (act) => setTimeout(act, Math.random() * %d);
+    const send = XMLHttpRequest.prototype.send;
+    XMLHttpRequest.prototype.send = function (...body) { later(() => send.apply(this, body)); };
+    const ask = window.fetch;
+    window.fetch = (...asked) => new Promise(later).then(() => ask(...asked));
+"""
+"""Makes the parts of a page come in any order, as on a busy machine."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 MILLISECONDS = 120_000
 """What anything on a page may take, on a busy machine."""
@@ -25,6 +33,12 @@ MILLISECONDS = 120_000
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pictures", type=Path, help="the folder for pictures of the pages; else none are kept")
+    parser.addoption(
+        "--late",
+        type=float,
+        default=0.0,
+        help="seconds up to which each of a page's own requests is held back, by chance",
+    )
 
 
 def pytest_exception_interact(node: pytest.Item, report: pytest.TestReport) -> None:
@@ -59,7 +73,7 @@ def explorer(request: pytest.FixtureRequest) -> Iterator[Emulator]:
 
 
 @pytest.fixture(scope="session")
-def page(airflow: Airflow) -> Iterator[Page]:
+def page(request: pytest.FixtureRequest, airflow: Airflow) -> Iterator[Page]:
     """The one window of the browser."""
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     assert found, f"None of {', '.join(BROWSERS)} is on the PATH: `make test-browser` installs one on Debian."
@@ -76,6 +90,7 @@ def page(airflow: Airflow) -> Iterator[Page]:
             timezone_id="UTC",
         )
         context.set_default_timeout(MILLISECONDS)
+        context.add_init_script(HOLD_BACK % (request.config.getoption("--late") * 1000))
         yield context.new_page()
         browser.close()
 

@@ -125,7 +125,8 @@ class TaskPage:
         self.link = page.get_by_role("link", name="NebulaGraph Explorer job", exact=True)
 
     def visit(self, task_id: str) -> None:
-        self._page.locator(f"a[href*='/runs/'][href$='/tasks/{task_id}']").click()
+        # The page of a run names its tasks twice, in the grid and in a list of its own; either may be first.
+        self._page.locator(f"a[data-testid^='grid-'][href$='/tasks/{task_id}']").click()
         expect(self._page.get_by_role("heading", name=task_id, exact=True)).to_be_visible()
 
     def state(self, name: str) -> Locator:
