@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import os
 import re
 import secrets
@@ -123,6 +124,20 @@ class Airflow:
             raise AssertionError(f"{method} {path}: {answer.status_code} {answer.text}\n{self.evidence()}")
         return answer.json()
 
+    def database(self) -> contextlib.closing[sqlite3.Connection]:
+        """Return its database, which is one in a file unless the settings say otherwise."""
+        return contextlib.closing(sqlite3.connect(self.home / DATABASE, timeout=30))
+
+    def read(self, query: str) -> list[Any]:
+        """Return the JSON values of a query's one column: the REST API does not tell all."""
+        with self.database() as database:
+            return [json.loads(value) for (value,) in database.execute(query)]
+
+    @property
+    def bookmarks(self) -> list[dict[str, list[int]]]:
+        """Where triggers that watch workflows would go on; one is there once its workflow is watched."""
+        return self.read("SELECT value FROM asset_state_store")
+
     def task(self, run_id: str) -> dict[str, Any]:
         """Return the task instance of a run as it was within the last second; empty where there is none."""
         self._look()
@@ -176,7 +191,7 @@ class Airflow:
         assert done.returncode == 0, self.evidence()
         if (self.home / DATABASE).exists():
             # Many processes use it at once: in this mode who reads does not hold up who writes.
-            with contextlib.closing(sqlite3.connect(self.home / DATABASE)) as database:
+            with self.database() as database:
                 database.execute("PRAGMA journal_mode=WAL")
 
     def _is_up(self) -> bool:

@@ -109,6 +109,7 @@ class Everything:
 
     def end_waits(self) -> None:
         """Let what is waited for happen."""
+        self.wait_until("a workflow is watched", lambda: self.airflow.bookmarks)
         self.explorer.start_job(4)
         self.explorer.advance(JOB_SECONDS)
         self.wait_until("the run is over", lambda: self._is_over(DAG_ID))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sqlite3
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from parts import wait_for
-from whole_airflow import DATABASE, Airflow
+from whole_airflow import Airflow
 
 from airflow_provider_nebula_explorer.emulator import Emulator, JobPlan
 
@@ -35,7 +32,7 @@ class Watched:
         dag = self.airflow.ask("PATCH", "/dags/on_success", json={"is_paused": False})
         # An asset is watched from when the file of a DAG that is not paused is read.
         self.airflow.ask("PUT", f"/parseDagFile/{dag['file_token']}")
-        self.wait_until("both workflows have a bookmark", lambda: len(self.bookmarks) == 2)
+        self.wait_until("both workflows have a bookmark", lambda: len(self.airflow.bookmarks) == 2)
 
     def end(self) -> None:
         """Have it watched no more."""
@@ -52,20 +49,13 @@ class Watched:
     @property
     def told(self) -> list[int]:
         """The jobs of all events, in the order of the events."""
-        return [event["payload"]["id"] for event in self._read("SELECT extra FROM asset_event ORDER BY id")]
-
-    @property
-    def bookmarks(self) -> list[dict[str, list[int]]]:
-        return self._read("SELECT value FROM asset_state_store")
-
-    def _read(self, query: str) -> list[Any]:
-        # The state store is not in the REST API, and on SQLite that fails at times while events come in.
-        with contextlib.closing(sqlite3.connect(self.airflow.home / DATABASE)) as database:
-            return [json.loads(value) for (value,) in database.execute(query)]
+        # On SQLite the REST API fails at times while events come in.
+        events = self.airflow.read("SELECT extra FROM asset_event ORDER BY id")
+        return [event["payload"]["id"] for event in events]
 
     @property
     def open(self) -> set[int]:
-        return {job_id for bookmark in self.bookmarks for job_id in bookmark["open"]}
+        return {job_id for bookmark in self.airflow.bookmarks for job_id in bookmark["open"]}
 
     @property
     def jobs_of_runs(self) -> list[int]:

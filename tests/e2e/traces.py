@@ -7,7 +7,6 @@ import contextlib
 import html
 import json
 import re
-import sqlite3
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -18,7 +17,7 @@ from urllib.parse import quote, quote_plus
 import psutil
 from cryptography.fernet import Fernet
 from typing_extensions import Self
-from whole_airflow import DATABASE, Airflow
+from whole_airflow import Airflow
 
 Places = dict[str, bytes]
 
@@ -156,7 +155,7 @@ def database(airflow: Airflow) -> Places:
 
 
 def _texts_of_database(airflow: Airflow, tables: Iterable[str] = ()) -> Iterator[tuple[str, bytes]]:
-    with contextlib.closing(sqlite3.connect(airflow.home / DATABASE, timeout=30)) as connection:
+    with airflow.database() as connection:
         named = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         for table in [name for (name,) in named if not tables or name in tables]:
             rows = connection.execute(f'SELECT * FROM "{table}"')
