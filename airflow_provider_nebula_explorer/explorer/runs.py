@@ -90,11 +90,6 @@ class Note:
     job_id: int | None = None
     is_void: bool = False
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it is not known what came of asking."""
-        return self.job_id is None and not self.is_void
-
     def to_json(self) -> JsonObject:
         """Return it as JSON values."""
         return {

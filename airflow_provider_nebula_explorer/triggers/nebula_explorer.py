@@ -49,8 +49,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_FINAL_ONLY: frozenset[JobStatus] = frozenset()
-
 _LAST_LOOK_SECONDS = 5.0
 """What a wait is left with when it begins after its deadline: a triggerer that was down may be late."""
 
