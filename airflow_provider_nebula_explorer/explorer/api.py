@@ -253,12 +253,12 @@ def _read_glance(data: object, asked_size: int, known: Mapping[int, Glimpse]) ->
     return Glance(glimpses, size, is_complete=len(items) >= total if total is not None else len(items) < size)
 
 
-def _read_glimpse(item: object, known: Mapping[int, Glimpse]) -> Glimpse | None:
+def _read_glimpse(item: Any, known: Mapping[int, Glimpse]) -> Glimpse | None:
     try:
-        before = known.get(item["id"])  # type: ignore[index]
-        if before is not None and before.status == item["status"]:  # type: ignore[index]
+        before = known.get(item["id"])
+        if before is not None and before.status == item["status"]:
             return before
-        return glimpse_of(item)  # type: ignore[arg-type]
+        return glimpse_of(item)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from airflow_provider_nebula_explorer.explorer.api import Glimpse
 from airflow_provider_nebula_explorer.explorer.models import JsonObject, show
@@ -38,13 +39,13 @@ class Bookmark:
     handed: set[int] = field(default_factory=set)
 
     @classmethod
-    def of(cls, value: object) -> Bookmark:
+    def of(cls, value: Any) -> Bookmark:
         """Read what :attr:`as_json` gave.
 
         :raises ValueError: where that is something else.
         """
         try:
-            since, at, known, still_open = (value[key] for key in ("since", "at", "known", "open"))  # type: ignore[index]
+            since, at, known, still_open = (value[key] for key in ("since", "at", "known", "open"))
             pairs = frozenset((int(job_id), int(created)) for job_id, created in known)
             return cls(int(since), int(at), pairs, {int(job_id) for job_id in still_open})
         except (ValueError, TypeError, KeyError) as error:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import Protocol
+from typing import Any, Protocol
 
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerAmbiguousSubmitError,
@@ -103,20 +103,20 @@ class Note:
         }
 
     @classmethod
-    def from_json(cls, data: object) -> Note:
+    def from_json(cls, data: Any) -> Note:
         """Read what :meth:`to_json` returned.
 
         :raises ValueError: where it is something else.
         """
         try:
-            job_id = data["job_id"]  # type: ignore[index]
+            job_id = data["job_id"]
             return cls(
-                Attempt(int(data["attempt"]), int(data["era"])),  # type: ignore[index]
-                str(data["explorer"]),  # type: ignore[index]
-                str(data["input"]),  # type: ignore[index]
-                Intent.from_json(data["intent"]),  # type: ignore[index]
+                Attempt(int(data["attempt"]), int(data["era"])),
+                str(data["explorer"]),
+                str(data["input"]),
+                Intent.from_json(data["intent"]),
                 None if job_id is None else int(job_id),
-                bool(data["void"]),  # type: ignore[index]
+                bool(data["void"]),
             )
         except (KeyError, TypeError) as error:
             raise ValueError("this is no note of a run") from error
