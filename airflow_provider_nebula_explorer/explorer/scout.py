@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerError,
@@ -20,8 +20,10 @@ from airflow_provider_nebula_explorer.explorer import api
 from airflow_provider_nebula_explorer.explorer.api import Glimpse
 from airflow_provider_nebula_explorer.explorer.counts import count
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
-from airflow_provider_nebula_explorer.explorer.protocol import Call, T
 from airflow_provider_nebula_explorer.explorer.survey import LARGEST_PAGE
+
+if TYPE_CHECKING:
+    from airflow_provider_nebula_explorer.explorer.async_transport import AsyncClient
 
 _GATHER_SECONDS = 0.2
 """Who asks within this time is served by one list."""
@@ -33,27 +35,13 @@ _TOGETHER_MS = 600_000
 """Who wants much older jobs is not served with the others, as those would read a long list, too."""
 
 
-class Client(Protocol):
-    """What makes the calls."""
-
-    @property
-    def server_time(self) -> float | None:
-        """Explorer's clock at its last answer, in epoch seconds; ``None`` where that told none."""
-
-    async def login(self) -> None:
-        """Log in."""
-
-    async def run(self, call: Call[T]) -> T:
-        """Make a call."""
-
-
 class Scout:
     """Lists the jobs of workflows: with one list of all jobs where several are asked for at once.
 
     :param opened: gives the client.
     """
 
-    def __init__(self, opened: Callable[[], Awaitable[Client]]) -> None:
+    def __init__(self, opened: Callable[[], Awaitable[AsyncClient]]) -> None:
         self._opened = opened
         self._rounds: dict[JobStatus | None, _Round] = {}
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerAmbiguousSubmitError,
@@ -21,8 +21,11 @@ from airflow_provider_nebula_explorer.explorer.api import PAGE_SIZE, Page, job_f
 from airflow_provider_nebula_explorer.explorer.arguments import parse_milliseconds
 from airflow_provider_nebula_explorer.explorer.counts import count
 from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject
-from airflow_provider_nebula_explorer.explorer.protocol import Call, T
+from airflow_provider_nebula_explorer.explorer.protocol import Call
 from airflow_provider_nebula_explorer.explorer.waiting import Looks, describe
+
+if TYPE_CHECKING:
+    from airflow_provider_nebula_explorer.explorer.transport import Client
 
 log = logging.getLogger(__name__)
 
@@ -43,17 +46,6 @@ WINDOW_SECONDS = 3600.0
 """Once no job can be on its way any more: those that were created this long after the note are others'."""
 
 _PAUSE_AFTER_FAILED_LOOK_SECONDS = 15.0
-
-
-class Caller(Protocol):
-    """What makes calls: a :class:`.transport.Client`."""
-
-    @property
-    def server_time(self) -> float | None:
-        """Explorer's clock at its last answer, in epoch seconds."""
-
-    def run(self, call: Call[T]) -> T:
-        """Make a call."""
 
 
 class Claims(Protocol):
@@ -111,7 +103,7 @@ class Submitter:
 
     def __init__(
         self,
-        client: Caller,
+        client: Client,
         *,
         start: Callable[[Call[int]], int] | None = None,
         reconciles: bool = True,
