@@ -16,7 +16,6 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerNotFoundError,
 )
 from airflow_provider_nebula_explorer.explorer.api import add_job
-from airflow_provider_nebula_explorer.explorer.arguments import parse_id, parse_input
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject, show
 from airflow_provider_nebula_explorer.explorer.submit import Intent, Submitter, not_told
 from airflow_provider_nebula_explorer.explorer.waiting import describe
@@ -51,21 +50,12 @@ class Wanted:
     """What a task wants to run, and where.
 
     :param explorer: the base address.
-    :raises NebulaExplorerConfigError: where an argument is wrong.
+    :param input: as :func:`.arguments.parse_input` returns it.
     """
 
     explorer: str
-    workflow_id: int | str
-    input: object
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "workflow_id", parse_id("workflow_id", self.workflow_id))
-        object.__setattr__(self, "input", parse_input(self.input))
-
-    @property
-    def workflow(self) -> int:
-        """The workflow's id."""
-        return int(self.workflow_id)
+    workflow_id: int
+    input: dict[str, Any] | None
 
     @property
     def digest(self) -> str:
@@ -125,7 +115,7 @@ class Note:
         """Whether it tells of just what is wanted."""
         return (self.explorer, self.intent.workflow_id, self.input) == (
             wanted.explorer,
-            wanted.workflow,
+            wanted.workflow_id,
             wanted.digest,
         )
 
@@ -182,7 +172,7 @@ class WorkflowRun:
 
     def start(self) -> int:
         """Start a new job and return its id."""
-        return self._submit(self._submitter.intend(self._wanted.workflow))
+        return self._submit(self._submitter.intend(self._wanted.workflow_id))
 
     def is_of_earlier(self, job_id: int) -> bool:
         """Whether a job is one that an earlier attempt started."""
@@ -193,7 +183,7 @@ class WorkflowRun:
         note = Note(self._attempt, self._wanted.explorer, self._wanted.digest, intent)
         self._write(note)
         try:
-            job_id = self._submitter.submit(add_job(self._wanted.workflow, self._wanted.input), intent)
+            job_id = self._submitter.submit(add_job(self._wanted.workflow_id, self._wanted.input), intent)
         except NebulaExplorerAmbiguousSubmitError:
             raise
         except NebulaExplorerError:

@@ -13,6 +13,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerAmbiguousSubmitError,
     NebulaExplorerError,
 )
+from airflow_provider_nebula_explorer.explorer.arguments import parse_id, parse_input
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.runs import Wanted, WorkflowRun
 from airflow_provider_nebula_explorer.explorer.submit import Submitter
@@ -80,9 +81,9 @@ class TaskRun:
     @cached_property
     def _run(self) -> WorkflowRun:
         task, hook = self._task, self._hook
-        wanted = Wanted(hook.settings.base_url, task.workflow_id, task.input)
+        workflow_id = parse_id("workflow_id", task.workflow_id)
         return WorkflowRun(
-            wanted,
+            Wanted(hook.settings.base_url, workflow_id, parse_input(task.input)),
             attempt_of(self._context) if self._memory else NO_ATTEMPT,
             submitter=Submitter(
                 hook.get_conn(),
