@@ -18,9 +18,6 @@ CLAIM_KEY = "nebula_explorer_claim"
 
 _STORE = "task state store (durable=False does without it)"
 
-NO_ATTEMPT = Attempt(number=1, era=0)
-"""The attempt of a task that has no memory of others."""
-
 
 class TaskMemory:
     """A note in Airflow's task state store: it survives a killed worker, retries and a user's clear.
