@@ -153,12 +153,13 @@ class AsyncClient:
 
 def _open_httpx(settings: Settings) -> httpx.AsyncClient:
     proxy_of(settings)  # is one that can be used
+    tls = tls_context(settings)
     try:
         return httpx.AsyncClient(
             headers=HEADERS,
             cookies=http.cookiejar.CookieJar(no_cookies()),
             timeout=settings.timeout,
-            verify=tls if (tls := tls_context(settings)) else False,
+            verify=tls or False,
             proxy=settings.proxy,
             # httpx drops idle connections after 5 s, so before the next poll, unless told otherwise.
             limits=httpx.Limits(
@@ -171,8 +172,6 @@ def _open_httpx(settings: Settings) -> httpx.AsyncClient:
         raise NebulaExplorerConfigError(
             f"The environment's proxy cannot be used: {error} Set the connection's proxy to an http one."
         ) from error
-    except NebulaExplorerConfigError:
-        raise
     except (httpx.InvalidURL, ValueError):
         raise unusable_proxy() from None
 
