@@ -254,7 +254,7 @@ def read_connection(connection: AirflowConnection) -> Settings:
     if extra["client_key"] and not extra["client_cert"]:
         raise reader.wrong("client_key", extra["client_key"], "only together with client_cert")
     account = Account(
-        login=reader.required("login", reader.text("login"), "the name of a NebulaGraph account"),
+        login=reader.required("login", "the name of a NebulaGraph account"),
         password=reader.password(),
         nebula_address=extra.pop("nebula_address"),
         nebula_port=extra.pop("nebula_port"),
@@ -291,26 +291,24 @@ class _Reader:
         hidden = ("@", "\n", *((password, repr(password)[1:-1]) if password else ()))
         return name == "password" or any(secret in text for secret in hidden for text in _forms_of(value))
 
-    def required(self, name: str, value: str, allowed: str) -> str:
-        if not value:
-            raise self.wrong(name, value, allowed)
-        return value
+    def required(self, name: str, allowed: str) -> str:
+        text = self.text(name)
+        if not text:
+            raise self.wrong(name, text, allowed)
+        return text
 
     def text(self, name: str) -> str:
-        text = str(getattr(self._connection, name) or "").strip()
+        return self._writable(name, str(getattr(self._connection, name) or "").strip())
+
+    def password(self) -> str:
+        return self._writable("password", self._connection.password or "")
+
+    def _writable(self, name: str, text: str) -> str:
         try:
             text.encode()
         except UnicodeEncodeError:  # lone surrogates
-            raise self.wrong(name, text, _WRITABLE) from None
+            raise self.wrong(name, text, "a text that UTF-8 can write") from None
         return text
-
-    def password(self) -> str:
-        password = self._connection.password or ""
-        try:
-            password.encode()
-        except UnicodeEncodeError:
-            raise self.wrong("password", password, _WRITABLE) from None
-        return password
 
     def ours(self, field: ExtraField) -> Any:
         value = self._extra.get(field.name)
@@ -327,7 +325,7 @@ class _Reader:
             raise self.wrong(field.name, value, field.allowed) from None
 
     def base_url(self) -> str:
-        host = self.required("host", self.text("host"), _HOST_ALLOWED)
+        host = self.required("host", _HOST_ALLOWED)
         schema, port = self.text("schema").lower(), self._port()
         if schema not in ("", "http", "https"):
             raise self.wrong("schema", schema, "http or https")
@@ -378,5 +376,4 @@ def _forms_of(value: object) -> tuple[str, ...]:
         return ()
 
 
-_WRITABLE = "a text that UTF-8 can write"
 _HOST_ALLOWED = "a host name or address (its port has a field of its own), or a whole URL as https://graph.example.com/explorer"
