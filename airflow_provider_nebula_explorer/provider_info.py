@@ -51,10 +51,7 @@ def get_provider_info() -> dict[str, Any]:
                 "connection-type": CONNECTION_TYPE,
                 "hook-class-name": f"{_PACKAGE}.hooks.nebula_explorer.NebulaExplorerHook",
                 "hook-name": HOOK_NAME,
-                "ui-field-behaviour": {
-                    "hidden-fields": [],
-                    **STANDARD_FORM,
-                },
+                "ui-field-behaviour": {"hidden-fields": [], **STANDARD_FORM},
                 "conn-fields": {field.name: _form_field(field) for field in EXTRA_FIELDS},
             }
         ],

@@ -151,10 +151,9 @@ class NebulaExplorerHook(BaseHook):
         workflow = None if workflow_id is None else parse_id("workflow_id", workflow_id)
         most = None if limit is None else parse_count("limit", limit)
         page_size = api.PAGE_SIZE if most is None else min(most, api.PAGE_SIZE)
-        return islice(self._walk(workflow, wanted, page_size), most)
-
-    def _walk(self, workflow_id: int | None, wanted: dict[str, Any], page_size: int) -> Iterator[Job]:
-        yield from api.walk_list(self.get_conn().run, workflow_id, wanted, page_size)
+        # Not get_conn().run, as the client is opened with the first page.
+        jobs = api.walk_list(lambda call: self.get_conn().run(call), workflow, wanted, page_size)
+        return islice(jobs, most)
 
     def run_workflow(self, workflow_id: int | str, input: WorkflowInput | str | None = None) -> int:
         """Run a workflow. Where Explorer's answer is lost, the job that came of the request is looked for.
@@ -255,10 +254,7 @@ class NebulaExplorerHook(BaseHook):
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return how the form up to Airflow 3.1 calls the fields that every connection has."""
-        return {
-            "hidden_fields": [],
-            **STANDARD_FORM,
-        }
+        return {"hidden_fields": [], **STANDARD_FORM}
 
 
 class Watch(ABC):
