@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_nebula_explorer.explorer.events import read_job
 from airflow_provider_nebula_explorer.explorer.models import JsonObject
-from airflow_provider_nebula_explorer.explorer.waiting import JobProgress
+from airflow_provider_nebula_explorer.hooks.nebula_explorer import job_of_event
 from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink
 
 if TYPE_CHECKING:
@@ -24,10 +22,8 @@ async def success_event(task_instance: Any, event: JsonObject) -> TriggerEvent:
     """
     from airflow.triggers.base import TaskSuccessEvent
 
-    job = read_job(event)
+    job = job_of_event(event)
     log.info("Job %s of workflow %s: %s", job.id, job.workflow_id, event["link"])
-    for level, line in JobProgress().lines(job, time.monotonic()):
-        log.log(level, "%s", line)
     xcoms = {"return_value": event["job"], NebulaExplorerJobLink.xcom_key: event["link"]}
     if task_instance is None:
         return TaskSuccessEvent(xcoms=xcoms)
