@@ -20,19 +20,13 @@ from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_text,
     parse_word,
 )
-from airflow_provider_nebula_explorer.explorer.events import timed_out
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.waiting import describe
-from airflow_provider_nebula_explorer.hooks.nebula_explorer import (
-    DEFAULT_DEFERRABLE,
-    NebulaExplorerHook,
-    job_of_event,
-)
+from airflow_provider_nebula_explorer.hooks.nebula_explorer import DEFAULT_DEFERRABLE, NebulaExplorerHook
 from airflow_provider_nebula_explorer.lineage import HasJob
 from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink, show_job
 from airflow_provider_nebula_explorer.operators.runs import NebulaExplorerFinalAmbiguousSubmitError, TaskRun
-from airflow_provider_nebula_explorer.operators.waiting import wait_for_job
-from airflow_provider_nebula_explorer.triggers.limits import execution_timed_out
+from airflow_provider_nebula_explorer.operators.waiting import job_after_wait, wait_for_job
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -208,9 +202,7 @@ class NebulaExplorerRunWorkflowOperator(HasJob, BaseOperator):
 
     def execute_complete(self, context: Context, event: JsonObject) -> int:
         """Go on after a deferral, with what the trigger saw, and return the job's id."""
-        if timed_out(event):
-            raise execution_timed_out(f"job {event.get('job_id')}", self.execution_timeout)
-        job = job_of_event(event)
+        job = job_after_wait(self, event)
         with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
             job_id = self._open_run(context, hook).resume(job)
         self._run = None
@@ -272,9 +264,7 @@ class NebulaExplorerCancelJobOperator(HasJob, BaseOperator):
 
     def execute_complete(self, context: Context, event: JsonObject) -> JsonObject:
         """Go on after a deferral, with what the trigger saw, and return the job's object."""
-        if timed_out(event):
-            raise execution_timed_out(f"job {event.get('job_id')}", self.execution_timeout)
-        job = job_of_event(event)
+        job = job_after_wait(self, event)
         self.name_job(context, job.id, job.workflow_id)
         return job.data
 

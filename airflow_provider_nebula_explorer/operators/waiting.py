@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError
-from airflow_provider_nebula_explorer.explorer.events import seen_job
+from airflow_provider_nebula_explorer.explorer.events import seen_job, timed_out
 from airflow_provider_nebula_explorer.explorer.waiting import Looks
-from airflow_provider_nebula_explorer.hooks.nebula_explorer import JobWatch
-from airflow_provider_nebula_explorer.triggers.limits import TimeLimits
+from airflow_provider_nebula_explorer.hooks.nebula_explorer import JobWatch, job_of_event
+from airflow_provider_nebula_explorer.triggers.limits import TimeLimits, execution_timed_out
 
 if TYPE_CHECKING:
-    from airflow_provider_nebula_explorer.explorer.models import Job
+    from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject
     from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
     from airflow_provider_nebula_explorer.operators.nebula_explorer import (
         NebulaExplorerCancelJobOperator,
@@ -41,6 +41,17 @@ def wait_for_job(task: _Waiting, hook: NebulaExplorerHook, job_id: int, seen: Jo
     if seen is None or not seen.status.is_final:
         _defer(task, job_id, seen, watch.failed_looks)
     return seen
+
+
+def job_after_wait(task: _Waiting, event: JsonObject) -> Job:
+    """Return the job that a deferred task waited for, from its trigger's event.
+
+    :raises AirflowTaskTimeout: where the task's ``execution_timeout`` was over first.
+    :raises NebulaExplorerError: the error that the event tells of.
+    """
+    if timed_out(event):
+        raise execution_timed_out(f"job {event.get('job_id')}", task.execution_timeout)
+    return job_of_event(event)
 
 
 def look_until_seen(task: _Waiting, hook: NebulaExplorerHook, job_id: int) -> Job:
