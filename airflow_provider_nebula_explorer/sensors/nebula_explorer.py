@@ -161,7 +161,11 @@ class _ExplorerSensor(HasJob, BaseSensorOperator):
             if self._is_over(seen):
                 return PokeReturnValue(is_done=True, xcom_value=seen.data)
         if self.deferrable:
-            self._defer(self._open_trigger(self._watch, seen))
+            self.defer(
+                trigger=self._open_trigger(self._watch, seen),
+                method_name=self.execute_complete.__name__,
+                timeout=self._limits.of_deferral,
+            )
         return PokeReturnValue(is_done=False)
 
     def _show(self, context: Context, job: Job, address: str) -> None:
@@ -173,11 +177,6 @@ class _ExplorerSensor(HasJob, BaseSensorOperator):
     def poll_interval(self) -> float:
         """Seconds between two looks of the trigger."""
         return max(float(self.poke_interval), _SHORTEST_INTERVAL_SECONDS)
-
-    def _defer(self, trigger: BaseTrigger) -> None:
-        self.defer(
-            trigger=trigger, method_name=self.execute_complete.__name__, timeout=self._limits.of_deferral
-        )
 
     def _close(self) -> None:
         if self._hook is not None:
@@ -226,9 +225,8 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
     def _start_from_trigger(self) -> None:
         from airflow_provider_nebula_explorer.triggers.start import start_trigger_args, why_a_worker_is_needed
 
-        reason = why_a_worker_is_needed(self)
-        self._why_in_worker = reason
-        if reason is None:
+        self._why_in_worker = why_a_worker_is_needed(self)
+        if self._why_in_worker is None:
             self.start_trigger_args = start_trigger_args(self)
             self.start_from_trigger = True
 

@@ -23,7 +23,7 @@ def why_a_worker_is_needed(sensor: NebulaExplorerJobSensor) -> str | None:
     reasons = {
         "deferrable is not set": not sensor.deferrable,
         "it is in a mapped task group": _is_in_mapped_group(sensor),
-        "job_id is neither digits nor the output of a task that is not mapped": job_id_in_triggerer(
+        "job_id is neither digits nor the output of a task that is not mapped": _job_id_in_triggerer(
             sensor.job_id
         )
         is None,
@@ -50,7 +50,7 @@ def start_trigger_args(sensor: NebulaExplorerJobSensor) -> StartTriggerArgs:
     return StartTriggerArgs(
         trigger_cls="airflow_provider_nebula_explorer.triggers.nebula_explorer.NebulaExplorerJobTrigger",
         trigger_kwargs={
-            "job_id": job_id_in_triggerer(sensor.job_id),
+            "job_id": _job_id_in_triggerer(sensor.job_id),
             "nebula_explorer_conn_id": sensor.nebula_explorer_conn_id,
             "poll_interval": sensor.poll_interval,
             "target_statuses": sorted(
@@ -63,7 +63,7 @@ def start_trigger_args(sensor: NebulaExplorerJobSensor) -> StartTriggerArgs:
     )
 
 
-def job_id_in_triggerer(job_id: object) -> int | str | None:
+def _job_id_in_triggerer(job_id: object) -> int | str | None:
     """Return a job's id in a form that a triggerer can render; ``None`` where there is none.
 
     The triggerer does not answer the request that ``run.output``, or an ``xcom_pull`` without map indexes,
