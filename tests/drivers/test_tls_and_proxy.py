@@ -25,21 +25,19 @@ from airflow_provider_nebula_explorer.exceptions import (
 from airflow_provider_nebula_explorer.explorer import api
 
 
-class TlsFront:
-    """Ends TLS before a plain server, as Explorer's own HTTPS would."""
+class Relay:
+    """Takes connections on loopback, and lets pass what goes through them to a server."""
 
-    def __init__(self, port, context):
-        self.context, self.target = context, ("127.0.0.1", port)
+    def __init__(self, port):
+        self.target = ("127.0.0.1", port)
         self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"https://localhost:{self.listener.getsockname()[1]}"
-        self.sockets = [self.listener]
-        self.threads = []
+        self.port = self.listener.getsockname()[1]
+        self.sockets, self.threads, self.seen = [self.listener], [], bytearray()
         self.start(self.accept)
 
     def start(self, work, *arguments):
-        thread = threading.Thread(target=work, args=arguments)
-        self.threads.append(thread)
-        thread.start()
+        self.threads.append(threading.Thread(target=work, args=arguments))
+        self.threads[-1].start()
 
     def accept(self):
         while True:
@@ -49,19 +47,21 @@ class TlsFront:
                 return
             self.sockets.append(client)
             try:
-                client = self.context.wrap_socket(client, server_side=True)
-                server = socket.create_connection(self.target)
-            except OSError:
+                self.answer(client)
+            except OSError:  # the client had enough
                 client.close()
-                continue
-            self.sockets += [client, server]
-            self.start(self.pump, client, server)
-            self.start(self.pump, server, client)
 
-    @staticmethod
-    def pump(source, sink):
+    def join(self, client):
+        self.sockets.append(client)
+        server = socket.create_connection(self.target)
+        self.sockets.append(server)
+        self.start(self.pump, client, server)
+        self.start(self.pump, server, client)
+
+    def pump(self, source, sink):
         try:
             while data := source.recv(65536):
+                self.seen += data
                 sink.sendall(data)
         except OSError:
             pass
@@ -81,6 +81,18 @@ class TlsFront:
             thread.join()
         for end in self.sockets:
             end.close()
+
+
+class TlsFront(Relay):
+    """Ends TLS before a plain server, as Explorer's own HTTPS would."""
+
+    def __init__(self, port, context):
+        self.context = context
+        super().__init__(port)
+        self.url = f"https://localhost:{self.port}"
+
+    def answer(self, client):
+        self.join(self.context.wrap_socket(client, server_side=True))
 
 
 @pytest.fixture(scope="module")
@@ -237,57 +249,21 @@ def test_no_redirect_leads_from_https_to_http(open_client, explorer, front, bund
     assert explorer.connections <= asked + 1
 
 
-class ConnectProxy:
+class ConnectProxy(Relay):
     """A proxy for https: keeps what it can read, lets through whom it likes."""
 
     def __init__(self, port, reply=b"HTTP/1.1 200 Connection established\r\n\r\n"):
-        self.port, self.reply, self.asked, self.seen = port, reply, [], bytearray()
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.place = f"127.0.0.1:{self.listener.getsockname()[1]}"
-        self.sockets, self.threads = [self.listener], []
-        self.begin(self.accept)
-
-    def begin(self, work, *arguments):
-        self.threads.append(threading.Thread(target=work, args=arguments))
-        self.threads[-1].start()
-
-    def accept(self):
-        while True:
-            try:
-                client = self.listener.accept()[0]
-            except OSError:
-                return
-            self.sockets.append(client)
-            try:
-                self.answer(client)
-            except OSError:  # the client had enough
-                pass
+        self.reply, self.asked = reply, []
+        super().__init__(port)
+        self.place = f"127.0.0.1:{self.port}"
 
     def answer(self, client):
         self.asked.append(read_request(client).decode())
         client.sendall(self.reply)
-        if b" 200 " not in self.reply:
+        if b" 200 " in self.reply:
+            self.join(client)
+        else:
             client.shutdown(socket.SHUT_RDWR)
-            return
-        server = socket.create_connection(("127.0.0.1", self.port))
-        self.sockets.append(server)
-        self.begin(self.pump, client, server)
-        self.begin(self.pump, server, client)
-
-    def pump(self, source, sink):
-        try:
-            while data := source.recv(65536):
-                self.seen += data
-                sink.sendall(data)
-        except OSError:
-            pass
-        for end in (source, sink):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    close = TlsFront.close
 
 
 def test_a_proxy_for_https_is_told_its_own_account_and_reads_nothing_else(
