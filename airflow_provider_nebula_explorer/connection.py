@@ -160,7 +160,7 @@ EXTRA_FIELDS = (
         "a whole number from 1 to 65535",
         _whole_number(1, 65535),
         {"type": ["integer", "null"], "minimum": 1, "maximum": 65535},
-        default=9669,
+        default=Account.nebula_port,
     ),
     ExtraField(
         "account_encoding",
@@ -180,7 +180,7 @@ EXTRA_FIELDS = (
         "a number of seconds above 0, up to 3600",
         _read_seconds,
         {"type": ["number", "null"], "minimum": 0.1, "maximum": 3600},
-        default=30,
+        default=Settings.timeout,
     ),
     ExtraField(
         "verify",
@@ -220,17 +220,17 @@ EXTRA_FIELDS = (
         "a whole number from 0 to 100",
         _whole_number(0, 100),
         {"type": ["integer", "null"], "minimum": 0, "maximum": 100},
-        default=5,
+        default=Settings.max_retries,
     ),
     ExtraField(
         "max_consecutive_failures",
         "Failed looks at a job",
         "Looks at a job that may fail in a row, after their retries, before a wait ends with an error. "
-        "12 are about 10 minutes at the usual poll intervals.",
+        f"{Settings.max_consecutive_failures} are about 10 minutes at the usual poll intervals.",
         "a whole number from 1 to 100000",
         _whole_number(1, 100_000),
         {"type": ["integer", "null"], "minimum": 1, "maximum": 100_000},
-        default=12,
+        default=Settings.max_consecutive_failures,
     ),
     ExtraField(
         "job_url",
@@ -239,7 +239,7 @@ EXTRA_FIELDS = (
         "filled in; {base_url}/ is Explorer's first page.",
         "an http address; {base_url}, {job_id} and {workflow_id} are filled in",
         read_job_url,
-        default="{base_url}/",
+        default=Settings.job_url,
     ),
 )
 
