@@ -52,19 +52,11 @@ class Watcher:
 
     :param open_client: opens the client; awaited once, and again where it failed.
     :param max_failures: how many looks at a job may fail in a row, the last of them ends its wait.
-    :param jitter: gives random numbers from 0 to 1.
     """
 
-    def __init__(
-        self,
-        open_client: Callable[[], Awaitable[AsyncClient]],
-        *,
-        max_failures: int,
-        jitter: Callable[[], float] = random.random,
-    ) -> None:
+    def __init__(self, open_client: Callable[[], Awaitable[AsyncClient]], *, max_failures: int) -> None:
         self._open_client = open_client
         self.max_failures = max_failures
-        self._jitter = jitter
         self._client: AsyncClient | None = None
         self._opening = asyncio.Lock()
         self.scout = Scout(self._opened)
@@ -118,7 +110,7 @@ class Watcher:
 
     def spread(self, interval: float) -> float:
         """Return an interval, a little shortened by chance."""
-        return interval * (1 - _JITTER * self._jitter())
+        return interval * (1 - _JITTER * random.random())  # noqa: S311 - it is no secret
 
     async def close(self) -> None:
         """End all polling, and close the client."""
