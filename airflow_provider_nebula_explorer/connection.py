@@ -195,28 +195,28 @@ EXTRA_FIELDS = (
     ExtraField(
         "client_cert",
         "Client certificate",
-        "Where Explorer asks for one (mutual TLS): its path on the machines that run tasks.",
+        "If Explorer requires one (mutual TLS): its path on the machines that run tasks.",
         "the path of an existing file",
         _read_path,
     ),
     ExtraField(
         "client_key",
         "Client key",
-        "The path of the certificate's key, where that is in a file of its own.",
+        "The path of the certificate's key, if it is in a separate file.",
         "the path of an existing file",
         _read_path,
     ),
     ExtraField(
         "proxy",
         "Proxy",
-        "Such as http://proxy.example.com:3128. Left empty: the environment's proxy variables count.",
-        "an http:// or https:// URL, an account in it in letters of Latin-1",
+        "Such as http://proxy.example.com:3128. Left empty: the environment's proxy variables apply.",
+        "an http:// or https:// URL; an account in it may only contain Latin-1 characters",
         read_proxy,
     ),
     ExtraField(
         "max_retries",
-        "Retries of a request",
-        "How often a failed request is tried again, where that is safe.",
+        "Retries per request",
+        "How often a failed request is retried, if that is safe.",
         "a whole number from 0 to 100",
         _whole_number(0, 100),
         {"type": ["integer", "null"], "minimum": 0, "maximum": 100},
@@ -224,9 +224,9 @@ EXTRA_FIELDS = (
     ),
     ExtraField(
         "max_consecutive_failures",
-        "Failed looks at a job",
-        "Looks at a job that may fail in a row, after their retries, before a wait ends with an error. "
-        f"{Settings.max_consecutive_failures} are about 10 minutes at the usual poll intervals.",
+        "Failed polls of a job",
+        "How many polls of a job may fail in a row, after their retries, before a wait ends in an error. "
+        f"{Settings.max_consecutive_failures} take about 10 minutes at the usual poll intervals.",
         "a whole number from 1 to 100000",
         _whole_number(1, 100_000),
         {"type": ["integer", "null"], "minimum": 1, "maximum": 100_000},
@@ -236,7 +236,7 @@ EXTRA_FIELDS = (
         "job_url",
         "Link to a job",
         "Address of a job's web page, for the link on a task. {base_url}, {job_id} and {workflow_id} are "
-        "filled in; {base_url}/ is Explorer's first page.",
+        "filled in; {base_url}/ is Explorer's start page.",
         "an http address; {base_url}, {job_id} and {workflow_id} are filled in",
         read_job_url,
         default=Settings.job_url,
@@ -307,7 +307,7 @@ class _Reader:
         try:
             text.encode()
         except UnicodeEncodeError:  # lone surrogates
-            raise self.wrong(name, text, "a text that UTF-8 can write") from None
+            raise self.wrong(name, text, "text that UTF-8 can encode") from None
         return text
 
     def ours(self, field: ExtraField) -> Any:
@@ -316,7 +316,7 @@ class _Reader:
         if value is None or value == "":
             if field.is_required:
                 unknown = ", ".join(map(show, unknown_extras(self._connection)))
-                hint = f"; extra has {unknown}, which is not known" if unknown else ""
+                hint = f"; extra has {unknown}, which is unknown" if unknown else ""
                 raise self.wrong(field.name, value, field.allowed + hint)
             value = field.default
         try:
@@ -376,4 +376,4 @@ def _forms_of(value: object) -> tuple[str, ...]:
         return ()
 
 
-_HOST_ALLOWED = "a host name or address (its port has a field of its own), or a whole URL as https://graph.example.com/explorer"
+_HOST_ALLOWED = "a host name or address (the port has its own field), or a whole URL such as https://graph.example.com/explorer"

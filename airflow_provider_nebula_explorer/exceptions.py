@@ -141,7 +141,7 @@ class NebulaExplorerNotFoundError(NebulaExplorerApiError):
 class NebulaExplorerServerError(NebulaExplorerApiError):
     """Explorer failed inside, or sheds load."""
 
-    hint = "Try again later; Explorer's log tells the reason."
+    hint = "Try again later; Explorer's log shows the reason."
 
     @property
     def is_transient(self) -> bool:

@@ -63,7 +63,7 @@ def watched_workflow_asset(
     except ImportError:
         raise NebulaExplorerConfigError(
             "watched_workflow_asset needs Airflow 3.0 or newer, as older ones have no asset watchers. "
-            "NebulaExplorerWorkflowSensor waits for a workflow's success on all of them."
+            "NebulaExplorerWorkflowSensor waits for a workflow's success on every version."
         ) from None
     from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerWorkflowTrigger
 
@@ -87,8 +87,8 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
     """
     if not uri.netloc or not _PATH.fullmatch(uri.path) or uri.query:
         raise ValueError(
-            f"{uri.geturl()} is no {SCHEME} asset. Allowed: {SCHEME}://<connection id>/workflows/<number>; "
-            "workflow_asset() makes it."
+            f"{uri.geturl()} is not a {SCHEME} asset. Allowed: {SCHEME}://<connection id>/workflows/<number>"
+            "; workflow_asset() returns it."
         )
     return uri
 

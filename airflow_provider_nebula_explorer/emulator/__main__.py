@@ -44,20 +44,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_nebula_explorer.emulator",
-        description="A stand-in for NebulaGraph Explorer: its workflow API, with jobs that only pretend.",
-        epilog="Stop it with Ctrl-C. docs/emulator.md tells about plans, faults and the control endpoints.",
+        description="A stand-in for NebulaGraph Explorer: its workflow API, with simulated jobs.",
+        epilog="Stop it with Ctrl-C. See docs/emulator.md for plans, faults and the control endpoints.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on")
     add("--port", type=int, default=7002, help="port to listen on; 0 picks a free one")
-    add("--login", default="root", help="the only account that is let in")
+    add("--login", default="root", help="the only accepted account")
     add("--password", default=DEFAULT_PASSWORD, help="its password")
-    encodings = "how clients must write the account: json as for Explorer 3.3 and later, colon as before"
+    encodings = "how clients must write the account: json for Explorer 3.3 and later, colon for older ones"
     add("--encoding", choices=("json", "colon", "both"), default="json", help=encodings)
-    plans = "JSON file: workflows by id, each with how its jobs go; any other workflow exists too"
+    plans = "JSON file: workflows by id, each with the plan of its jobs; every other id exists, too"
     add("--plans", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=plans)
-    journal = "file that keeps workflows, jobs and clock; with it, it goes on where the last one ended"
+    journal = "file that stores workflows, jobs and clock; with it, the next emulator continues from there"
     add("--journal", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=journal)
     add("--token-ttl", type=float, default=259200, metavar="SECONDS", help="how long a login lasts")
     add("--max-page-size", type=int, default=100, metavar="N", help="the most jobs on one page of a list")

@@ -20,7 +20,7 @@ KINDS = {
     "status": "the HTTP status of `status` (503) with an empty body",
     "code": "Explorer's own refusal with the 8-digit `code`",
     "html": "an HTML page, with the HTTP status of `status` (200)",
-    "garbage": "HTTP 200 with a body that is no JSON",
+    "garbage": "HTTP 200 with a body that is not JSON",
     "redirect": "HTTP 302 to `location`",
     "huge": "a body of 256 MiB",
     "gzip_bomb": "a small body that unpacks to 256 MiB",

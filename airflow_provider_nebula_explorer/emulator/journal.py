@@ -56,4 +56,4 @@ class Journal:
             file.truncate(self._file.stat().st_size - len(rest.encode()))
 
     def _is_none(self, number: int, line: str) -> ValueError:
-        return ValueError(f"{self._file}, line {number} is no journal's: {line!r:.80}")
+        return ValueError(f"{self._file}, line {number} is not a journal's: {line!r:.80}")

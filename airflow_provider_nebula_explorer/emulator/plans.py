@@ -94,7 +94,7 @@ class JobPlan:
             _require(_is_seconds(getattr(self, name)), name, getattr(self, name), "seconds, 0 or more")
         object.__setattr__(self, "ends", _end(self.ends))
         _require(
-            _is_not_final(self.runs_as), "runs_as", self.runs_as, "a whole number that is no final status"
+            _is_not_final(self.runs_as), "runs_as", self.runs_as, "a whole number that is not a final status"
         )
         are_tasks = isinstance(self.tasks, (list, tuple)) and all(isinstance(t, TaskPlan) for t in self.tasks)
         _require(are_tasks, "tasks", self.tasks, "a list of task plans")

@@ -311,7 +311,7 @@ class Emulator:
         with self._lock:
             self._calls.append(Call(*asked, status, self.now(), kind))
             self._counts[endpoint] += 1
-        told = "no answer" if status is None else status
+        told = "no response" if status is None else status
         log.info("%s %s %s%s", request.method, request.path, told, f" ({kind})" if kind else "")
 
 

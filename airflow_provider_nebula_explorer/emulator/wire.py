@@ -49,7 +49,7 @@ class ServerThread:
         :raises OSError: where the address cannot be had.
         """
         if self._thread is not None:
-            raise RuntimeError("the emulator is running already")
+            raise RuntimeError("the emulator is already running")
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         listener = socket.create_server((self.host, self.port), family=family)
         self.port = listener.getsockname()[1]

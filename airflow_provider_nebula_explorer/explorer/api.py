@@ -287,7 +287,7 @@ def _read_list(data: object, asked_size: int) -> tuple[list[Any], int, int | Non
         raise ValueError("a list of jobs is a JSON object with 'items'")
     items = data.get("items")
     if items is not None and not isinstance(items, list):
-        raise ValueError("'items' is no list")
+        raise ValueError("'items' is not a list")
     size, total = data.get("PageSize"), data.get("total")
     return (
         items or [],
@@ -301,5 +301,5 @@ def _read_rows(data: object) -> list[list[str]]:
     if items is None:
         return []
     if not isinstance(items, list) or not all(isinstance(row, list) for row in items):
-        raise ValueError("'items' is no list of rows")
+        raise ValueError("'items' is not a list of rows")
     return [[str(cell) for cell in row] for row in items]

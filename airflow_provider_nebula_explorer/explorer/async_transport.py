@@ -170,7 +170,7 @@ def _open_httpx(settings: Settings) -> httpx.AsyncClient:
         )
     except ImportError as error:
         raise NebulaExplorerConfigError(
-            f"The environment's proxy cannot be used: {error} Set the connection's proxy to an http one."
+            f"The environment's proxy cannot be used: {error} Set the connection's proxy to an http:// URL."
         ) from error
     except (httpx.InvalidURL, ValueError):
         raise unusable_proxy() from None

@@ -49,7 +49,7 @@ class Bookmark:
             pairs = frozenset((int(job_id), int(created)) for job_id, created in known)
             return cls(int(since), int(at), pairs, {int(job_id) for job_id in still_open})
         except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"This is no bookmark: {show(value)}") from error
+            raise ValueError(f"This is not a bookmark: {show(value)}") from error
 
     @property
     def as_json(self) -> JsonObject:

@@ -121,35 +121,35 @@ def _in_words(settings: Settings, causes: list[BaseException], library: Library)
                 timeout=settings.timeout, limit=MAX_ANSWER_BYTES // 2**20, verify=settings.verify, error=found
             )
     return (
-        "the connection broke before the whole answer came. Explorer may have restarted, "
+        "the connection broke before the whole response arrived. Explorer may have restarted, "
         "or the schema is wrong, http or https."
     )
 
 
 def _words(library: Library) -> tuple[tuple[Kinds, str], ...]:
     return (
-        ((AnswerTooLargeError,), "the answer holds more than {limit} MiB and was refused. Is this Explorer?"),
+        ((AnswerTooLargeError,), "the response exceeds {limit} MiB and was rejected. Is this Explorer?"),
         (
             library.proxy,
-            "the proxy did not let it through. Check proxy, or the environment's proxy variables.",
+            "the proxy did not let the request through. Check proxy, or the environment's proxy variables.",
         ),
         ((socket.gaierror,), "the host's name cannot be resolved. Check the connection's host."),
         (
             (ConnectionRefusedError,),
-            "connection refused: nothing listens there. Check host and port, and that Explorer runs.",
+            "connection refused: nothing is listening there. Check host and port, and that Explorer runs.",
         ),
         (
             (ssl.SSLCertVerificationError,),
             (
                 "TLS: the certificate is not trusted ({error.verify_message}). "
                 "Set verify (now: {verify}) to the path of the CA bundle that signed it, and host to a name "
-                "that is in it."
+                "that the certificate contains."
             ),
         ),
         ((ssl.SSLError,), "TLS failed ({error.reason}). Is the schema right, http or https?"),
         (
             # Before Python 3.11 asyncio has a TimeoutError of its own.
             (TimeoutError, asyncio.TimeoutError, *library.timeout),
-            "no answer within {timeout:g} s. Check host and port, or raise timeout.",
+            "no response within {timeout:g} s. Check host and port, or raise timeout.",
         ),
     )

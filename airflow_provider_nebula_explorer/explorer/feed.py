@@ -194,10 +194,10 @@ class SuccessFeed:
         if error.is_transient or isinstance(error, NebulaExplorerLoginError):
             return error  # the job is still in the bookmark, so is waited for anew
         if isinstance(error, NebulaExplorerNotFoundError):
-            log.warning("Job %s is left out, as it is gone: %s", job_id, error)
+            log.warning("Job %s is skipped, as it is gone: %s", job_id, error)
             self._bookmark.told(job_id)
             return None
         if job_id not in self._refused:
-            log.warning("Job %s cannot be looked at, will look again: %s", job_id, error)
+            log.warning("The details of job %s cannot be read, will try again: %s", job_id, error)
         self._refused[job_id] = time.monotonic() + _REFUSED_SECONDS
         return None

@@ -154,7 +154,7 @@ def whole_number(data: JsonObject, key: str, *, least: int = -(10**20)) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         raise ValueError(f"{key!r} is out of range")
     # The value is not shown: whatever comes from outside may hold a secret.
-    raise ValueError(f"{key!r} is no whole number but {type(value).__name__}")
+    raise ValueError(f"{key!r} is not a whole number but {type(value).__name__}")
 
 
 def _text(data: JsonObject, key: str) -> str:

@@ -166,7 +166,7 @@ def _shown(message: object, hide: Callable[[str], str]) -> str:
 def _refusal(asked: str, http_status: int, code: int, message: str) -> NebulaExplorerApiError:
     name, meaning = CODES.get(code, ("", "a code this version does not know"))
     error_class = class_of(code, http_status)
-    hint = "Renew Explorer's licence." if code == LICENCE_ERROR else error_class.hint
+    hint = "Renew Explorer's license." if code == LICENCE_ERROR else error_class.hint
     return error_class(
         f"{asked}: Explorer refused with code {code}, {message or name} ({meaning}). {hint}",
         code=code,
@@ -179,10 +179,10 @@ def _without_envelope(asked: str, response: Response) -> NebulaExplorerError:
     status = response.status
     came_back = f"{asked}: answered with HTTP {status} and {_describe_body(response)}"
     if 300 <= status < 400:
-        text = f"{came_back}, a redirect. Explorer's API has none: give the connection the final address."
+        text = f"{came_back}, a redirect. Explorer's API sends none: set the connection to the final address."
         return NebulaExplorerConnectionError(text, transient=False)
     if status == 401:
-        text = f"{came_back}. A gateway before Explorer may want a login of its own."
+        text = f"{came_back}. A gateway in front of Explorer may require a login of its own."
         return NebulaExplorerAuthError(text, http_status=status)
     if status == 429:
         text = f"{came_back}: too many requests. Poll less often, or raise the gateway's limit."

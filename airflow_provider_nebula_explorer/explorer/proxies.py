@@ -21,9 +21,9 @@ def proxy_of(settings: Settings) -> str | None:
 def unusable_proxy() -> NebulaExplorerConfigError:
     """Return what is said of an address that is none; it is not shown, as it may hold a password."""
     return NebulaExplorerConfigError(
-        "The proxy's address cannot be used: neither the connection's nor the environment's may be other "
-        "than an http:// or https:// URL. Look at proxy in the connection's extra, and at the variables "
-        "http_proxy, https_proxy and all_proxy."
+        "The proxy's address cannot be used: the connection's, and the environment's, must be an http:// or "
+        "https:// URL. Check proxy in the connection's extra, and the variables http_proxy, https_proxy and "
+        "all_proxy."
     )
 
 

@@ -109,7 +109,7 @@ class Note:
                 bool(data["void"]),
             )
         except (KeyError, TypeError) as error:
-            raise ValueError("this is no note of a run") from error
+            raise ValueError("this is not the note of a run") from error
 
     def is_of(self, wanted: Wanted) -> bool:
         """Whether it tells of just what is wanted."""
@@ -162,7 +162,7 @@ class WorkflowRun:
         if note is None or note.is_void:
             return self.start(), None
         if note.attempt.era != self._attempt.era:
-            self._leave(note, "a user cleared the task, which asks for a new one")
+            self._leave(note, "a user cleared the task, which requests a new job")
             return self.start(), None
         if not note.is_of(self._wanted):
             return self._begin_other(note), None
@@ -196,7 +196,7 @@ class WorkflowRun:
         self._hold(None)
         found = self._submitter.find(note.intent, _lost(note))
         if found is None:
-            log.warning("No job came of it: asking for one again.")
+            log.warning("No such job appeared: requesting one again.")
             return self._submit(self._submitter.again(note.intent)), None
         note = replace(note, job_id=found)
         self._write_if_possible(note)
@@ -212,24 +212,24 @@ class WorkflowRun:
             return self.start(), None
         told = (describe(job), job.status.name, note.attempt.number)
         if job.status in _OF_NO_USE:
-            log.info("%s is %s, which attempt %s started: starting a new one.", *told)
+            log.info("%s is %s (started by attempt %s): starting a new one.", *told)
             return self.start(), None
-        log.info("Going on with %s. It is %s; attempt %s started it.", *told)
+        log.info("Resuming %s. It is %s; attempt %s started it.", *told)
         return job_id, job
 
     def _begin_other(self, note: Note) -> int:
         if note.job_id is None and note.explorer == self._wanted.explorer:
-            lost = f"{_lost(note)} It wanted another workflow or input than this one."
+            lost = f"{_lost(note)} It wanted a different workflow or input than this attempt."
             if new := self._submitter.candidates(note.intent, lost):
                 raise not_told(note.intent, lost, new)
         else:
-            self._leave(note, "this attempt wants another connection, workflow or input")
+            self._leave(note, "this attempt wants a different connection, workflow or input")
         return self.start()
 
     def _leave(self, note: Note, reason: str) -> None:
         """See to a job that no attempt will go on with: nobody waits for it any more."""
         if note.explorer != self._wanted.explorer:
-            job = "what came of it" if note.job_id is None else f"job {note.job_id}"
+            job = "its job, if any," if note.job_id is None else f"job {note.job_id}"
             log.warning("%s At %s, %s is left alone, as %s.", _began(note), note.explorer, job, reason)
             return
         try:
@@ -237,7 +237,7 @@ class WorkflowRun:
         except NebulaExplorerNotFoundError:
             return
         except NebulaExplorerError as error:
-            log.warning("%s Its job may run on, though %s: %s", _began(note), reason, error)
+            log.warning("%s Its job may keep running, though %s: %s", _began(note), reason, error)
             return
         is_ours = note.job_id is not None or self._is_most_likely_ours(note, jobs)
         self._end(jobs, reason, self._cancel if is_ours else None)
@@ -267,7 +267,7 @@ class WorkflowRun:
         try:
             return Note.from_json(data)
         except ValueError:
-            log.warning("What an earlier attempt noted cannot be read and is ignored: %s", show(data))
+            log.warning("The note of an earlier attempt cannot be read and is ignored: %s", show(data))
             return None
 
     def _write(self, note: Note) -> None:
@@ -279,8 +279,8 @@ class WorkflowRun:
         try:
             self._write(note)
         except NebulaExplorerError as error:
-            job = "a job, though there is none" if note.job_id is None else f"job {note.job_id}"
-            log.warning("%s A further attempt would have to look for %s.", error, job)
+            job = "a job that does not exist" if note.job_id is None else f"job {note.job_id}"
+            log.warning("%s Another attempt would have to search for %s.", error, job)
 
 
 _OF_NO_USE = (JobStatus.FAILED, JobStatus.STOPPING, JobStatus.INTERRUPTED)
@@ -288,13 +288,13 @@ _OF_NO_USE = (JobStatus.FAILED, JobStatus.STOPPING, JobStatus.INTERRUPTED)
 
 
 def _began(note: Note) -> str:
-    return f"Attempt {note.attempt.number} of this task began a run of workflow {note.intent.workflow_id}."
+    return f"Attempt {note.attempt.number} of this task began to run workflow {note.intent.workflow_id}."
 
 
 def _lost(note: Note) -> str:
     at = note.intent.asked_at
     when = f", at {datetime.fromtimestamp(at, timezone.utc):%Y-%m-%d %H:%M:%S} UTC" if at else ""
     return (
-        f"Attempt {note.attempt.number} of this task ended while it asked for a job of workflow "
+        f"Attempt {note.attempt.number} of this task ended while it requested a job of workflow "
         f"{note.intent.workflow_id}{when}."
     )

@@ -151,7 +151,7 @@ class Session:
             if token is None:
                 raise NebulaExplorerConnectionError(
                     f"{self._describe(call.request)}: accepted the login, but sent no {COOKIE!r} cookie. "
-                    "Does a proxy before Explorer remove cookies?"
+                    "Does a proxy in front of Explorer remove cookies?"
                 )
             return token
 
@@ -216,7 +216,7 @@ class Session:
         try:
             return call.read(data)
         except ValueError as error:
-            text = f"{asked}: the answer is not as Explorer's API documents it: {self._hide(str(error))}."
+            text = f"{asked}: the response is not as Explorer's API documents it: {self._hide(str(error))}."
             raise NebulaExplorerConnectionError(text, transient=False) from None
 
     def _describe(self, request: Request) -> str:
@@ -231,7 +231,7 @@ class Session:
         account = self._settings.account
         graphd = f"nebula_address {account.nebula_address!r}, nebula_port {account.nebula_port}"
         advice = (
-            f"Explorer cannot reach graphd: check {graphd}, which is graphd as Explorer reaches it."
+            f"Explorer cannot reach graphd: check {graphd}, which must be graphd's as Explorer reaches it."
             if _GRAPHD_UNREACHABLE.search(refusal.message)
             else "Check three things: 1. login and password; "
             f"2. graphd's address as Explorer reaches it, not localhost ({graphd}); "

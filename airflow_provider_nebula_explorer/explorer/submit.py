@@ -87,7 +87,7 @@ class Intent:
                 int(data["workflow_id"]), tuple(map(int, data["known"])), data["since"], data["asked_at"]
             )
         except (KeyError, TypeError) as error:
-            raise ValueError("this is no intent to start a job") from error
+            raise ValueError("this is not an intent to start a job") from error
 
 
 class Submitter:
@@ -142,14 +142,15 @@ class Submitter:
                 if lost is None:
                     raise
                 # What came of the start before this one may still appear.
-                raise NebulaExplorerAmbiguousSubmitError(f"{lost} It was asked for again: {error}") from error
+                raise NebulaExplorerAmbiguousSubmitError(f"{lost} It was requested again: {error}") from error
             found = self.find(intent, str(lost))
             if found is not None:
                 return found
-            log.warning("No new job of workflow %s appeared: asking for one again.", intent.workflow_id)
+            log.warning("No new job of workflow %s appeared: requesting one again.", intent.workflow_id)
         raise NebulaExplorerAmbiguousSubmitError(
-            f"{lost} That was the last of {STARTS} starts; after each no new job of workflow "
-            f"{intent.workflow_id} appeared. Look at its jobs in Explorer, and run it again when it answers."
+            f"{lost} That was the last of {STARTS} requests; after none of them did a new job of workflow "
+            f"{intent.workflow_id} appear. Check its jobs in Explorer, and run it again when Explorer "
+            "responds."
         ) from lost
 
     def again(self, intent: Intent) -> Intent:
@@ -172,9 +173,9 @@ class Submitter:
             return None
         (job,) = new
         if not self._is_ours_alone(job.id):
-            raise not_told(intent, f"{lost} Another task has the one job that fits as its own.", new)
+            raise not_told(intent, f"{lost} Another task also claims the only job that matches.", new)
         log.warning(
-            "%s, created %s, is the one job of workflow %s that is new since then. It is taken up.",
+            "%s, created %s, is the only job of workflow %s that is new since then: adopting it.",
             describe(job),
             _created(job),
             intent.workflow_id,
@@ -188,11 +189,11 @@ class Submitter:
         :raises NebulaExplorerAmbiguousSubmitError: where they cannot be looked at.
         """
         count("reconciliations")
-        log.warning("%s Looking for what came of it; this takes up to %.0f s.", lost, self._seconds_to_look)
+        log.warning("%s Searching for that job; this takes up to %.0f s.", lost, self._seconds_to_look)
         try:
             return self._settle(intent) if self.reconciles else self._look(intent)
         except NebulaExplorerError as error:
-            text = f"{lost} What came of it cannot be found out: {error}"
+            text = f"{lost} Whether one was started cannot be determined: {error}"
             raise NebulaExplorerAmbiguousSubmitError(text) from error
 
     def is_late(self, intent: Intent) -> bool:
@@ -263,17 +264,17 @@ def not_told(intent: Intent, lost: str, new: list[Job]) -> NebulaExplorerAmbiguo
     """
     listed = "; ".join(f"{describe(job)}, created {_created(job)}, {job.status.name}" for job in new)
     found = (
-        f"New since then, and possibly what came of it: {listed}."
+        f"New since then, so possibly that job: {listed}."
         if new
-        else f"No job of workflow {intent.workflow_id} is new since then; one may yet appear."
+        else f"No job of workflow {intent.workflow_id} is new since then; one may still appear."
     )
     return NebulaExplorerAmbiguousSubmitError(
-        f"{lost} {found} Nothing further was started. Look at the workflow's jobs in Explorer. If one is "
-        "yours, wait for it, as NebulaExplorerJobSensor does; cancel what is nobody's; run the workflow "
-        "again for another job.",
+        f"{lost} {found} No other job was started. Check the workflow's jobs in Explorer. If one is yours, "
+        "wait for it, for example with NebulaExplorerJobSensor. Cancel jobs that belong to nobody. To start "
+        "another job, run the workflow again.",
         new,
     )
 
 
 def _created(job: Job) -> str:
-    return f"{job.create_time:%Y-%m-%d %H:%M:%S} UTC" if job.create_time else "at a time not told"
+    return f"{job.create_time:%Y-%m-%d %H:%M:%S} UTC" if job.create_time else "at an unknown time"

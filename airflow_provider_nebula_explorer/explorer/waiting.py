@@ -57,9 +57,12 @@ def cancel_told(job_id: int | str, link: str, reason: str, error: Exception | No
     if error is None:
         return logging.INFO, f"Job {job_id} was cancelled, as {reason}."
     if isinstance(error, (NebulaExplorerBadRequestError, NebulaExplorerNotFoundError)):
-        return logging.INFO, f"Job {job_id} was final, stopping or gone already when {reason}."
+        return logging.INFO, f"Job {job_id} was already final, stopping or gone when {reason}."
     where = f"cancel it in Explorer, {link}"
-    return logging.ERROR, f"Job {job_id} was not cancelled and may go on, though {reason}: {where}. {error}"
+    return (
+        logging.ERROR,
+        f"Job {job_id} was not cancelled and may keep running, though {reason}: {where}. {error}",
+    )
 
 
 class JobProgress:
@@ -97,7 +100,7 @@ class JobProgress:
         after = "" if before is None or since is None else f", after {_seconds(now - since)} of {before.name}"
         yield logging.INFO, f"{subject} is {status.name}{after}."
         if not status.is_known:
-            yield logging.WARNING, f"Status {status.value} is not known to this version; the wait goes on."
+            yield logging.WARNING, f"Status {status.value} is unknown to this version; the wait continues."
 
 
 def _ending(job: Job) -> Iterator[LogLine]:
@@ -147,7 +150,7 @@ class Looks:
         self.failures += 1
         if self.failures >= self._limit:
             raise NebulaExplorerConnectionError(
-                f"Cannot observe {self._subject}: {self.failures} looks in a row failed. It may still be "
-                f"running; this says nothing about it. The last error: {error}"
+                f"Cannot observe {self._subject}: {self.failures} polls in a row failed. It may still be "
+                f"running; this error says nothing about its status. The last error: {error}"
             ) from error
-        return f"Look {self.failures} of {self._limit} at {self._subject} failed, will look again: {error}"
+        return f"Poll {self.failures} of {self._limit} for {self._subject} failed, will poll again: {error}"

@@ -82,7 +82,7 @@ class Wait:
 
     def time_out(self) -> None:
         """End the wait as its time is over."""
-        self.end(NebulaExplorerTimeoutError(f"Job {self.job_id} was not final in time. It goes on."))
+        self.end(NebulaExplorerTimeoutError(f"Job {self.job_id} was not final in time. It continues."))
 
 
 class Watched:

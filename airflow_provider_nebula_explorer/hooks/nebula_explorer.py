@@ -86,7 +86,7 @@ class NebulaExplorerHook(BaseHook):
         settings = read_connection(connection)
         for key in unknown_extras(connection):
             log.warning(
-                "Connection %r: extra %r is not known and is ignored; known are %s.",
+                "Connection %r: extra %r is unknown and is ignored; known are %s.",
                 self.nebula_explorer_conn_id,
                 key,
                 ", ".join(field.name for field in EXTRA_FIELDS),
@@ -209,7 +209,7 @@ class NebulaExplorerHook(BaseHook):
             left = interval if deadline is None else deadline - time.monotonic()
             if left <= 0:
                 raise NebulaExplorerTimeoutError(
-                    f"Job {job_id} was not final after {timeout:g} s. It was not cancelled and goes on."
+                    f"Job {job_id} was not final after {timeout:g} s. It was not cancelled and continues."
                 )
             time.sleep(min(interval, left))
 
@@ -225,10 +225,10 @@ class NebulaExplorerHook(BaseHook):
             extras = unknown_extras(self.get_connection(self.nebula_explorer_conn_id))
         except AirflowNotFoundException as error:
             # A page tests a connection as a URI, and one with such a port is not read back.
-            return False, f"{error}. If the form has it, look at its port: it must be from 1 to 65535."
+            return False, f"{error}. If the form has it, check its port: it must be from 1 to 65535."
         except Exception as error:  # noqa: BLE001 - whatever it is, the form shall say it
             return False, str(error) or type(error).__name__
-        note = f" Not known, and so ignored: extra {', '.join(map(repr, extras))}." if extras else ""
+        note = f" Unknown, so ignored: extra {', '.join(map(repr, extras))}." if extras else ""
         return True, f"Logged in to Explorer at {settings.base_url} as {settings.account.login!r}.{note}"
 
     @classmethod
@@ -334,7 +334,11 @@ class WorkflowWatch(Watch):
         self._name = name
         self._created_after = created_after
         super().__init__(hook, f"workflow {self._workflow_id}")
-        log.info("Waiting for a job of workflow %s from %s on to succeed.", self._workflow_id, created_after)
+        log.info(
+            "Waiting for a job of workflow %s, created at %s or later, to succeed.",
+            self._workflow_id,
+            created_after,
+        )
 
     def _ask(self) -> Job | None:
         oldest = api.oldest_success(self._workflow_id, name=self._name, created_after=self._created_after)

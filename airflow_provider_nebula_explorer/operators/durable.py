@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 CLAIM_KEY = "nebula_explorer_claim"
 """The XCom that tells other tasks which job is this one's, as soon as its id is known."""
 
-_STORE = "task state store (durable=False does without it)"
+_STORE = "task state store (not needed with durable=False)"
 
 
 class TaskMemory:

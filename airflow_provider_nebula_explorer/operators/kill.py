@@ -83,8 +83,9 @@ class JobOfTask:
     def _warn_if_unknown(self) -> None:
         if self._may_be_unknown:
             log.warning(
-                "Killed before its job's id was known: a job of workflow %s may run. A next attempt, if "
-                "there is one, looks for it on Airflow 3.3 and later; else look at the workflow's jobs.",
+                "Killed before its job's id was known: a job of workflow %s may be running. The next "
+                "attempt, if there is one, searches for it on Airflow 3.3 and later; otherwise, check the "
+                "workflow's jobs.",
                 self._workflow_id,
             )
 
@@ -112,9 +113,7 @@ class JobOfTask:
         if self._starting is None:
             return None
         if not self._starting.done():
-            log.info(
-                "Killed while a job of workflow %s was asked for: waiting for its id.", self._workflow_id
-            )
+            log.info("Killed while requesting a job of workflow %s: waiting for its id.", self._workflow_id)
         try:
             return self._starting.result(timeout=self._hook.settings.timeout)
         except Exception:  # noqa: BLE001 - whatever it is, the one who asked for the job has it, too

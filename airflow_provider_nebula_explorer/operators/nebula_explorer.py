@@ -275,7 +275,7 @@ class NebulaExplorerCancelJobOperator(HasJob, BaseOperator):
             job = hook.get_job(self.job_id)
             if not job.status.is_final:
                 raise
-            log.info("%s was %s already.", describe(job), job.status.name)
+            log.info("%s was already %s.", describe(job), job.status.name)
         else:
             job = hook.get_job(self.job_id)
             log.info("Asked Explorer to stop %s; it is %s.", describe(job), job.status.name)
@@ -315,7 +315,7 @@ class NebulaExplorerGetTaskResultOperator(BaseOperator):
         if (explorer_task_id is None) == (explorer_task_name is None):
             raise NebulaExplorerConfigError(
                 f"explorer_task_id is {explorer_task_id!r} and explorer_task_name is {explorer_task_name!r}; "
-                "allowed: just one of the two names the task."
+                "allowed: exactly one of the two."
             )
         self.job_id = job_id
         self.explorer_task_id = explorer_task_id
@@ -341,7 +341,7 @@ class NebulaExplorerGetTaskResultOperator(BaseOperator):
         if len(found) != 1:
             tasks = ", ".join(f"{task.name} ({task.id})" for task in job.tasks) or "none"
             raise NebulaExplorerConfigError(
-                f"explorer_task_name is {wanted!r}, which fits {len(found)} tasks of {describe(job)}; "
-                f"allowed: a name that fits one. Its tasks: {tasks}. For others, use explorer_task_id."
+                f"explorer_task_name is {wanted!r}, which matches {len(found)} tasks of {describe(job)}; "
+                f"allowed: a name that matches one. Its tasks: {tasks}. Otherwise, use explorer_task_id."
             )
         return found[0]

@@ -55,7 +55,7 @@ class TaskRun:
     def begin(self) -> int:
         """Get the job, wait for it where asked to, and return its id."""
         if self._task.durable and self._task.retries and self._memory is None:
-            log.info("durable has no effect, as Airflow before 3.3 keeps no notes: a retry runs a new job.")
+            log.info("durable has no effect, as Airflow before 3.3 stores no notes: a retry runs a new job.")
         return self._see_to(*self._get(self._run.begin))
 
     def resume(self, job: Job) -> int:
@@ -99,7 +99,7 @@ class TaskRun:
             if job.status is not JobStatus.INTERRUPTED or not self._run.is_of_earlier(job.id):
                 return self._finish(job)
             log.warning(
-                "%s was interrupted, as by the end of the attempt that started it: starting a new one.",
+                "%s was interrupted, perhaps by the end of the attempt that started it: starting a new one.",
                 describe(job),
             )
             job_id, seen = self._get(lambda: (self._run.start(), None))
@@ -138,7 +138,7 @@ class TaskRun:
         if self._memory and not is_for_a_person:
             return error
         return NebulaExplorerFinalAmbiguousSubmitError(
-            f"{error} Airflow does not retry the task. Clearing it asks for a new job; marking it as success "
-            "goes on without one.",
+            f"{error} Airflow does not retry the task. Clear it to request a new job, or mark it as success "
+            "to continue without one.",
             error.candidates,
         )

@@ -52,7 +52,7 @@ class NebulaExplorerRetryPolicy(RetryPolicy or object):  # type: ignore[misc]
         if RetryPolicy is None:
             raise NebulaExplorerConfigError(
                 "NebulaExplorerRetryPolicy needs Airflow 3.3 or newer, as older ones have no retry policies. "
-                "Leave retry_policy out there."
+                "Omit retry_policy there."
             )
 
     def evaluate(
@@ -64,9 +64,9 @@ class NebulaExplorerRetryPolicy(RetryPolicy or object):  # type: ignore[misc]
         if not isinstance(exception, NebulaExplorerError) or isinstance(exception, NebulaExplorerLoginError):
             return RetryDecision.default()
         if exception.is_transient:
-            return RetryDecision.retry(reason="Explorer may answer a little later.")
+            return RetryDecision.retry(reason="Explorer may respond a little later.")
         if isinstance(exception, _LASTING):
-            return RetryDecision.fail(f"A retry would meet the same {type(exception).__name__}.")
+            return RetryDecision.fail(f"A retry would fail with the same {type(exception).__name__}.")
         return RetryDecision.default()
 
     def serialize(self) -> dict[str, Any]:

@@ -90,7 +90,7 @@ class Successes:
                             yield job
             except NebulaExplorerError as error:
                 # Airflow would begin it anew at once, again and again: an event has no task that could fail.
-                log.warning("Cannot observe workflow %s, will look again: %s", workflow_id, error)
+                log.warning("Cannot observe workflow %s, will poll again: %s", workflow_id, error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, max(interval, _LONGEST_PAUSE_SECONDS))
 
@@ -100,7 +100,9 @@ class Successes:
             for job_id in mark.bookmark.handed.intersection(job_ids):
                 mark.bookmark.told(job_id)
                 count("events")
-                log.info("Job %s of workflow %s has succeeded: told.", job_id, self._observed.workflow_id)
+                log.info(
+                    "Job %s of workflow %s succeeded: event delivered.", job_id, self._observed.workflow_id
+                )
             await self._store.save(mark)
 
     async def _looks(self, workflow_id: int, interval: float) -> AsyncGenerator[list[Job], None]:
@@ -178,7 +180,7 @@ class _Store:
         try:
             return None if value is None else Bookmark.of(value)
         except ValueError as error:
-            log.warning("The bookmark %s cannot be read and is begun anew: %s", key, error)
+            log.warning("The bookmark %s cannot be read, starting over: %s", key, error)
             return None
 
     async def _value(self, key: str) -> Any:
@@ -187,7 +189,7 @@ class _Store:
         try:
             return await self._values.aget(key)
         except ValueError as error:  # where there are several assets, none of which is "the" asset
-            log.warning("No bookmark is kept, so events may be lost over a restart: %s", error)
+            log.warning("No bookmark is stored, so a restart may lose events: %s", error)
             self._values = None
             return None
         except Exception as error:  # Airflow's
@@ -203,6 +205,6 @@ class _Store:
             await self._values.aset(mark.key, saved.as_json)
         except Exception as error:  # noqa: BLE001 - Airflow's
             name = type(error).__name__
-            log.warning("The bookmark %s cannot be kept, will try again: %s: %s", mark.key, name, error)
+            log.warning("The bookmark %s cannot be stored, will try again: %s: %s", mark.key, name, error)
         else:
             mark.saved = saved

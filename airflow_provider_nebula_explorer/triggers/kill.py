@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 KILL_SECONDS = 25.0
 """What an ``on_kill`` may take; Airflow waits for it for 30 s."""
 
-_NOT_CANCELLED = "Job %s was not cancelled and may go on: %s. Cancel it in Explorer%s."
+_NOT_CANCELLED = "Job %s was not cancelled and may keep running: %s. Cancel it in Explorer%s."
 
 _CLOSING_SECONDS = 2.0
 """What the client of one that took longer has to close its connections."""
@@ -37,9 +37,7 @@ async def is_still_deferred(trigger: BaseTrigger) -> bool:
 
     is_deferred = await sync_to_async(_is_deferred)(trigger)
     if is_deferred:
-        log.warning(
-            "Task %s goes on to wait elsewhere: its job is left alone.", trigger.task_instance.task_id
-        )
+        log.warning("Task %s is still deferred: its job is left alone.", trigger.task_instance.task_id)
     return is_deferred
 
 
@@ -89,7 +87,7 @@ async def to_its_end(
     task = asyncio.ensure_future(cancelling)
     await _wait_whatever_comes(task, KILL_SECONDS)
     if not task.done():
-        log.error(_NOT_CANCELLED, job_id, f"no answer came within {KILL_SECONDS} s", _at(page()))
+        log.error(_NOT_CANCELLED, job_id, f"no response came within {KILL_SECONDS} s", _at(page()))
         task.cancel()
         await _wait_whatever_comes(task, _CLOSING_SECONDS)
     elif not task.cancelled() and (error := task.exception()):

@@ -60,5 +60,5 @@ def execution_timed_out(subject: str, limit: timedelta | None) -> AirflowTaskTim
 
     :param subject: what was waited for, as ``job 1964``.
     """
-    log.error("The task's execution_timeout of %s was over before %s was final.", limit, subject)
+    log.error("The task's execution_timeout of %s expired before %s was final.", limit, subject)
     return AirflowTaskTimeout(f"Timeout, PID: {os.getpid()}")

@@ -108,7 +108,7 @@ class _ExplorerTrigger(BaseTrigger):
             return timeout_event(self._subject, "timeout")
         except Exception as error:  # what is raised here, Airflow would tell without its type
             if isinstance(error, asyncio.TimeoutError) and self._seconds_to_execute() == _LAST_LOOK_SECONDS:
-                await self._stop_what_is_waited_for("its task's execution_timeout is over")
+                await self._stop_what_is_waited_for("its task's execution_timeout has expired")
                 return timeout_event(self._subject, "execution_timeout")
             if not isinstance(error, NebulaExplorerError):
                 log.exception("The wait for %s failed.", self._subject)

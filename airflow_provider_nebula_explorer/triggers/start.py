@@ -30,7 +30,7 @@ def why_a_worker_is_needed(sensor: NebulaExplorerJobSensor) -> str | None:
         "another argument is a template": _has_template(
             sensor.target_statuses, sensor.nebula_explorer_conn_id
         ),
-        "target_statuses is wrong": not _are_statuses(sensor.target_statuses),
+        "target_statuses is invalid": not _are_statuses(sensor.target_statuses),
         "it has outlets": bool(sensor.outlets),
         "it has an on_execute_callback": bool(sensor.on_execute_callback),
         "it has a pre_execute or a post_execute": bool(sensor._pre_execute_hook or sensor._post_execute_hook),  # noqa: SLF001

@@ -111,7 +111,7 @@ def test_a_first_look_that_fails_counts(explorer, emulator, context):
     explorer.set_connection(extra={"max_consecutive_failures": 3})
     emulator.plan(5, ENDLESS)
     emulator.fail(Fault("status", "get_job", times=None))
-    with pytest.raises(NebulaExplorerConnectionError, match="Cannot observe job 101: 3 looks in a row"):
+    with pytest.raises(NebulaExplorerConnectionError, match="Cannot observe job 101: 3 polls in a row"):
         run_to_its_end(a_run, context)
     assert emulator.count("get_job") == 3
 
@@ -142,7 +142,7 @@ def test_a_cancel_that_fails_names_the_job(emulator, context, caplog):
     pause = deferral_of(a_run(), context)
     emulator.fail(Fault("code", "cancel_job", code=40304000))
     asyncio.run(stored(pause.trigger).on_kill())
-    assert "Job 101 was not cancelled and may go on, though its deferred task was ended" in caplog.text
+    assert "Job 101 was not cancelled and may keep running, though its deferred task was ended" in caplog.text
 
 
 needs_states = pytest.mark.skipif(
@@ -195,7 +195,7 @@ def test_a_cancel_that_hangs_is_given_up_and_said(emulator, context, caplog, mon
     pause = deferral_of(a_run(), context)
     emulator.latency = 30
     asyncio.run(stored(pause.trigger).on_kill())
-    assert "Job 101 was not cancelled and may go on: no answer came within 0.3 s." in caplog.text
+    assert "Job 101 was not cancelled and may keep running: no response came within 0.3 s." in caplog.text
     assert f"Cancel it in Explorer, {emulator.url}/." in caplog.text
 
 
@@ -211,7 +211,9 @@ def test_a_kill_of_which_airflow_tells_no_more_names_the_job(emulator, context, 
 
     monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", get_task_states)
     asyncio.run(trigger.on_kill())
-    assert "Job 101 was not cancelled and may go on: RuntimeError: the API server is down." in caplog.text
+    assert (
+        "Job 101 was not cancelled and may keep running: RuntimeError: the API server is down." in caplog.text
+    )
     assert emulator.count("cancel_job") == 0
 
 

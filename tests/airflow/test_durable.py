@@ -28,7 +28,7 @@ def test_the_next_attempt_goes_on_with_a_running_job(emulator, attempt, crashed,
     assert ids(emulator) == [job_id]
     assert attempt.xcoms["job"] == emulator.job(job_id)
     assert attempt.xcoms["nebula_explorer_job_link"]
-    assert f"Going on with Job {job_id}" in caplog.text
+    assert f"Resuming Job {job_id}" in caplog.text
     assert "It is RUNNING; attempt 1 started it." in caplog.text
 
 
@@ -96,7 +96,7 @@ def test_a_worker_that_dies_before_its_start_is_sent_leaves_an_intent_that_is_lo
             attempt(1)
     assert attempt(2) == ids(emulator)[0]
     assert len(emulator.jobs) == 1
-    assert "Attempt 1 of this task ended while it asked for a job of workflow 5, at 20" in caplog.text
+    assert "Attempt 1 of this task ended while it requested a job of workflow 5, at 20" in caplog.text
 
 
 @MODES
@@ -140,7 +140,7 @@ def test_another_input_is_another_job_and_ends_the_first(emulator, attempt, cras
     second = attempt(2, input={"query_1": {"limit": 2}})
     assert ids(emulator) == [first, second]
     assert emulator.job(first)["status"] == 4
-    assert "cancelled, as this attempt wants another connection, workflow or input" in caplog.text
+    assert "cancelled, as this attempt wants a different connection, workflow or input" in caplog.text
 
 
 def test_another_input_starts_nothing_while_it_is_not_known_what_came_of_the_first(
@@ -186,7 +186,7 @@ def test_where_airflow_keeps_no_notes_a_task_that_may_be_retried_says_so(
         task_id="t", workflow_id=5, wait_for_completion=False, **arguments
     )
     run.execute(context)
-    assert ("durable has no effect, as Airflow before 3.3 keeps no notes" in caplog.text) == says_so
+    assert ("durable has no effect, as Airflow before 3.3 stores no notes" in caplog.text) == says_so
 
 
 def test_a_note_that_cannot_be_read_is_ignored_with_a_warning(emulator, attempt, store, caplog):
@@ -231,7 +231,7 @@ def test_a_job_that_is_interrupted_by_the_end_of_its_attempt_is_replaced_once(
     assert len(emulator.jobs) == 2
     assert attempt.xcoms[CLAIM_KEY] == a_claim(emulator, ids(emulator)[1])
     assert f"Job {first}" in caplog.text
-    assert "was interrupted, as by the end of the attempt that started it" in caplog.text
+    assert "was interrupted, perhaps by the end of the attempt that started it" in caplog.text
 
 
 def test_a_job_that_does_not_wait_for_its_job_is_durable_too(emulator, attempt):
@@ -245,7 +245,7 @@ def test_a_clear_is_not_held_up_by_a_job_that_cannot_be_looked_at(emulator, atte
     emulator.plan(5, QUICK)
     emulator.fail(Fault("code", "get_job", code=40304000))
     assert attempt(2, max_tries=6) == ids(emulator)[1] != first
-    assert "Its job may run on, though a user cleared the task" in caplog.text
+    assert "Its job may keep running, though a user cleared the task" in caplog.text
 
 
 def test_a_job_that_is_stopping_is_not_gone_on_with(emulator, attempt):

@@ -236,7 +236,7 @@ def check_success(world, result):
     else:
         event("somebody else's job, the only one that fitted")
         assert len(ended_well) <= world.clears
-        assert any("It is taken up." in line for line in world.said)
+        assert any("adopting it." in line for line in world.said)
 
 
 def check_kill(world):

@@ -253,7 +253,7 @@ def test_a_wait_ends_when_it_cannot_observe_the_job(explorer, emulator):
     emulator.fail(Fault("status", "get_job", times=None))
     with (
         NebulaExplorerHook() as hook,
-        pytest.raises(NebulaExplorerConnectionError, match=r"Cannot observe job 7: 3 looks in a row failed"),
+        pytest.raises(NebulaExplorerConnectionError, match=r"Cannot observe job 7: 3 polls in a row failed"),
     ):
         hook.wait_for_job(7, poll_interval=0.01)
     assert emulator.count("get_job") == 3

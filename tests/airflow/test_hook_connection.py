@@ -77,7 +77,7 @@ class TestTestConnection:
 
     def test_success_names_what_is_ignored(self, explorer):
         explorer.set_connection(extra={"verfy": "false"})
-        assert "Not known, and so ignored: extra 'verfy'." in NebulaExplorerHook().test_connection()[1]
+        assert "Unknown, so ignored: extra 'verfy'." in NebulaExplorerHook().test_connection()[1]
 
     @pytest.mark.parametrize(
         ("changes", "words"),
@@ -102,7 +102,7 @@ class TestTestConnection:
             explorer.set_connection(port=unused.getsockname()[1])
             ok, text = NebulaExplorerHook().test_connection()
         assert not ok
-        assert "connection refused: nothing listens there" in text
+        assert "connection refused: nothing is listening there" in text
 
     def test_something_that_is_not_explorer(self, explorer, emulator):
         emulator.fail(Fault("html"))
@@ -129,4 +129,4 @@ class TestTestConnection:
         ok, text = NebulaExplorerHook("no_such_connection").test_connection()
         assert not ok
         assert "no_such_connection" in text
-        assert "look at its port: it must be from 1 to 65535" in text
+        assert "check its port: it must be from 1 to 65535" in text

@@ -28,7 +28,7 @@ def test_a_refusal_that_cannot_be_noted_says_what_the_next_attempt_will_do(emula
     emulator.fail(Fault("code", "run_workflow", code=50004002))
     with pytest.raises(NebulaExplorerServerError):
         attempt(1)
-    assert "would have to look for a job, though there is none" in caplog.text
+    assert "would have to search for a job that does not exist" in caplog.text
 
 
 def test_a_refused_start_leaves_nothing_to_look_into(emulator, attempt, pauses):
@@ -44,7 +44,7 @@ def test_a_refused_start_leaves_nothing_to_look_into(emulator, attempt, pauses):
 def test_several_jobs_that_fit_end_the_task_for_good(emulator, attempt, monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda _: len(emulator.jobs) < 2 and emulator.start_job(5))
     emulator.fail(Fault("lost", "run_workflow"))
-    with pytest.raises(NebulaExplorerAmbiguousSubmitError, match="Clearing it asks for a new job") as raised:
+    with pytest.raises(NebulaExplorerAmbiguousSubmitError, match="Clear it to request a new job") as raised:
         attempt(1)
     assert isinstance(raised.value, AirflowFailException)
     assert {job.id for job in raised.value.candidates} == set(ids(emulator))
@@ -74,7 +74,7 @@ def test_what_cannot_be_found_out_now_is_left_to_a_retry_where_that_can_find_out
     explorer.set_connection(extra={"max_consecutive_failures": 2})
     emulator.plan(5, QUICK)
     emulator.fail(Fault("lost", "run_workflow"), Fault("status", "list_workflow_jobs", after=1, times=2))
-    with pytest.raises(NebulaExplorerAmbiguousSubmitError, match="cannot be found out") as raised:
+    with pytest.raises(NebulaExplorerAmbiguousSubmitError, match="cannot be determined") as raised:
         attempt(1, durable=durable)
     assert isinstance(raised.value, AirflowFailException) is not durable
     if durable:

@@ -224,7 +224,9 @@ class TestRunWorkflow:
         operator = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, poll_interval=0.02)
         killed(operator, context)
         job_id = emulator.jobs[0]["id"]
-        assert any(f"Job {job_id} was not cancelled and may go on" in r.getMessage() for r in caplog.records)
+        assert any(
+            f"Job {job_id} was not cancelled and may keep running" in r.getMessage() for r in caplog.records
+        )
 
     def test_a_task_that_is_killed_while_it_asks_for_its_job_cancels_it(self, emulator, context, killed):
         emulator.plan(5, JobPlan(running=1000, stopping=0))
@@ -234,7 +236,7 @@ class TestRunWorkflow:
     def test_a_kill_whose_job_is_not_known_says_so(self, emulator, context, killed, caplog):
         emulator.fail(Fault("lost", "run_workflow"))
         killed(NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5), context, starting=True)
-        assert any("a job of workflow 5 may run" in record.getMessage() for record in caplog.records)
+        assert any("a job of workflow 5 may be running" in record.getMessage() for record in caplog.records)
         assert emulator.count("cancel_job") == 0
 
     def test_a_task_that_is_killed_before_it_asks_for_a_job_starts_none(self, emulator, context, killed):
@@ -248,7 +250,7 @@ class TestRunWorkflow:
         emulator.fail(Fault("code", "cancel_job", code=40004000))
         operator = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, poll_interval=0.02)
         killed(operator, context)
-        assert any("was final, stopping or gone already" in record.getMessage() for record in caplog.records)
+        assert any("was already final, stopping or gone" in record.getMessage() for record in caplog.records)
 
     @pytest.mark.parametrize("wait", [True, False])
     def test_a_task_that_no_longer_waits_cancels_nothing(self, emulator, context, wait, caplog):
@@ -328,5 +330,5 @@ class TestGetTaskResult:
 
     @pytest.mark.parametrize("names", [{}, {"explorer_task_id": "f" * 32, "explorer_task_name": "x"}])
     def test_just_one_of_the_two_names_the_task(self, names):
-        with pytest.raises(NebulaExplorerConfigError, match="just one of the two"):
+        with pytest.raises(NebulaExplorerConfigError, match="exactly one of the two"):
             NebulaExplorerGetTaskResultOperator(task_id="t", job_id=1, **names)

@@ -66,7 +66,7 @@ def test_every_class_of_errors_has_been_decided_on():
 
 @needs_33
 def test_a_decision_to_fail_says_why():
-    assert decision(FAIL[0]).reason == "A retry would meet the same NebulaExplorerConfigError."
+    assert decision(FAIL[0]).reason == "A retry would fail with the same NebulaExplorerConfigError."
 
 
 @needs_33

@@ -113,7 +113,7 @@ class TestJobSensor:
         explorer.set_connection(extra={"max_consecutive_failures": 3})
         emulator.fail(Fault("status", "get_job", times=None))
         with pytest.raises(
-            NebulaExplorerConnectionError, match="Cannot observe job 7: 3 looks in a row"
+            NebulaExplorerConnectionError, match="Cannot observe job 7: 3 polls in a row"
         ) as raised:
             job_sensor(wait, job_id=7)
         assert not isinstance(raised.value, NebulaExplorerJobError)
@@ -156,7 +156,7 @@ class TestJobSensor:
     def test_an_unknown_status_is_waited_on(self, emulator, wait, caplog):
         job_id = emulator.start_job(5, plan=JobPlan(running=9, runs_as=9))
         assert job_sensor(wait, job_id=job_id) == emulator.job(job_id)
-        assert any("Status 9 is not known" in record.getMessage() for record in caplog.records)
+        assert any("Status 9 is unknown" in record.getMessage() for record in caplog.records)
 
     def test_a_poking_sensor_logs_in_once_and_shows_the_link_once(self, emulator, context, ti, monkeypatch):
         shown = []

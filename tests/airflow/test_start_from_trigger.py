@@ -71,7 +71,7 @@ def test_the_output_of_a_task_is_pulled_in_the_form_that_does_not_hang_there(dag
         ({"job_id": "{{ params.job }}"}, "job_id is neither digits nor"),
         ({"nebula_explorer_conn_id": "{{ params.conn }}"}, "another argument is a template"),
         ({"target_statuses": "{{ params.status }}"}, "another argument is a template"),
-        ({"target_statuses": ["NOPE"]}, "target_statuses is wrong"),
+        ({"target_statuses": ["NOPE"]}, "target_statuses is invalid"),
         ({"pre_execute": lambda context: None}, "it has a pre_execute or a post_execute"),
         ({"deferrable": False}, "deferrable is not set"),
         ({"execution_timeout": timedelta(hours=1)}, "it has an execution_timeout"),

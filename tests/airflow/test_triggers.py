@@ -293,7 +293,7 @@ class TestWorkflowTrigger:
         refused, shown = (emulator.start_job(5, plan=JobPlan(running=0)) for _ in range(2))
         emulator.fail(Fault("code", "get_job", code=40304000))
         assert self.events_of(trigger, 1, lambda: None) == [shown]
-        assert f"Job {refused} cannot be looked at, will look again" in caplog.text
+        assert f"The details of job {refused} cannot be read, will try again" in caplog.text
 
     def test_trouble_delays_an_event_and_loses_none(self, emulator, caplog):
         trigger = NebulaExplorerWorkflowTrigger(5, CONNECTION, INTERVAL)
@@ -305,7 +305,7 @@ class TestWorkflowTrigger:
             new.append(emulator.start_job(5, plan=JobPlan(running=0)))
 
         assert self.events_of(trigger, 1, act) == new
-        assert "Cannot observe workflow 5, will look again" in caplog.text
+        assert "Cannot observe workflow 5, will poll again" in caplog.text
 
 
 def test_a_timeout_of_something_else_is_no_limit_of_the_tasks(emulator, monkeypatch):
@@ -321,6 +321,6 @@ def test_a_timeout_of_something_else_is_no_limit_of_the_tasks(emulator, monkeypa
 def test_too_many_failed_looks_tell_that_the_job_cannot_be_observed(explorer):
     explorer.set_connection(extra={"max_consecutive_failures": 3})
     explorer.emulator.fail(Fault("status", "get_job", times=None))
-    with pytest.raises(NebulaExplorerConnectionError, match="Cannot observe job 7: 3 looks in a row failed"):
+    with pytest.raises(NebulaExplorerConnectionError, match="Cannot observe job 7: 3 polls in a row failed"):
         read_job(first_event(job_trigger(7, failed_looks=1)))
     assert explorer.emulator.count("get_job") == 2

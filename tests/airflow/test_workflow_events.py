@@ -266,7 +266,7 @@ def test_a_bookmark_that_could_not_be_kept_is_kept_later(emulator, bookmarks, ca
             return second.events
 
     assert asyncio.run(test()) == []
-    assert "cannot be kept, will try again: RuntimeError: the store is broken" in caplog.text
+    assert "cannot be stored, will try again: RuntimeError: the store is broken" in caplog.text
 
 
 def test_a_trigger_for_several_assets_has_no_bookmark_and_says_so(emulator, caplog):
@@ -281,7 +281,7 @@ def test_a_trigger_for_several_assets_has_no_bookmark_and_says_so(emulator, capl
             await triggerer.has_events(1)
 
     asyncio.run(test())
-    assert "No bookmark is kept, so events may be lost over a restart: Task has 2" in caplog.text
+    assert "No bookmark is stored, so a restart may lose events: Task has 2" in caplog.text
 
 
 def test_another_explorer_behind_the_connection_has_a_bookmark_of_its_own(

@@ -166,6 +166,6 @@ def test_the_test_button_says_that_explorers_port_is_out_of_its_bounds(
     connections: Connections, explorer: Emulator
 ):
     connections.change(CONNECTION, LABELS["port"], "70000")
-    expect(connections.test(CONNECTION)).to_contain_text("look at its port: it must be from 1 to 65535")
+    expect(connections.test(CONNECTION)).to_contain_text("check its port: it must be from 1 to 65535")
     connections.change(CONNECTION, LABELS["port"], str(explorer.port))
     expect(connections.test(CONNECTION)).to_contain_text("Test Connection Successful")

@@ -171,7 +171,7 @@ def test_a_huge_answer_is_refused(open_client, explorer, kind):
 def test_a_request_takes_no_longer_than_its_timeout(open_client, explorer, fault):
     client = open_client(settings_of(explorer, timeout=0.3, max_retries=0))
     explorer.fail(fault)
-    with pytest.raises(NebulaExplorerConnectionError, match=r"no answer within 0\.3 s"):
+    with pytest.raises(NebulaExplorerConnectionError, match=r"no response within 0\.3 s"):
         client.run(api.get_job(explorer.start_job(5)))
 
 
@@ -226,7 +226,7 @@ def free_port():
 def test_a_refused_connection_certainly_sent_nothing(open_client, free_port, pauses):
     client = open_client(settings_of(Emulator(), base_url=f"http://127.0.0.1:{free_port}"))
     with pytest.raises(
-        NebulaExplorerConnectionError, match="connection refused: nothing listens there"
+        NebulaExplorerConnectionError, match="connection refused: nothing is listening there"
     ) as raised:
         client.run(api.get_job(1))
     assert not raised.value.may_have_acted

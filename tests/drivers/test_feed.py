@@ -292,7 +292,7 @@ def test_a_job_that_is_gone_is_left_out(explorer, caplog):
     listener = Listener(bookmark=Bookmark(since=0, at=now_ms()))
     listen(explorer, listener.has_heard(1), listener)
     assert listener.heard == [shown]
-    assert "Job 101 is left out, as it is gone" in caplog.text
+    assert "Job 101 is skipped, as it is gone" in caplog.text
 
 
 @pytest.mark.parametrize("count", [10, 15, 25])

@@ -229,5 +229,5 @@ def test_changes_are_logged_once_and_not_each_poll(explorer, caplog):
     lines = [record.getMessage() for record in caplog.records if record.name.endswith(".waits")]
     assert lines == [
         f"Job {job_id} is UNKNOWN_9.",
-        "Status 9 is not known to this version; the wait goes on.",
+        "Status 9 is unknown to this version; the wait continues.",
     ]

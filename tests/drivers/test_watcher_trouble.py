@@ -167,7 +167,7 @@ def test_too_many_broken_polls_end_every_wait_with_an_error_that_names_its_job(e
     errors, requests = run(test())
     assert {type(error) for error in errors} == {NebulaExplorerConnectionError}
     for job_id, error in zip(job_ids, errors, strict=True):
-        assert str(error).startswith(f"Cannot observe job {job_id}: 3 looks in a row failed.")
+        assert str(error).startswith(f"Cannot observe job {job_id}: 3 polls in a row failed.")
     assert requests <= 9, "no storm: at most a list and a job for each poll"
 
 
@@ -178,7 +178,7 @@ def test_looks_that_failed_in_another_process_count(explorer):
         async with watching(explorer, max_failures=3) as watcher:
             return await outcome(watcher.job(7, interval=INTERVAL, failed_looks=2))
 
-    assert "3 looks in a row failed" in str(run(test()))
+    assert "3 polls in a row failed" in str(run(test()))
     assert explorer.count("get_job") == 1
 
 

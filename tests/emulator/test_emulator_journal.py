@@ -90,7 +90,7 @@ def test_a_file_that_is_no_journal_is_left_as_it_is(tmp_path: Path, content: str
     file = tmp_path / "plans.json"
     file.write_text(content)
 
-    with pytest.raises(ValueError, match="is no journal's"):
+    with pytest.raises(ValueError, match="is not a journal's"):
         emulator(file)
     assert file.read_text() == content
 
@@ -101,5 +101,5 @@ def test_a_file_that_is_no_journal_is_left_as_it_is(tmp_path: Path, content: str
 def test_what_is_no_journal_is_refused(tmp_path: Path, line: str):
     (tmp_path / "journal").write_text(f"{line}\n")
 
-    with pytest.raises(ValueError, match="journal, line 1 is no journal's"):
+    with pytest.raises(ValueError, match="journal, line 1 is not a journal's"):
         emulator(tmp_path / "journal")

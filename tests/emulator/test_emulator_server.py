@@ -177,7 +177,7 @@ def test_an_emulator_that_restarts_keeps_its_port_and_its_jobs_and_forgets_its_s
 
 
 def test_an_emulator_is_started_once(emulator: Emulator):
-    with pytest.raises(RuntimeError, match="running already"):
+    with pytest.raises(RuntimeError, match="already running"):
         emulator.start()
 
 
@@ -230,6 +230,6 @@ def test_every_call_is_logged_in_one_line_without_secrets(
     client.get("/jobs/7")
 
     assert [record.message for record in caplog.records if record.name.endswith(".emulator")] == [
-        "GET /api-open/v1/jobs/7 no answer (reset)",
+        "GET /api-open/v1/jobs/7 no response (reset)",
         "GET /api-open/v1/jobs/7 404",
     ]

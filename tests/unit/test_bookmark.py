@@ -91,5 +91,5 @@ def test_time_alone_is_worth_saving_only_at_times():
     [None, 7, "x", [], {}, {"since": 1}, {"since": 1, "at": 1, "known": [1], "open": []}],
 )
 def test_anything_else_is_no_bookmark(value):
-    with pytest.raises(ValueError, match="no bookmark"):
+    with pytest.raises(ValueError, match="not a bookmark"):
         Bookmark.of(value)

@@ -98,7 +98,7 @@ def test_the_base_address(fields, base_url):
     [
         (
             {"host": None},
-            "host is ''; allowed: a host name or address (its port has a field of its own), or a whole URL",
+            "host is ''; allowed: a host name or address (the port has its own field), or a whole URL",
         ),
         ({"host": ""}, "host is ''"),
         ({"host": "graph:7002"}, "host is 'graph:7002'"),
@@ -324,7 +324,7 @@ def test_a_value_that_python_cannot_write_is_refused_in_words():
 
 def test_unknown_keys_are_written_so_that_a_log_can_hold_them():
     connection = SimpleNamespace(**{**GOOD, "extra_dejson": {"a\nb\ud800": 1}})
-    with pytest.raises(NebulaExplorerConfigError, match=r"extra has 'a\\nb\\ud800', which is not known"):
+    with pytest.raises(NebulaExplorerConfigError, match=r"extra has 'a\\nb\\ud800', which is unknown"):
         read_connection(connection)
 
 
@@ -342,7 +342,7 @@ def test_the_address_of_graphd_is_required():
 
 def test_a_misspelt_address_of_graphd_is_named():
     connection = SimpleNamespace(**{**GOOD, "extra_dejson": {"nebula_adress": "graphd"}})
-    with pytest.raises(NebulaExplorerConfigError, match="extra has 'nebula_adress', which is not known"):
+    with pytest.raises(NebulaExplorerConfigError, match="extra has 'nebula_adress', which is unknown"):
         read_connection(connection)
 
 

@@ -387,4 +387,4 @@ def test_two_exchanges_of_one_session_do_not_undo_each_others_renewal():
 def test_a_licence_error_says_what_to_do():
     played = get_job(a_session_with_token(), refusal(50004003, "ErrInternalLicense"))
     assert isinstance(played.error, NebulaExplorerServerError)
-    assert "Renew Explorer's licence" in str(played.error)
+    assert "Renew Explorer's license" in str(played.error)

@@ -54,7 +54,7 @@ def test_the_job_of_a_lost_answer_is_taken_up_and_that_is_said(explorer, submitt
     explorer.fates = ["lost"]
     assert submit(submitter) == explorer.ours[0].id
     assert len(explorer.ours) == 1
-    assert "is the one job of workflow 5 that is new since then. It is taken up." in caplog.text
+    assert "is the only job of workflow 5 that is new since then: adopting it." in caplog.text
 
 
 def test_a_job_that_is_created_in_the_same_second_as_others_is_told_from_them(explorer, submitter):
@@ -101,7 +101,7 @@ def test_a_gateway_whose_clock_is_wrong_hides_no_job(explorer, submitter, skew, 
 
 def test_a_refusal_after_a_lost_answer_leaves_it_open_what_came_of_that(explorer, submitter):
     explorer.fates = ["shed", "refused"]
-    with pytest.raises(NebulaExplorerAmbiguousSubmitError, match="asked for again: .*50004002"):
+    with pytest.raises(NebulaExplorerAmbiguousSubmitError, match="requested again: .*50004002"):
         submit(submitter)
 
 
@@ -155,7 +155,7 @@ def test_several_new_jobs_are_told_and_none_is_started(explorer, submitter):
     assert [job.id for job in raised.value.candidates] == [explorer.ours[0].id, other]
     for job in raised.value.candidates:
         assert f"Job {job.id} ({job.name}), created 2023-11-14 22:13:20 UTC, RUNNING" in str(raised.value)
-    assert "Nothing further was started." in str(raised.value)
+    assert "No other job was started." in str(raised.value)
     assert explorer.asked.count("run_workflow") == 1
 
 
@@ -200,7 +200,7 @@ def test_a_job_that_two_take_at_once_is_left_to_a_person(explorer, client):
     submitter = Submitter(client, max_failures=3, sleep=explorer.sleep, claims=Claims(too_late=[101]))
     explorer.fates = ["lost"]
     with pytest.raises(
-        NebulaExplorerAmbiguousSubmitError, match="Another task has the one job that fits"
+        NebulaExplorerAmbiguousSubmitError, match="Another task also claims the only job that matches"
     ) as raised:
         submit(submitter)
     assert [job.id for job in raised.value.candidates] == [101]
@@ -219,7 +219,7 @@ def test_what_came_of_a_start_may_be_left_to_a_person(explorer, client, fate, ca
 
 def test_after_three_lost_answers_without_a_job_there_is_no_further_start(explorer, submitter):
     explorer.fates = ["shed"] * 9
-    with pytest.raises(NebulaExplorerAmbiguousSubmitError, match="the last of 3 starts"):
+    with pytest.raises(NebulaExplorerAmbiguousSubmitError, match="the last of 3 requests"):
         submit(submitter)
     assert explorer.asked.count("run_workflow") == STARTS
 
@@ -229,7 +229,7 @@ def test_looks_that_fail_delay_the_finding(explorer, submitter, caplog):
     intent = submitter.intend(5)
     explorer.broken_looks = 4  # two looks, each with one retry
     assert submitter.submit(add_job(5), intent) == explorer.ours[0].id
-    assert "Look 2 of 3 at the new jobs of workflow 5 failed" in caplog.text
+    assert "Poll 2 of 3 for the new jobs of workflow 5 failed" in caplog.text
 
 
 def test_what_cannot_be_looked_at_stays_ambiguous(explorer, submitter):
@@ -237,7 +237,7 @@ def test_what_cannot_be_looked_at_stays_ambiguous(explorer, submitter):
     intent = submitter.intend(5)
     explorer.broken_looks = 100
     with pytest.raises(
-        NebulaExplorerAmbiguousSubmitError, match="cannot be found out: Cannot observe"
+        NebulaExplorerAmbiguousSubmitError, match="cannot be determined: Cannot observe"
     ) as raised:
         submitter.submit(add_job(5), intent)
     assert raised.value.candidates == ()
@@ -284,5 +284,5 @@ def test_an_intent_survives_being_stored(submitter):
 
 @pytest.mark.parametrize("data", [{}, {"workflow_id": 5}, {"workflow_id": 5, "known": 7}])
 def test_what_is_no_intent_is_refused(data):
-    with pytest.raises(ValueError, match="no intent"):
+    with pytest.raises(ValueError, match="not an intent"):
         Intent.from_json(data)

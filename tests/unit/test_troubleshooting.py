@@ -26,9 +26,9 @@ TOLD_ELSEWHERE = {
 }
 
 NOT_TOLD = {
-    "runs.py: this is no note of a",  # told as "What an earlier attempt noted cannot be read"
-    "submit.py: this is no intent to start",  # the same
-    "submit.py: at a time not told",  # in the place of a job's time
+    "runs.py: this is not the note of",  # told as "The note of an earlier attempt cannot be read"
+    "submit.py: this is not an intent to",  # the same
+    "submit.py: at an unknown time",  # in the place of a job's time
 }
 
 

@@ -71,7 +71,7 @@ def test_the_end_tells_the_state_of_each_task(code):
 
 def test_an_unknown_status_is_one_warning():
     warnings = [text for level, text in told((9, 0), (9, 1), (9, 2)) if level == logging.WARNING]
-    assert warnings == ["Status 9 is not known to this version; the wait goes on."]
+    assert warnings == ["Status 9 is unknown to this version; the wait continues."]
 
 
 def test_what_another_process_has_told_is_not_told_again_nor_timed():
@@ -88,10 +88,10 @@ PASSING = NebulaExplorerServerError("no answer", http_status=503)
 
 def test_failed_looks_in_a_row_end_the_wait_at_the_limit():
     looks = Looks("job 7", 3)
-    assert "Look 1 of 3 at job 7 failed" in looks.failed(PASSING)
-    assert "Look 2 of 3" in looks.failed(PASSING)
+    assert "Poll 1 of 3 for job 7 failed" in looks.failed(PASSING)
+    assert "Poll 2 of 3" in looks.failed(PASSING)
     with pytest.raises(
-        NebulaExplorerConnectionError, match="Cannot observe job 7: 3 looks in a row failed"
+        NebulaExplorerConnectionError, match="Cannot observe job 7: 3 polls in a row failed"
     ) as raised:
         looks.failed(PASSING)
     assert raised.value.__cause__ is PASSING
@@ -101,7 +101,7 @@ def test_a_look_that_saw_something_starts_the_count_again():
     looks = Looks("job 7", 2)
     looks.failed(PASSING)
     looks.succeeded()
-    assert "Look 1 of 2" in looks.failed(PASSING)
+    assert "Poll 1 of 2" in looks.failed(PASSING)
 
 
 def test_an_error_that_time_does_not_mend_ends_the_wait_at_once():
