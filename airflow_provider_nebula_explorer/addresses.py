@@ -1,4 +1,4 @@
-"""What a connection may hold as an address: each reader raises ``ValueError`` or ``TypeError`` for others."""
+"""Which addresses a connection may contain: readers raise ``ValueError`` or ``TypeError`` for others."""
 
 from __future__ import annotations
 

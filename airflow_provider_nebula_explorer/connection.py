@@ -1,4 +1,4 @@
-"""The fields of an Airflow connection to Explorer: one table that reads, checks and draws the form.
+"""The fields of an Airflow connection to Explorer: one table to read them, check them and show the form.
 
 Nothing here imports Airflow, so that its discovery of providers stays quick.
 """

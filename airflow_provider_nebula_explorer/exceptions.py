@@ -3,16 +3,16 @@
 .. code-block:: text
 
     NebulaExplorerError
-    ├── NebulaExplorerConfigError           a bad connection field or argument (also a ValueError)
-    ├── NebulaExplorerConnectionError       Explorer cannot be reached, or what answered is not Explorer
+    ├── NebulaExplorerConfigError           a wrong connection field or argument (also a ValueError)
+    ├── NebulaExplorerConnectionError       Explorer cannot be reached, or something else answers
     ├── NebulaExplorerApiError              Explorer refused: .code, .message, .http_status
     │   ├── NebulaExplorerBadRequestError   400xxxxx
     │   ├── NebulaExplorerAuthError         401xxxxx
-    │   │   └── NebulaExplorerLoginError    every refused login
+    │   │   └── NebulaExplorerLoginError    any refused login
     │   ├── NebulaExplorerForbiddenError    403xxxxx
     │   ├── NebulaExplorerNotFoundError     404xxxxx
     │   └── NebulaExplorerServerError       5xxxxxxx, 900xxxxx and HTTP 5xx
-    ├── NebulaExplorerJobError              a job ended other than wanted: .job
+    ├── NebulaExplorerJobError              a job ended in a status that was not wanted: .job
     ├── NebulaExplorerTimeoutError          a wait took longer than its timeout (also a TimeoutError)
     └── NebulaExplorerAmbiguousSubmitError  a job may or may not have been started: .candidates
 """
@@ -31,7 +31,7 @@ class NebulaExplorerError(Exception):
     """Base of every error that this package raises."""
 
     hint = "See Explorer's log for more."
-    """What to do next, where nothing narrower is known."""
+    """What to do next, if nothing more specific is known."""
 
     @property
     def is_transient(self) -> bool:
@@ -45,7 +45,7 @@ class NebulaExplorerError(Exception):
 
     @property
     def may_have_acted(self) -> bool:
-        """Whether Explorer may have done what was asked, though its answer is missing."""
+        """Whether Explorer may have done what was requested, although its response is missing."""
         return False
 
 
@@ -54,9 +54,9 @@ class NebulaExplorerConfigError(NebulaExplorerError, ValueError):
 
 
 class NebulaExplorerConnectionError(NebulaExplorerError):
-    """Explorer cannot be reached, or what answered is not Explorer.
+    """Explorer cannot be reached, or something else answers.
 
-    :param text: what was asked, what came back, what to do next.
+    :param text: what was requested, what came back, what to do next.
     :param sent: whether Explorer may have received the request.
     :param transient: whether the same request may succeed a little later.
     """
@@ -80,12 +80,12 @@ class NebulaExplorerConnectionError(NebulaExplorerError):
 
 
 class NebulaExplorerApiError(NebulaExplorerError):
-    """Explorer, or a gateway before it, refused a request.
+    """Explorer, or a gateway in front of it, refused a request.
 
-    :param text: what was asked, what came back, what to do next.
-    :param code: Explorer's 8-digit code; ``None`` where the answer had no envelope of Explorer's.
+    :param text: what was requested, what came back, what to do next.
+    :param code: Explorer's 8-digit code; ``None`` if the response was not Explorer's own.
     :param message: Explorer's own message, ``<ErrName>`` or ``<ErrName>::<detail>``.
-    :param http_status: the HTTP status of the answer.
+    :param http_status: the HTTP status of the response.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class NebulaExplorerApiError(NebulaExplorerError):
 
 
 class NebulaExplorerBadRequestError(NebulaExplorerApiError):
-    """Explorer found the request wrong, or wrong for the job's present status."""
+    """The request is wrong, or wrong for the job's current status."""
 
     hint = "Check the arguments, and that the job's status allows this."
 
@@ -123,7 +123,7 @@ class NebulaExplorerAuthError(NebulaExplorerApiError):
 
 
 class NebulaExplorerLoginError(NebulaExplorerAuthError):
-    """Explorer refused to log the account in, in every account encoding that it may be written in."""
+    """Explorer refused the login, in each account encoding that was tried."""
 
 
 class NebulaExplorerForbiddenError(NebulaExplorerApiError):
@@ -139,7 +139,7 @@ class NebulaExplorerNotFoundError(NebulaExplorerApiError):
 
 
 class NebulaExplorerServerError(NebulaExplorerApiError):
-    """Explorer failed inside, or sheds load."""
+    """Explorer had an internal error, or is overloaded."""
 
     hint = "Try again later; Explorer's log shows the reason."
 
@@ -150,10 +150,10 @@ class NebulaExplorerServerError(NebulaExplorerApiError):
 
 
 class NebulaExplorerJobError(NebulaExplorerError):
-    """A job ended other than wanted.
+    """A job ended in a status that was not wanted.
 
     :param text: the job, its status and the tasks that failed.
-    :param job: the job as Explorer last told it.
+    :param job: the job as Explorer last returned it.
     """
 
     def __init__(self, text: str = "", job: Job | None = None) -> None:
@@ -162,14 +162,14 @@ class NebulaExplorerJobError(NebulaExplorerError):
 
 
 class NebulaExplorerTimeoutError(NebulaExplorerError, TimeoutError):
-    """A job was not final when the wait for it ran out of time; the job itself goes on."""
+    """A wait timed out before its job was final; the job itself continues."""
 
 
 class NebulaExplorerAmbiguousSubmitError(NebulaExplorerError):
-    """Explorer's answer to "run this workflow" was lost: a job may or may not have been started.
+    """Explorer's response to "run this workflow" was lost: a job may or may not have been started.
 
-    :param text: what was asked, what came back, what to do next.
-    :param candidates: the jobs that may be the one.
+    :param text: what was requested, what came back, what to do next.
+    :param candidates: the jobs that may be the one that was started.
     """
 
     def __init__(self, text: str = "", candidates: Sequence[Job] = ()) -> None:

@@ -1,4 +1,4 @@
-"""What Airflow discovers of this package; plain data."""
+"""What Airflow discovers about this package; plain data."""
 
 from __future__ import annotations
 

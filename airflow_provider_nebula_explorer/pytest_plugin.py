@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def nebula_explorer_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """Yield a started emulator, which the connection ``nebula_explorer_default`` leads to."""
+    """Yield a started emulator; the connection ``nebula_explorer_default`` points to it."""
     from airflow_provider_nebula_explorer.emulator import Emulator  # no cost to other tests
 
     with Emulator() as emulator:

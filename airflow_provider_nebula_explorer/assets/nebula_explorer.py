@@ -1,4 +1,4 @@
-"""The asset of a workflow: what its jobs make, for outlets and for the schedules of other DAGs."""
+"""The asset of a workflow: what its jobs produce, for outlets and for the schedules of other DAGs."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def workflow_asset(
 
     :param workflow_id: a number, or text of digits.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
-    :param kwargs: what else Airflow's ``Asset`` takes: ``extra``, and from Airflow 3 on ``name``, ``group``,
-        ``watchers``.
-    :raises NebulaExplorerConfigError: where ``workflow_id`` is no id; templates are not possible here.
+    :param kwargs: other arguments of Airflow's ``Asset``: ``extra``, and from Airflow 3 on ``name``,
+        ``group``, ``watchers``.
+    :raises NebulaExplorerConfigError: if ``workflow_id`` is not an id; templates are not possible here.
     """
     path = f"workflows/{parse_id('workflow_id', workflow_id)}"
     return Asset(uri=f"{SCHEME}://{quote(nebula_explorer_conn_id, safe='')}/{path}", **kwargs)
@@ -48,12 +48,12 @@ def watched_workflow_asset(
     created_after: datetime | str | None = None,
     **kwargs: Any,
 ) -> Asset:
-    """Return the asset of a workflow, with an event for each of its jobs that succeeds, whoever ran it.
+    """Return the asset of a workflow, with an event for each of its jobs that succeeds, no matter who ran it.
 
     The other parameters are those of :func:`workflow_asset`.
 
-    :param poll_interval: seconds between two looks.
-    :param job_name: the jobs' name, as Explorer's own search takes it; ``None`` for any.
+    :param poll_interval: seconds between two polls.
+    :param job_name: the jobs' name, as Explorer's own search understands it; ``None`` for any.
     :param created_after: jobs created before it do not count: an aware datetime, or ISO 8601 text with an
         offset. Default: those that had succeeded when it was first watched do not count.
     :raises NebulaExplorerConfigError: for a wrong argument; on Airflow 2, which has no asset watchers.
@@ -83,7 +83,7 @@ def watched_workflow_asset(
 def sanitize_uri(uri: SplitResult) -> SplitResult:
     """Check the address of an asset; Airflow asks for it with each of our scheme.
 
-    :raises ValueError: where it is not that of a workflow.
+    :raises ValueError: if it is not that of a workflow.
     """
     if not uri.netloc or not _PATH.fullmatch(uri.path) or uri.query:
         raise ValueError(

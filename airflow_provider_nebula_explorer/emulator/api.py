@@ -1,4 +1,4 @@
-"""Explorer's HTTP interface as a pure function: a request in, an answer out; no socket."""
+"""Explorer's HTTP interface as a pure function: a request in, a response out; no socket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a test asks of an emulator in another process: the methods of ``Emulator``, over HTTP."""
+"""Controls an emulator in another process: the methods of ``Emulator``, over HTTP."""
 
 from __future__ import annotations
 

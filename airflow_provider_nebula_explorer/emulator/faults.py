@@ -1,4 +1,4 @@
-"""What can go wrong on purpose: faults, and the queue that hands them to requests."""
+"""What goes wrong on purpose: faults, and the queue that assigns them to requests."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ INSTEAD = frozenset({"status", "code", "html", "garbage", "redirect", "huge", "g
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that befalls a request instead of, or on top of, its answer.
+    """Something that happens to a request instead of, or in addition to, its response.
 
     :param kind: one of :data:`KINDS`.
     :param endpoint: the name of an endpoint, or a pattern such as ``*`` or ``list_*``.
-    :param times: how many requests it befalls; ``None`` for all.
+    :param times: how many requests it hits; ``None`` for all.
     :param after: how many matching requests it lets pass first.
-    :param probability: how likely it befalls a matching request.
-    :param processed: whether the request is processed before the fault takes the place of its answer, for
-        the kinds in :data:`INSTEAD`.
-    :param status: the HTTP status, where the kind has one.
+    :param probability: how likely it hits a matching request.
+    :param processed: whether the request is processed before the fault replaces its response, for the kinds
+        in :data:`INSTEAD`.
+    :param status: the HTTP status, if the kind has one.
     :param code: Explorer's 8-digit code, for ``code``.
     :param retry_after: the ``Retry-After`` header, for ``status`` and ``code``: seconds, or a text as it is.
-    :param seconds: how long it takes, for ``slow`` and ``drip``.
-    :param location: where to, for ``redirect``.
+    :param seconds: how long the response takes, for ``slow`` and ``drip``.
+    :param location: the target, for ``redirect``.
     """
 
     kind: str
@@ -95,7 +95,7 @@ class Fault:
     def from_json(cls, data: object) -> Fault:
         """Read a fault, an object with this class's fields as its keys.
 
-        :raises ValueError: where a key is not known or a value is wrong.
+        :raises ValueError: if a key is not known or a value is wrong.
         """
         return from_object(cls, data, "a fault")
 

@@ -1,4 +1,4 @@
-"""A job: what its plan, its creation and its cancellation make of it at a given moment."""
+"""A job: its state at a given moment, from its plan, its creation and its cancellation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened to an emulator, in a file: a killed one starts again with its jobs, workflows and clock."""
+"""What happened to an emulator, in a file: a killed one restarts with its jobs, workflows and clock."""
 
 from __future__ import annotations
 

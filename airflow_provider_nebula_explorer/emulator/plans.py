@@ -51,9 +51,9 @@ class TaskPlan:
     """One component of a workflow.
 
     :param name: the component's name, such as ``query_1``.
-    :param rows: what it computes: rows of 2 or of 3 text columns.
-    :param fails: whether this is the task at which a failing job fails.
-    :raises ValueError: where a value is wrong.
+    :param rows: its result: rows of 2 or 3 text columns.
+    :param fails: whether a failing job fails at this task.
+    :raises ValueError: if a value is wrong.
     """
 
     name: str
@@ -69,17 +69,17 @@ class TaskPlan:
 
 @dataclass(frozen=True)
 class JobPlan:
-    """How the jobs of a workflow go.
+    """What the jobs of a workflow do.
 
     :param preparing: seconds from a job's creation until it runs.
     :param running: seconds from then until it ends, shared by the tasks that run.
     :param stopping: seconds from its cancellation until it is Interrupted.
-    :param ends: how a job ends that nobody cancels: Success, Failed or Interrupted, as a status, its number
-        or its name; ``None`` for one that runs until it is cancelled.
-    :param runs_as: the job's status code while it runs; one that is not known is a newer Explorer's.
-    :param tasks: its tasks, which run one after the other. A job that ends other than in success does so at
-        the task that says ``fails``, else at its last; the tasks after that one are Interrupted.
-    :raises ValueError: where a value is wrong.
+    :param ends: how a job ends if nobody cancels it: Success, Failed or Interrupted, as a status, its number
+        or its name; with ``None``, it runs until it is cancelled.
+    :param runs_as: the job's status code while it runs; an unknown one simulates a newer Explorer.
+    :param tasks: its tasks, which run one after the other. A job that ends without success does so at the
+        task with ``fails``, else at its last; the tasks after that one are Interrupted.
+    :raises ValueError: if a value is wrong.
     """
 
     preparing: float = 0.0
@@ -112,7 +112,7 @@ class JobPlan:
     def from_json(cls, data: object) -> JobPlan:
         """Read a job's plan: an object with this class's fields as its keys, as each of its ``tasks`` is.
 
-        :raises ValueError: where a key is not known or a value is wrong.
+        :raises ValueError: if a key is not known or a value is wrong.
         """
         if isinstance(data, Mapping) and isinstance(data.get("tasks"), list):
             data = {**data, "tasks": [from_object(TaskPlan, task, "a task's plan") for task in data["tasks"]]}
@@ -122,7 +122,7 @@ class JobPlan:
 def read_workflow(data: object) -> tuple[str | None, JobPlan]:
     """Read a workflow: a job's plan that may have a further key, the workflow's ``name``.
 
-    :raises ValueError: where a key is not known or a value is wrong.
+    :raises ValueError: if a key is not known or a value is wrong.
     """
     plan = dict(as_object(data, "a workflow"))
     name = plan.pop("name", None)
@@ -133,7 +133,7 @@ def read_workflow(data: object) -> tuple[str | None, JobPlan]:
 def from_object(cls: type[_T], data: object, what: str) -> _T:
     """Make a dataclass of a JSON object with its fields as keys.
 
-    :raises ValueError: where it is no object, or its keys are not the class's fields.
+    :raises ValueError: if it is no object, or its keys are not the class's fields.
     """
     data = as_object(data, what)
     known = [field.name for field in fields(cls)]  # type: ignore[arg-type]
@@ -149,7 +149,7 @@ def from_object(cls: type[_T], data: object, what: str) -> _T:
 def as_object(data: object, what: str) -> Mapping[str, Any]:
     """Return a JSON object as it is.
 
-    :raises ValueError: where it is none.
+    :raises ValueError: if it is none.
     """
     if isinstance(data, Mapping):
         return data

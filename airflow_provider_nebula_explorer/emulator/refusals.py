@@ -1,4 +1,4 @@
-"""How Explorer says no."""
+"""How Explorer refuses a request."""
 
 from __future__ import annotations
 

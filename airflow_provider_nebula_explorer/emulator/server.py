@@ -1,4 +1,4 @@
-"""The stand-in Explorer as one object: a server, the jobs behind it, and what it was asked."""
+"""The emulated Explorer as one object: a server, its jobs, and the requests it received."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _CALLS_KEPT = 100_000
 
 @dataclass(frozen=True)
 class Call:
-    """One request that the emulator was sent; the account and the token are not kept.
+    """One request that the emulator received; the account and the token are not stored.
 
-    :param endpoint: the endpoint's name, ``"unknown"`` where the API has none such.
+    :param endpoint: the endpoint's name; ``"unknown"`` if the API has no such endpoint.
     :param path: as it was sent, still percent-encoded, without the query.
-    :param body: the JSON that was sent; ``None`` where it was none.
-    :param status: the HTTP status answered; ``None`` where no answer was sent.
+    :param body: the JSON that was sent; ``None`` if it was not JSON.
+    :param status: the HTTP status of the response; ``None`` if none was sent.
     :param time: when it was answered, in epoch seconds of the emulator's clock.
-    :param fault: the kind of the fault that befell it.
+    :param fault: the kind of the fault that hit it.
     """
 
     endpoint: str
@@ -56,29 +56,29 @@ class Call:
 
 @final
 class Emulator:
-    """A stand-in for NebulaGraph Explorer that listens while it is started.
+    """A stand-in for NebulaGraph Explorer that listens from its start to its stop.
 
-    It can be stopped and started again, on the same port: like an Explorer that restarts it then keeps its
+    It can be stopped and started again, on the same port: like an Explorer that restarts, it then keeps its
     jobs and forgets its sessions. All of it may be used from any thread.
 
     :param host: the address to listen on.
     :param port: the port to listen on; 0 for a free one.
-    :param login: the only account that is let in.
+    :param login: the only accepted account.
     :param password: its password.
     :param encoding: how the account must be written: ``json`` (Explorer 3.3 and later), ``colon``, ``both``.
-    :param token_ttl: how long a session lives, in seconds.
-    :param max_page_size: the most jobs that one page of a list holds.
+    :param token_ttl: how long a session lasts, in seconds.
+    :param max_page_size: the maximum number of jobs on one page of a list.
     :param cookie: how the token's cookie is written: ``plain``; ``secure``, with ``Secure; SameSite=None``;
         ``misspelt``, with ``# Max-Age``; ``bare``, without ``Max-Age``.
-    :param graphd: the only graphd, as address and port, that can be reached; ``None`` where any can.
-    :param workflows: the workflows that exist, by id, each a plan or a name and a plan; others are not found.
-        ``None`` where every id exists.
+    :param graphd: the only graphd, as address and port, that can be reached; ``None`` if any can.
+    :param workflows: the workflows that exist, by id: each a plan, or a name and a plan; others are not
+        found. With ``None``, every id exists.
     :param clock: the time in epoch seconds.
-    :param seed: of the faults that have a probability.
-    :param journal: a file that keeps its workflows, jobs and clock: another emulator with the same file goes
-        on where this one ended, however it ended.
-    :raises ValueError: where the file is not a journal.
-    :raises OSError: where it cannot be read.
+    :param seed: the seed of the faults that have a probability.
+    :param journal: a file that stores its workflows, jobs and clock: another emulator with the same file
+        continues where this one ended, no matter how it ended.
+    :raises ValueError: if the file is not a journal.
+    :raises OSError: if it cannot be read.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Emulator:
         journal: Path | None = None,
     ) -> None:
         self.latency = 0.0
-        """Seconds that every answer takes."""
+        """Seconds that each response takes."""
         self._sessions = Sessions(login, password, encoding, token_ttl, cookie, graphd)
         self._state = ExplorerState(workflows, max_page_size=max_page_size)
         self._explorer = Explorer(self._sessions, self._state)
@@ -114,9 +114,9 @@ class Emulator:
             self._go_on(Journal(journal))
 
     def start(self) -> Emulator:
-        """Begin to listen.
+        """Start to listen.
 
-        :raises OSError: where the port is taken.
+        :raises OSError: if the port is in use.
         """
         self._server.start()
         return self
@@ -136,7 +136,7 @@ class Emulator:
 
     @property
     def port(self) -> int:
-        """The port it listens on; the one asked for until it is started."""
+        """The port it listens on; before its start, the one that was passed."""
         return self._server.port
 
     @property
@@ -162,7 +162,7 @@ class Emulator:
         )
 
     def plan(self, workflow_id: int | str, plan: JobPlan, *, name: str | None = None) -> None:
-        """Settle what the next jobs of a workflow do, and the workflow's name."""
+        """Set what the next jobs of a workflow do, and the workflow's name."""
         with self._lock:
             self._state.plan(workflow_id, plan, name)
 
@@ -175,7 +175,7 @@ class Emulator:
         name: str | None = None,
         created: float | None = None,
     ) -> int:
-        """Start a job as someone else would, and return its id.
+        """Start a job, as someone else would, and return its id.
 
         :param plan: what it does; the workflow's plan unless given.
         :param name: the job's name; the workflow's with the time unless given.
@@ -191,7 +191,7 @@ class Emulator:
             self._state.cancel(job_id, self._time)
 
     def job(self, job_id: int) -> JsonObject:
-        """Return a job's details, as the API tells them."""
+        """Return a job's details, as the API returns them."""
         with self._lock:
             return self._state.job(job_id).details(self._time)
 
@@ -208,12 +208,12 @@ class Emulator:
 
     @property
     def calls(self) -> tuple[Call, ...]:
-        """What it was asked, oldest first: the latest 100,000 calls."""
+        """The requests it received, oldest first: the latest 100,000."""
         with self._lock:
             return tuple(self._calls)
 
     def count(self, endpoint: str | None = None) -> int:
-        """Return how many calls there were, of one endpoint or of all."""
+        """Return the number of requests, to one endpoint or to all."""
         with self._lock:
             return sum(self._counts.values()) if endpoint is None else self._counts[endpoint]
 
@@ -237,13 +237,13 @@ class Emulator:
         return self._time + self._state.clock_ahead
 
     def advance(self, seconds: float) -> None:
-        """Let time pass for its jobs and logins, so that a test need not wait; back, where it is negative."""
+        """Let time pass for its jobs and logins, so that a test need not wait; or, if negative, go back."""
         with self._lock:
             self._put_forward(_finite(seconds))
             self._state.note("advance", seconds=seconds)
 
     def set_clock(self, seconds: float) -> None:
-        """Put its clock forward, or back with a negative number; its jobs and logins go on as before."""
+        """Set its clock forward, or back with a negative number; its jobs and logins continue as before."""
         with self._lock:
             self._state.set_clock(_finite(seconds))
 
@@ -253,13 +253,13 @@ class Emulator:
         return self._clock() + self._ahead
 
     def fail(self, *faults: Fault) -> None:
-        """Let faults befall the requests to come, behind the faults that wait already."""
+        """Let faults hit the next requests, after the faults that are already waiting."""
         with self._lock:
             for fault in faults:
                 self._faults.add(fault)
 
     def clear_faults(self) -> None:
-        """Take back every fault that has not struck."""
+        """Remove every fault that has not happened yet."""
         with self._lock:
             self._faults.clear()
 

@@ -1,4 +1,4 @@
-"""Logins and their tokens: which account is let in, in which encoding, and for how long."""
+"""Logins and their tokens: which account is accepted, in which encoding, and for how long."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The workflows and jobs of the emulated Explorer, and what it answers about them. No clock, no HTTP."""
+"""The workflows and jobs of the emulated Explorer, and its responses about them. No clock, no HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The only part that touches a socket: a server in a thread, and how an answer goes out, whole or broken."""
+"""The only part that touches a socket: a server in a thread, and how a response goes out, whole or broken."""
 
 from __future__ import annotations
 

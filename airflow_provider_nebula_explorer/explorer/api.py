@@ -37,7 +37,7 @@ JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 PAGE_SIZE = 100
-"""Jobs asked for at once; the server may send fewer."""
+"""Jobs requested at once; the server may send fewer."""
 
 
 def connect(account: Account, encoding: AccountEncoding) -> Call[None]:
@@ -48,7 +48,7 @@ def connect(account: Account, encoding: AccountEncoding) -> Call[None]:
 
 
 def add_job(workflow_id: int | str, input: object = None) -> Call[int]:
-    """Run a workflow once. Not repeatable: each time makes a job.
+    """Run a workflow once. Not repeatable: each call starts a job.
 
     :param input: see :func:`.arguments.parse_input`.
     :return: the new job's id.
@@ -65,7 +65,7 @@ def get_job(job_id: int | str) -> Call[Job]:
 
 
 def cancel_job(job_id: int | str) -> Call[None]:
-    """Ask Explorer to stop a job: it goes to Stopping, then to Interrupted."""
+    """Ask Explorer to stop a job: its status becomes Stopping, then Interrupted."""
     path = f"{ROOT}/jobs/{parse_id('job_id', job_id)}/cancel"
     return Call(Request("PUT", path, FORM), _read_nothing, counts_as="cancels")
 
@@ -80,8 +80,8 @@ def get_task_result(job_id: int | str, task_id: str, limit: int | str = 10) -> C
 class Page:
     """One page of a list of jobs.
 
-    :param size: the page size that the server used, which may be below the one asked for.
-    :param total: how many jobs the whole list has; ``None`` where the server did not say.
+    :param size: the page size that the server used, which may be smaller than the requested one.
+    :param total: how many jobs the whole list has; ``None`` if the server did not say.
     """
 
     jobs: tuple[Job, ...]
@@ -105,7 +105,7 @@ def list_jobs(workflow_id: int | str | None, filter: JsonObject, page: int, page
 class Glimpse(NamedTuple):
     """The little of a job that tells whether to look closer.
 
-    :param created: epoch milliseconds; ``None`` where Explorer did not say.
+    :param created: epoch milliseconds; ``None`` if Explorer did not say.
     """
 
     id: int
@@ -144,7 +144,7 @@ def glance(
 
     :param created_from: epoch milliseconds; jobs of the millisecond before it may be shown, too.
     :param created_to: epoch milliseconds; jobs of the millisecond after it may be shown, too.
-    :param name: the jobs' name, as Explorer's own search takes it.
+    :param name: the jobs' name, as Explorer's own search understands it.
     :param known: earlier glimpses, by id; one of an unchanged job comes back as it is, which is quicker.
     """
     # Explorer's pages do not say whether a window's own ends are in it.
@@ -176,7 +176,7 @@ def job_filter(
     created_before: datetime | str | None = None,
     order: str = "desc",
 ) -> JsonObject:
-    """Return the ``filter`` of a list; all of its numbers are JSON numbers, times in milliseconds."""
+    """Return the ``filter`` of a list; all its numbers are JSON numbers, its times in milliseconds."""
     wanted: dict[str, Any] = {"orderByCreateTime": parse_word("order", order, ("desc", "asc"))}
     if name is not None:
         wanted["name"] = parse_text("name", name)
@@ -266,7 +266,7 @@ def _read_glimpse(item: Any, known: Mapping[int, Glimpse]) -> Glimpse | None:
 def glimpse_of(data: JsonObject) -> Glimpse:
     """Return the glimpse of a job's object.
 
-    :raises ValueError: where it has no usable ``id`` or ``status``.
+    :raises ValueError: if it has no usable ``id`` or ``status``.
     """
     # A page has a thousand of these, so what comes as documented takes the short way.
     job_id, status, created = data.get("id"), _STATUSES.get(data.get("status")), data.get("createTime")

@@ -1,4 +1,4 @@
-"""Checks of what a caller gives: a wrong argument becomes an error before any request."""
+"""Checks a caller's arguments: a wrong one becomes an error before any request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The asynchronous driver, over httpx: sends what a session asks for and hands back what came."""
+"""The asynchronous driver, based on httpx: sends what a session requests and returns the responses to it."""
 
 from __future__ import annotations
 
@@ -42,12 +42,13 @@ _MAX_CONNECTIONS = 8
 class AsyncClient:
     """Makes calls on an event loop; one login and a few connections serve them all.
 
-    Any number of calls may be made at the same time. Those that need a login share one; where Explorer
-    asks for a pause (``Retry-After``), all of them make it. Building one reads files: not on the loop.
+    Any number of calls may be made at the same time. Those that need a login share one; if Explorer
+    requests a pause (``Retry-After``), all of them pause. Creating a client reads files, so do not create
+    it on the event loop.
 
     :param on_secret: awaited with each secret before it is first used: the encoded account, the token.
     :param sleep: makes the pauses, in seconds.
-    :param clock: a monotonic clock, in seconds, on which pauses that Explorer asks for are over.
+    :param clock: a monotonic clock, in seconds; it times the pauses that Explorer requests.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class AsyncClient:
 
     @property
     def server_time(self) -> float | None:
-        """Explorer's clock at its last answer, in epoch seconds; ``None`` where that told none."""
+        """Explorer's clock in its last response, in epoch seconds; ``None`` if that had no ``Date``."""
         return self._session.server_time
 
     async def run(self, call: Call[T]) -> T:
@@ -84,7 +85,7 @@ class AsyncClient:
         await self._drive(self._session.login())
 
     async def close(self) -> None:
-        """Close all connections to Explorer, for good."""
+        """Close all connections to Explorer, permanently."""
         if self._login is not None:
             self._login.cancel()
             await asyncio.wait([self._login])

@@ -1,4 +1,4 @@
-"""How far the successes of a workflow are told, in a form that outlives the process."""
+"""Which successes of a workflow have been reported, in a form that outlives the process."""
 
 from __future__ import annotations
 

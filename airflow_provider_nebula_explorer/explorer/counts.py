@@ -1,4 +1,4 @@
-"""What is counted as it happens: a process may listen, as the hook does for Airflow's metrics."""
+"""Counts what happens: a process may listen, as the hook does for Airflow's metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a wait that ended in one process is told to another: as JSON, from which the same outcome is read."""
+"""How the outcome of a wait passes from one process to another: as JSON, with the same job or error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TimeLimit = Literal["timeout", "execution_timeout"]
 def job_event(job: Job, link: str | None = None) -> JsonObject:
     """Return the event of a wait that saw what it waited for.
 
-    :param link: the address of the job's page; ``None`` where it is known.
+    :param link: the address of the job's page; ``None`` if it is known.
     """
     return {"job_id": job.id, "job": job.data} | ({} if link is None else {"link": link})
 
@@ -48,15 +48,15 @@ def timeout_event(subject: JsonObject, limit: TimeLimit) -> JsonObject:
 
 
 def timed_out(event: object) -> TimeLimit | None:
-    """Return which limit ended a wait; ``None`` where something else did."""
+    """Return which limit ended a wait; ``None`` if something else did."""
     limit = event.get("timed_out") if isinstance(event, dict) else None
     return next((known for known in get_args(TimeLimit) if known == limit), None)
 
 
 def read_job(event: object) -> Job:
-    """Return the job that an event tells of.
+    """Return the job that an event contains.
 
-    :raises NebulaExplorerError: the error that an event tells of, of the same class and with the same text.
+    :raises NebulaExplorerError: the error that the event contains, of the same class and with the same text.
     """
     if isinstance(event, dict):
         if isinstance(event.get("error"), dict):

@@ -1,4 +1,4 @@
-"""What the two drivers share: headers, limits, and what to make of an answer that did not come."""
+"""What the two drivers share: headers, limits, and the error for a response that did not arrive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waits for jobs of a workflow that somebody starts: for the first success, or for each."""
+"""Waits for jobs of a workflow, no matter who starts them: for the first success, or for each."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ async def first_success(
     """Wait until a job of a workflow has succeeded, and return its details.
 
     :param created_after: jobs created before it do not count.
-    :param interval: seconds between two looks.
-    :param deadline: when to give up, after a last look, on :func:`time.monotonic`'s clock.
-    :param failed_looks: how many looks in a row failed before.
+    :param interval: seconds between two polls.
+    :param deadline: when to give up, after a last poll, on :func:`time.monotonic`'s clock.
+    :param failed_looks: how many polls in a row failed before.
     :raises NebulaExplorerTimeoutError: at the deadline.
-    :raises NebulaExplorerError: where Explorer refuses, or too many looks in a row failed.
+    :raises NebulaExplorerError: if Explorer refuses, or too many polls in a row failed.
     """
     oldest = api.oldest_success(workflow_id, name=name, created_after=created_after)
     looks = Looks(f"workflow {workflow_id}", watcher.max_failures, failed_looks)
@@ -78,9 +78,9 @@ class SuccessFeed:
 
     :param bookmark: where to go on; it is kept up to date. A new one begins with the jobs that have not
         succeeded yet.
-    :param name: the jobs' name, as Explorer's own search takes it; ``None`` for any.
+    :param name: the jobs' name, as Explorer's own search understands it; ``None`` for any.
     :param not_before: jobs created before it do not count, in epoch milliseconds.
-    :param interval: seconds between two looks.
+    :param interval: seconds between two polls.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class SuccessFeed:
 
         They are handed out once, but stay in the bookmark until :meth:`Bookmark.told` takes them out.
 
-        :raises NebulaExplorerError: where Explorer cannot be observed; nothing is lost by that.
+        :raises NebulaExplorerError: if Explorer cannot be observed; nothing is lost by that.
         """
         if time.monotonic() >= self._next_look:
             is_new = self._bookmark.since is None

@@ -1,4 +1,4 @@
-"""What Explorer tells about jobs and their tasks: statuses, times and values, all frozen."""
+"""What Explorer returns about jobs and their tasks: statuses, times and values, all frozen."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class Task:
     """One component of a job; not an Airflow task.
 
     :param id: 32 hex characters.
-    :param run_begin_time: when it began, in UTC; ``None`` while it has not.
-    :param run_end_time: when it ended, in UTC; ``None`` while it has not.
+    :param run_begin_time: when it began, in UTC; ``None`` before that.
+    :param run_end_time: when it ended, in UTC; ``None`` before that.
     """
 
     id: str
@@ -78,7 +78,7 @@ class Job:
     """One run of a workflow.
 
     :param workflow_id: digits, as Explorer writes it.
-    :param tasks: the job's tasks; empty where the job came from a list.
+    :param tasks: the job's tasks; empty if the job came from a list.
     :param data: Explorer's own object, unchanged.
     """
 
@@ -100,14 +100,14 @@ class Job:
 
     @property
     def failed_tasks(self) -> tuple[Task, ...]:
-        """The tasks that ended other than in success, in Explorer's order."""
+        """The tasks that ended without success, in Explorer's order."""
         return tuple(task for task in self.tasks if task.status.is_final and not task.status.is_success)
 
 
 def parse_job(data: object) -> Job:
     """Read a job's object, from a list or from the job's details.
 
-    :raises ValueError: where it is no object, or has no usable ``id`` or ``status``.
+    :raises ValueError: if it is no object, or has no usable ``id`` or ``status``.
     """
     if not isinstance(data, dict):
         raise ValueError(f"a job is a JSON object, not {type(data).__name__}")
@@ -144,7 +144,7 @@ def _objects(value: object) -> list[JsonObject]:
 def whole_number(data: JsonObject, key: str, *, least: int = -(10**20)) -> int:
     """Return a number of an object of Explorer's, of up to 20 digits, which may have come as text.
 
-    :raises ValueError: where there is none.
+    :raises ValueError: if there is none.
     """
     value = data.get(key)
     if isinstance(value, int) and not isinstance(value, bool) and least <= value < 10**20:
@@ -189,7 +189,7 @@ def parse_time(value: object) -> datetime | None:
 def parse_iso(text: str) -> datetime:
     """Read ISO 8601 text; aware where the text has an offset.
 
-    :raises ValueError: where it is none.
+    :raises ValueError: if it is none.
     """
     if len(text) > 100:  # no time; and the patterns below take long for what is long
         raise ValueError
@@ -211,5 +211,5 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def duration(begin: datetime | None, end: datetime | None) -> timedelta | None:
-    """Return the time between two times of Explorer's; ``None`` where one has not come yet."""
+    """Return the time between two times of Explorer's; ``None`` if one has not come yet."""
     return end - begin if begin and end else None

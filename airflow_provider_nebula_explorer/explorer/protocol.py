@@ -109,9 +109,9 @@ Exchange = Generator[Step, Reply, T]
 class Call(Generic[T]):
     """One call of the API: what to send, and how to read the ``data`` that comes back.
 
-    :param read: raises ``ValueError`` for data of another shape than documented.
-    :param is_repeatable: whether asking twice does no more than asking once.
-    :param counts_as: as what to count it where it succeeds.
+    :param read: raises ``ValueError`` if the data does not have the documented shape.
+    :param is_repeatable: whether sending it twice does no more than sending it once.
+    :param counts_as: what to count it as when it succeeds.
     """
 
     request: Request
@@ -232,7 +232,7 @@ def _retry_after(response: Response) -> float | None:
 
 
 def parse_date(text: str) -> float | None:
-    """Read an HTTP date (RFC 9110, 5.6.7), in epoch seconds; ``None`` where it is none."""
+    """Read an HTTP date (RFC 9110, 5.6.7), in epoch seconds; ``None`` if it is none."""
     try:
         return parsedate_to_datetime(text).timestamp()
     except (TypeError, ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""One run of a workflow for one task, over all of the task's attempts, which share notes of its job."""
+"""One run of a workflow for one task, across all of the task's attempts, which share a note about its job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists jobs for those who look out for new ones: one list serves all who ask at the same time."""
+"""Lists jobs for those who watch for new ones: one list serves all who ask at the same time."""
 
 from __future__ import annotations
 

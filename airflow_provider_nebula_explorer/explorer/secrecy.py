@@ -1,4 +1,4 @@
-"""Takes secrets out of what a server says, however it writes them: it may quote what it was sent."""
+"""Removes secrets from what a server says, no matter how it writes them: it may quote what it was sent."""
 
 from __future__ import annotations
 

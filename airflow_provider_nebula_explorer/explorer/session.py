@@ -1,4 +1,4 @@
-"""The rules of talking to Explorer: login, renewal, retry. Pure: drivers do the sending and the waiting."""
+"""The rules for talking to Explorer: login, renewal, retry. Pure: drivers send and wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How to reach one Explorer and as whom: plain values, checked before they come here."""
+"""How to reach one Explorer and as whom: plain values, already checked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AccountEncoding = Literal["json", "colon"]
 
 @dataclass(frozen=True)
 class Account:
-    """A NebulaGraph account, and the graphd that Explorer shall use with it.
+    """A NebulaGraph account, and the graphd that Explorer uses with it.
 
     :param nebula_address: graphd's address as *Explorer* reaches it.
     :param encodings: the account encodings to try, in this order.
@@ -27,7 +27,7 @@ class Account:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What no text may show: the password and its encodings."""
+        """What must not appear in any text: the password and its encodings."""
         known = (self.password, self.encoded("json"), self.encoded("colon"))
         return tuple(secret for secret in known if secret)
 
@@ -46,15 +46,15 @@ class Account:
 
 @dataclass(frozen=True)
 class Settings:
-    """All that is needed to talk to one Explorer.
+    """Everything needed to talk to one Explorer.
 
     :param base_url: scheme, host, port and path prefix, without a slash at the end.
-    :param timeout: seconds that one request may take in all.
+    :param timeout: seconds that one request may take in total.
     :param verify: whether to verify TLS certificates, or the path of a CA bundle.
-    :param client_cert: path of a client certificate; it holds the key too where ``client_key`` is ``None``.
-    :param proxy: URL of a proxy; ``None`` leaves the environment's in force.
-    :param max_retries: further tries of a request that is safe to repeat.
-    :param max_consecutive_failures: failed looks at a job, in a row, that end a wait.
+    :param client_cert: path of a client certificate; it also holds the key if ``client_key`` is ``None``.
+    :param proxy: URL of a proxy; with ``None``, the environment's applies.
+    :param max_retries: how often a request that is safe to repeat is retried.
+    :param max_consecutive_failures: how many failed polls of a job, in a row, end a wait.
     :param job_url: template of a job's web page.
     """
 

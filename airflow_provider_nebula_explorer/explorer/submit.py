@@ -1,8 +1,8 @@
-"""Starts a job once, though Explorer's answer may be lost.
+"""Starts a job once, even if Explorer's response is lost.
 
-Explorer has no idempotency key, and no name of the caller's choosing. What tells a job of ours is that it was
-not there before it was asked for. So the workflow's newest jobs are noted before each start, and where the
-answer is lost, the jobs that are new since then are looked at.
+Explorer has no idempotency key, and callers cannot name a job. Our job is one that did not exist before it
+was requested. So the workflow's newest jobs are noted before each start, and if the response is lost, the
+jobs that are new since then are examined.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Which requests show the state of many waiting jobs at the least cost. Pure: a watcher does the asking.
+"""Which requests show the state of many waiting jobs at the lowest cost. Pure: a watcher sends them.
 
-Explorer has no call for "these jobs", but lists, which take a time of creation, a status and a workflow.
+Explorer has no call for "these jobs", only lists, which take a time of creation, a status and a workflow.
 Ids grow with the time of creation, so an id is a place on a line, and a page of a list shows a stretch of it.
 A plan covers the waiting jobs with as few stretches as it can; ``docs/waiting.md`` has the formula.
 """

@@ -1,4 +1,4 @@
-"""Whom to trust and who we are, where Explorer is reached by TLS: one rule for both drivers."""
+"""Whom to trust and who we are, if Explorer uses TLS: one rule for both drivers."""
 
 from __future__ import annotations
 

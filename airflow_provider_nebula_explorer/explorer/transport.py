@@ -1,4 +1,4 @@
-"""The blocking driver, over requests: sends what a session asks for and hands back what came."""
+"""The blocking driver, based on requests: sends what a session requests and returns the responses to it."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ _CHUNK_BYTES = 64 * 1024
 class Client:
     """Makes calls, blocking; one login and one connection serve them all.
 
-    :param on_secret: told each secret before it is first used: the encoded account, the token.
+    :param on_secret: called with each secret before it is first used: the encoded account, the token.
     :param sleep: makes the pauses, in seconds.
-    :param clock: a monotonic clock, in seconds, on which pauses that Explorer asks for are over.
+    :param clock: a monotonic clock, in seconds; it times the pauses that Explorer requests.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Client:
     def run(self, call: Call[T]) -> T:
         """Make a call.
 
-        :raises NebulaExplorerError: the narrowest class for what came back instead of the data.
+        :raises NebulaExplorerError: the most specific class for what came back instead of the data.
         """
         return self._drive(self._session.call(call))
 
@@ -84,13 +84,13 @@ class Client:
 
     @property
     def server_time(self) -> float | None:
-        """Explorer's clock at its last answer, in epoch seconds; ``None`` where that told none."""
+        """Explorer's clock in its last response, in epoch seconds; ``None`` if that had no ``Date``."""
         return self._session.server_time
 
     def twin(self) -> Client:
         """Return another client under the same login, with a connection of its own.
 
-        It can be used while this one is in the middle of a call, so from a signal handler.
+        It can be used while this one is in the middle of a call, for example from a signal handler.
         """
         twin = Client(self._settings, sleep=self._sleep, clock=self._clock)
         twin._session = self._session.copy()

@@ -1,4 +1,4 @@
-"""What a wait makes of what it sees: pure, so that every kind of wait says and decides the same."""
+"""How a wait reacts to what it sees: pure, so that every kind of wait logs and decides the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Those who wait for jobs on an event loop, and what they make of what a watcher tells them."""
+"""The waits for jobs on an event loop, and how they react to what a watcher reports."""
 
 from __future__ import annotations
 

@@ -48,10 +48,10 @@ _LOOKERS = 32
 
 
 class Watcher:
-    """Waits for jobs, whoever asks: begins to poll with the first wait.
+    """Waits for jobs on behalf of any number of callers; begins to poll with the first wait.
 
-    :param open_client: opens the client; awaited once, and again where it failed.
-    :param max_failures: how many looks at a job may fail in a row, the last of them ends its wait.
+    :param open_client: opens the client; awaited once, and again if it failed.
+    :param max_failures: how many polls of a job may fail in a row; the last of them ends its wait.
     """
 
     def __init__(self, open_client: Callable[[], Awaitable[AsyncClient]], *, max_failures: int) -> None:
@@ -83,12 +83,12 @@ class Watcher:
     ) -> Job:
         """Wait until a job is final, or has reached one of ``targets``, and return its details.
 
-        :param interval: seconds between two looks.
-        :param deadline: when to give up, after a last look, on :func:`time.monotonic`'s clock.
-        :param failed_looks: how many looks in a row failed before.
-        :param seen: what a look just before showed; it saves one at once.
+        :param interval: seconds between two polls.
+        :param deadline: when to give up, after a last poll, on :func:`time.monotonic`'s clock.
+        :param failed_looks: how many polls in a row failed before.
+        :param seen: what a poll just before showed; it saves polling at once.
         :raises NebulaExplorerTimeoutError: at the deadline.
-        :raises NebulaExplorerError: where Explorer refuses, or too many looks in a row failed.
+        :raises NebulaExplorerError: if Explorer refuses, or too many polls in a row failed.
         """
         count("waits.started")
         wait = Wait(job_id, targets, interval, deadline, seen.status if seen else None)
@@ -109,7 +109,7 @@ class Watcher:
         return await (await self._opened()).run(call)
 
     def spread(self, interval: float) -> float:
-        """Return an interval, a little shortened by chance."""
+        """Return an interval, slightly shortened at random."""
         return interval * (1 - _JITTER * random.random())  # noqa: S311 - it is no secret
 
     async def close(self) -> None:

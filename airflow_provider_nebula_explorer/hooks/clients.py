@@ -1,4 +1,4 @@
-"""Opens clients under Airflow: nothing that a client learns may show up in a log."""
+"""Opens clients within Airflow: no secret that a client learns may appear in a log."""
 
 from __future__ import annotations
 

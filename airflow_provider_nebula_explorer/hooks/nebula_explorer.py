@@ -1,4 +1,4 @@
-"""Turns an Airflow connection into calls of Explorer's API."""
+"""Makes calls to Explorer's API with an Airflow connection."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class NebulaExplorerHook(BaseHook):
     """Calls the workflow API of NebulaGraph Explorer.
 
     The account comes from an Airflow connection, which is looked up at the first call. One login and one
-    HTTP connection serve all calls of a hook; ``with`` or :meth:`close` ends the HTTP connection.
+    HTTP connection serve all calls of a hook; ``with`` or :meth:`close` closes the HTTP connection.
 
     :param nebula_explorer_conn_id: the Airflow connection; see ``docs/connection.md`` for its fields.
     """
@@ -94,7 +94,7 @@ class NebulaExplorerHook(BaseHook):
         return settings
 
     def get_conn(self) -> Client:
-        """Return the client that makes the calls; it is opened at first use."""
+        """Return the client that makes the calls; it is created at first use."""
         if self._client is None:
             self._client = open_client(self.settings)
         return self._client
@@ -115,7 +115,7 @@ class NebulaExplorerHook(BaseHook):
     def get_job(self, job_id: int | str) -> Job:
         """Fetch a job with its tasks.
 
-        :raises NebulaExplorerNotFoundError: where there is no such job.
+        :raises NebulaExplorerNotFoundError: if there is no such job.
         """
         return self.get_conn().run(api.get_job(job_id))
 
@@ -137,12 +137,12 @@ class NebulaExplorerHook(BaseHook):
         """Find jobs. Pages are fetched as they are needed; the jobs come without their tasks.
 
         :param workflow_id: ``None`` for the jobs of all workflows.
-        :param name: the job's name, as Explorer's own search takes it.
+        :param name: the job's name, as Explorer's own search understands it.
         :param status: a number, a ``JobStatus``, or its name in any case.
-        :param created_after: aware; jobs created at that millisecond count.
-        :param created_before: aware; jobs created at that millisecond count.
+        :param created_after: an aware datetime, or ISO 8601 text with an offset; inclusive.
+        :param created_before: an aware datetime, or ISO 8601 text with an offset; inclusive.
         :param order: by creation, ``desc`` (newest first) or ``asc``.
-        :param limit: how many at most; ``None`` for all.
+        :param limit: the maximum number of jobs; ``None`` for all.
         :raises NebulaExplorerConfigError: at once, for a wrong argument.
         """
         wanted = api.job_filter(
@@ -156,11 +156,11 @@ class NebulaExplorerHook(BaseHook):
         return islice(jobs, most)
 
     def run_workflow(self, workflow_id: int | str, input: WorkflowInput | str | None = None) -> int:
-        """Run a workflow. Where Explorer's answer is lost, the job that came of the request is looked for.
+        """Run a workflow. If Explorer's response is lost, the job that was started is searched for.
 
         :param input: parameters by component id, as ``{"query_1": {"limit": 10}}``, or their JSON text.
         :return: the new job's id.
-        :raises NebulaExplorerAmbiguousSubmitError: where the answer was lost and several jobs may be the one;
+        :raises NebulaExplorerAmbiguousSubmitError: if the response was lost and several jobs may be the one;
             see ``docs/exactly-once.md``.
         """
         call = api.add_job(workflow_id, input)
@@ -168,9 +168,9 @@ class NebulaExplorerHook(BaseHook):
         return submitter.submit(call, submitter.intend(parse_id("workflow_id", workflow_id)))
 
     def cancel_job(self, job_id: int | str) -> None:
-        """Ask Explorer to stop a job. It goes to Stopping and then, a little later, to Interrupted.
+        """Ask Explorer to stop a job. Its status becomes Stopping and, a little later, Interrupted.
 
-        :raises NebulaExplorerBadRequestError: where the job is final already.
+        :raises NebulaExplorerBadRequestError: if the job is already final.
         """
         try:
             self.get_conn().run(api.cancel_job(job_id))
@@ -183,7 +183,7 @@ class NebulaExplorerHook(BaseHook):
         """Fetch the first rows of the result of a job's task.
 
         :param task_id: 32 hex characters, from the job's details.
-        :param limit: how many rows at most.
+        :param limit: the maximum number of rows.
         :return: rows of 2 or 3 columns of text.
         """
         return self.get_conn().run(api.get_task_result(job_id, task_id, limit))
@@ -193,11 +193,11 @@ class NebulaExplorerHook(BaseHook):
     ) -> Job:
         """Wait until a job is final, and log its changes.
 
-        :param poll_interval: seconds between two looks.
-        :param timeout: seconds to wait at most; ``None`` for ever.
-        :return: the final job, however it ended.
-        :raises NebulaExplorerTimeoutError: where it is not final in time; the job goes on.
-        :raises NebulaExplorerConnectionError: where too many looks in a row failed.
+        :param poll_interval: seconds between two polls.
+        :param timeout: seconds to wait at most; ``None`` to wait forever.
+        :return: the final job, no matter how it ended.
+        :raises NebulaExplorerTimeoutError: if it is not final in time; the job continues.
+        :raises NebulaExplorerConnectionError: if too many polls in a row failed.
         """
         interval = parse_seconds("poll_interval", poll_interval)
         deadline = None if timeout is None else time.monotonic() + parse_seconds("timeout", timeout)
@@ -214,7 +214,7 @@ class NebulaExplorerHook(BaseHook):
             time.sleep(min(interval, left))
 
     def test_connection(self) -> tuple[bool, str]:
-        """Log in once, and say in words how it went."""
+        """Log in once, and return whether that worked, and a message."""
         try:
             settings = self.settings
             client = open_client(replace(settings, max_retries=0))
@@ -270,9 +270,9 @@ class Watch(ABC):
         return self._looks.failures
 
     def look(self) -> Job | None:
-        """Return the job; ``None`` where there is none yet, or where the look failed and a later one may not.
+        """Return the job; ``None`` if there is none yet, or where the look failed and a later one may not.
 
-        :raises NebulaExplorerError: where the wait has to end.
+        :raises NebulaExplorerError: if the wait has to end.
         """
         count("polls")
         try:

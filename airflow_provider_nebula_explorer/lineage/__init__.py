@@ -1,4 +1,4 @@
-"""Which job a task had, told to those who ask later: events of its outlets, and OpenLineage."""
+"""Which job a task had, for later use: in the events of its outlets, and in OpenLineage."""
 
 from __future__ import annotations
 

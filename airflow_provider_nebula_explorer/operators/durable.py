@@ -1,4 +1,4 @@
-"""What the attempts of a task share, as Airflow keeps it: notes in its state store, ids in its XComs."""
+"""What the attempts of a task share within Airflow: notes in its state store, ids in its XComs."""
 
 from __future__ import annotations
 

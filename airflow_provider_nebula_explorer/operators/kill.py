@@ -1,4 +1,4 @@
-"""Ends a task's job with the task: from a signal handler, so with what is loaded and locks nothing."""
+"""Cancels a task's job when the task is killed: in a signal handler, so it loads and locks nothing."""
 
 from __future__ import annotations
 

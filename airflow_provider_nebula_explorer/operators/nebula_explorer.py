@@ -1,4 +1,4 @@
-"""Operators that run, look at, list and cancel Explorer's jobs."""
+"""Operators that run workflows, and get, list and cancel their jobs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class NebulaExplorerGetJobOperator(HasJob, BaseOperator):
 
     :param job_id: a number, or text of digits.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
-    :return: in XCom: the job's object as Explorer's API gives it, keys and values unchanged.
+    :return: in XCom: the job's object as Explorer's API returns it, keys and values unchanged.
     """
 
     template_fields: Sequence[str] = ("job_id", "nebula_explorer_conn_id")
@@ -78,14 +78,14 @@ class NebulaExplorerListJobsOperator(BaseOperator):
     """Find jobs, of one workflow or of all.
 
     :param workflow_id: a number, or text of digits; ``None`` for all workflows.
-    :param name: the job's name, as Explorer's own search takes it.
+    :param name: the job's name, as Explorer's own search understands it.
     :param status: a number, a ``JobStatus``, or its name in any case.
     :param created_after: an aware datetime, or ISO 8601 text with an offset.
     :param created_before: an aware datetime, or ISO 8601 text with an offset.
     :param order: by creation, ``desc`` (newest first) or ``asc``.
-    :param limit: how many at most; ``None`` for all.
+    :param limit: the maximum number of jobs; ``None`` for all.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
-    :return: in XCom: a list of jobs' objects as Explorer's API gives them; they come without tasks.
+    :return: in XCom: a list of the jobs' objects as Explorer's API returns them, without their tasks.
     """
 
     template_fields: Sequence[str] = (
@@ -145,19 +145,19 @@ class NebulaExplorerRunWorkflowOperator(HasJob, BaseOperator):
     :param workflow_id: a number, or text of digits.
     :param input: parameters by component id, as ``{"query_1": {"limit": 10}}``, or their JSON text.
     :param wait_for_completion: whether the task ends with the job, or right after starting it.
-    :param poll_interval: seconds between two looks at the job.
-    :param deferrable: whether to wait in the triggerer, where one poll serves all who wait.
-    :param cancel_on_kill: whether to cancel the job when the task is killed or runs out of its
-        ``execution_timeout`` while it waits. (A deferred task is told of a kill by Airflow 3.3 and later.)
-    :param durable: whether a retry goes on with the job of the attempt before it, where that runs or
-        succeeded (Airflow 3.3 and later; ``docs/exactly-once.md``). A user's clear always asks for a new job.
-    :param on_ambiguous_submit: what to do where Explorer's answer to the start was lost: ``reconcile``, look
-        for the job that came of it; ``fail``, leave it to a person.
+    :param poll_interval: seconds between two polls of the job.
+    :param deferrable: whether to wait in the triggerer, where one poll serves all waiting tasks.
+    :param cancel_on_kill: whether to cancel the job when the task is killed or exceeds its
+        ``execution_timeout`` while it waits. (Airflow notifies a deferred task of a kill from 3.3 on.)
+    :param durable: whether a retry resumes the job of the previous attempt, if that is running or succeeded
+        (Airflow 3.3 and later; ``docs/exactly-once.md``). A user's clear always requests a new job.
+    :param on_ambiguous_submit: what to do if Explorer's response to the start was lost: ``reconcile``, search
+        for the job that was started; ``fail``, leave it to a person.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
-    :return: in XCom: the job's id. Under the key ``job``: the finished job's object, where it waited.
-    :raises NebulaExplorerJobError: where the job ended other than in success; a retry runs a new one.
-    :raises NebulaExplorerFinalAmbiguousSubmitError: where a person has to tell which job came of a lost
-        answer; the task is not retried.
+    :return: in XCom: the job's id. Under the key ``job``: the finished job's object, if the task waited.
+    :raises NebulaExplorerJobError: if the job ended without success; a retry runs a new one.
+    :raises NebulaExplorerFinalAmbiguousSubmitError: if a response was lost and a person has to
+        decide which job is the task's; the task is not retried.
     """
 
     template_fields: Sequence[str] = ("workflow_id", "input", "nebula_explorer_conn_id")
@@ -194,14 +194,14 @@ class NebulaExplorerRunWorkflowOperator(HasJob, BaseOperator):
         self._is_killed = False
 
     def execute(self, context: Context) -> int:
-        """Run the workflow, wait where asked to, and return the job's id."""
+        """Run the workflow, wait for the job if requested, and return its id."""
         with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
             job_id = self._open_run(context, hook).begin()
         self._run = None
         return job_id
 
     def execute_complete(self, context: Context, event: JsonObject) -> int:
-        """Go on after a deferral, with what the trigger saw, and return the job's id."""
+        """Resume after a deferral, with what the trigger saw, and return the job's id."""
         job = job_after_wait(self, event)
         with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
             job_id = self._open_run(context, hook).resume(job)
@@ -222,12 +222,12 @@ class NebulaExplorerRunWorkflowOperator(HasJob, BaseOperator):
 
 
 class NebulaExplorerCancelJobOperator(HasJob, BaseOperator):
-    """Cancel a job. One that is final already is left as it is.
+    """Cancel a job. A job that is already final is left as it is.
 
     :param job_id: a number, or text of digits.
-    :param wait_for_completion: whether the task ends when the job has stopped, or right after asking.
-    :param poll_interval: seconds between two looks at the job.
-    :param deferrable: whether to wait in the triggerer, where one poll serves all who wait.
+    :param wait_for_completion: whether the task ends when the job has stopped, or right after the request.
+    :param poll_interval: seconds between two polls of the job.
+    :param deferrable: whether to wait in the triggerer, where one poll serves all waiting tasks.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
     :return: in XCom: the job's object as last seen.
     """
@@ -253,7 +253,7 @@ class NebulaExplorerCancelJobOperator(HasJob, BaseOperator):
         self.nebula_explorer_conn_id = nebula_explorer_conn_id
 
     def execute(self, context: Context) -> JsonObject:
-        """Ask for the end of the job, wait for it where asked to, and return the job's object."""
+        """Cancel the job, wait for its end if requested, and return its object."""
         with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
             job = self._cancel(hook)
             self.name_job(context, job.id, job.workflow_id)
@@ -263,7 +263,7 @@ class NebulaExplorerCancelJobOperator(HasJob, BaseOperator):
         return job.data
 
     def execute_complete(self, context: Context, event: JsonObject) -> JsonObject:
-        """Go on after a deferral, with what the trigger saw, and return the job's object."""
+        """Resume after a deferral, with what the trigger saw, and return the job's object."""
         job = job_after_wait(self, event)
         self.name_job(context, job.id, job.workflow_id)
         return job.data
@@ -287,8 +287,8 @@ class NebulaExplorerGetTaskResultOperator(BaseOperator):
 
     :param job_id: a number, or text of digits.
     :param explorer_task_id: the task's id, 32 hex characters.
-    :param explorer_task_name: the task's name, where just one task of the job has it.
-    :param limit: how many rows at most.
+    :param explorer_task_name: the task's name, if exactly one task of the job has it.
+    :param limit: the maximum number of rows.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
     :return: in XCom: a list of rows, each 2 or 3 columns of text.
     """
@@ -324,7 +324,7 @@ class NebulaExplorerGetTaskResultOperator(BaseOperator):
         self.nebula_explorer_conn_id = nebula_explorer_conn_id
 
     def execute(self, context: Context) -> list[list[str]]:
-        """Find the task where it was named, and return its rows."""
+        """Find the task, if it was named, and return its rows."""
         with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
             if self.explorer_task_id is None:
                 task_id = self._find_task(hook)

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class NebulaExplorerFinalAmbiguousSubmitError(NebulaExplorerAmbiguousSubmitError, AirflowFailException):
-    """A task may have started a job: Airflow must not retry it, for that could start another."""
+    """A task may have started a job: Airflow must not retry it, as that could start another."""
 
 
 class TaskRun:

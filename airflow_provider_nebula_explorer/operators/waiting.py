@@ -1,4 +1,4 @@
-"""How a task waits for the job that it runs or ends: in its worker, or deferred."""
+"""How a task waits for the job that it runs or cancels: in its worker, or deferred."""
 
 from __future__ import annotations
 

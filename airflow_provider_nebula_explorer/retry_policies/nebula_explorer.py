@@ -35,17 +35,17 @@ _LASTING = (
 
 
 class NebulaExplorerRetryPolicy(RetryPolicy or object):  # type: ignore[misc]
-    """Fails a task at once where a retry would meet the same error, and leaves all else to its ``retries``.
+    """Fails a task at once if a retry would meet the same error; otherwise its ``retries`` decide.
 
     For ``retry_policy`` of any task, and of ``default_args`` (Airflow 3.3 and later):
 
     * a wrong argument or connection field, a refused request, a missing job or workflow, a missing
-      permission, a licence that has ended, a TLS or address error: the task fails;
-    * Explorer cannot be reached, sheds load or fails inside: the task is retried;
-    * everything else, such as a job that failed or a login that was refused (which is also what Explorer says
-      while graphd is down): as the task's own ``retries`` say.
+      permission, an expired license, a TLS or address error: the task fails;
+    * Explorer cannot be reached, is overloaded or has an internal error: the task is retried;
+    * everything else, such as a job that failed or a login that was refused (which is also what Explorer does
+      while graphd is down): the task's own ``retries`` decide.
 
-    :raises NebulaExplorerConfigError: where this Airflow has no retry policies.
+    :raises NebulaExplorerConfigError: if this Airflow has no retry policies.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class NebulaExplorerRetryPolicy(RetryPolicy or object):  # type: ignore[misc]
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Any = None
     ) -> RetryDecision:
-        """Decide on one error; the other parameters are not looked at."""
+        """Decide on one error; the other parameters are ignored."""
         from airflow.sdk.definitions.retry_policy import RetryDecision
 
         if not isinstance(exception, NebulaExplorerError) or isinstance(exception, NebulaExplorerLoginError):

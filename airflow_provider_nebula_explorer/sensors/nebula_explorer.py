@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 
 class NebulaExplorerFinalJobError(NebulaExplorerJobError, AirflowFailException):
-    """A job that a sensor waits for ended other than wanted, for good: a retry would see the same."""
+    """A job that a sensor waits for ended in a status that was not wanted: a retry would see the same."""
 
 
 _SHORTEST_INTERVAL_SECONDS = 0.1
@@ -188,18 +188,18 @@ class _ExplorerSensor(HasJob, BaseSensorOperator):
 class NebulaExplorerJobSensor(_ExplorerSensor):
     """Wait until a job reaches one of the wanted statuses.
 
-    Takes all parameters of Airflow's ``BaseSensorOperator`` too: ``poke_interval``, ``timeout``, ``mode``,
+    Also takes all parameters of Airflow's ``BaseSensorOperator``: ``poke_interval``, ``timeout``, ``mode``,
     ``soft_fail`` and so on.
 
     :param job_id: a number, or text of digits.
     :param target_statuses: each a name in any case, a number, or a ``JobStatus``.
-    :param deferrable: whether to wait in the triggerer, where one poll serves all who wait.
-    :param start_from_trigger: whether a deferrable wait shall begin in the triggerer, and end there where it
-        ends well, so that it needs no worker (Airflow 3.3 and later). Where that is not possible, the wait
-        begins in a worker, and the log says why.
+    :param deferrable: whether to wait in the triggerer, where one poll serves all waiting tasks.
+    :param start_from_trigger: whether a deferrable wait starts in the triggerer, and ends there if its job
+        reaches a wanted status, so that it needs no worker (Airflow 3.3 and later). If that is not possible,
+        the wait starts in a worker, and the log says why.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
-    :return: in XCom: the job's object as Explorer's API gives it.
-    :raises NebulaExplorerFinalJobError: where the job ended in another status; retries are not used up.
+    :return: in XCom: the job's object as Explorer's API returns it.
+    :raises NebulaExplorerFinalJobError: if the job ended in another status; the task is not retried.
     """
 
     template_fields: Sequence[str] = ("job_id", "target_statuses", "nebula_explorer_conn_id")
@@ -263,18 +263,18 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
 
 
 class NebulaExplorerWorkflowSensor(_ExplorerSensor):
-    """Wait until a job of a workflow has succeeded, whoever started it.
+    """Wait until a job of a workflow has succeeded, no matter who started it.
 
-    Where several did, the one that was created first counts. Takes all parameters of Airflow's
-    ``BaseSensorOperator`` too.
+    If several have succeeded, the one that was created first counts. Also takes all parameters of Airflow's
+    ``BaseSensorOperator``.
 
     :param workflow_id: a number, or text of digits.
-    :param name: the job's name, as Explorer's own search takes it; ``None`` for any.
+    :param name: the job's name, as Explorer's own search understands it; ``None`` for any.
     :param created_after: jobs created before it do not count: an aware datetime, or ISO 8601 text with an
         offset. Default: the start of the run's data interval, else its logical date, else its start.
-    :param deferrable: whether to wait in the triggerer, where one poll serves all who wait.
+    :param deferrable: whether to wait in the triggerer, where one poll serves all waiting tasks.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
-    :return: in XCom: the job's object as Explorer's API gives it.
+    :return: in XCom: the job's object as Explorer's API returns it.
     """
 
     template_fields: Sequence[str] = (

@@ -1,4 +1,4 @@
-"""The events of a workflow that start DAGs, and the bookmark by which another triggerer goes on with them."""
+"""The events of a workflow that start DAGs, and the bookmark from which another triggerer resumes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a trigger has to mind when its task was ended, as ``BaseTrigger.on_kill`` (3.3) or the state tells."""
+"""What a trigger does when its task was ended, as ``BaseTrigger.on_kill`` (3.3) or the task's state shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Until when a deferred task may wait: Airflow's own limits do not end a wait as they end one in a worker."""
+"""How long a deferred task may wait: Airflow's own limits do not end a wait as they end one in a worker."""
 
 from __future__ import annotations
 

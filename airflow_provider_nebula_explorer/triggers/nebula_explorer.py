@@ -1,4 +1,4 @@
-"""Triggers that wait for Explorer's jobs; all of a triggerer share one poll."""
+"""Triggers that wait for Explorer's jobs; all those of a triggerer share one poll."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ _LAST_LOOK_SECONDS = 5.0
 class _ExplorerTrigger(BaseTrigger):
     """What both triggers share: whose watcher they join, and for how long.
 
-    :param timeout_at: when to give up, after a last look, in epoch seconds; a sensor's ``timeout``.
+    :param timeout_at: when to give up, after a last poll, in epoch seconds; a sensor's ``timeout``.
     :param execution_timeout_at: when to give up at once, in epoch seconds; a task's ``execution_timeout``.
-    :param failed_looks: how many looks in a row failed before.
+    :param failed_looks: how many polls in a row failed before.
     """
 
     def __init__(
@@ -152,20 +152,20 @@ class _ExplorerTrigger(BaseTrigger):
 class NebulaExplorerJobTrigger(_ExplorerTrigger):
     """Fire once, when a job is final or has reached one of the wanted statuses.
 
-    The event's payload is a JSON object: ``job_id``; ``job``, the job's object as Explorer's API gives it;
-    ``link``, the address of its page, where it was not ``seen`` before. A wait that saw no such job tells
+    The event's payload is a JSON object: ``job_id``; ``job``, the job's object as Explorer's API returns it;
+    ``link``, the address of its page, if it was not ``seen`` before. If the wait ended otherwise, it has
     ``error`` or ``timed_out`` instead.
 
     :param job_id: a number, or text of digits.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
-    :param poll_interval: seconds between two looks.
+    :param poll_interval: seconds between two polls.
     :param target_statuses: statuses that end the wait before the job is final: names or numbers.
-    :param timeout_at: when to give up, after a last look, in epoch seconds.
+    :param timeout_at: when to give up, after a last poll, in epoch seconds.
     :param execution_timeout_at: when to give up at once, in epoch seconds.
-    :param failed_looks: how many looks in a row failed before.
-    :param seen: the job's object, from a look just before; it saves finding the job.
-    :param cancel_on_kill: whether to cancel the job at ``execution_timeout_at``, and where a user ends the
-        deferred task (which Airflow tells from version 3.3 on).
+    :param failed_looks: how many polls in a row failed before.
+    :param seen: the job's object, from a poll just before; it saves finding the job.
+    :param cancel_on_kill: whether to cancel the job at ``execution_timeout_at``, and if a user ends the
+        deferred task (of which Airflow notifies it from 3.3 on).
     :param ends_task: whether a job that reached one of ``target_statuses`` ends the task in the triggerer
         (Airflow 3.3 and later).
     """
@@ -288,21 +288,21 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
 
 
 class NebulaExplorerWorkflowTrigger(_ExplorerTrigger, BaseEventTrigger):
-    """Fire for each job of a workflow that succeeds, whoever started it; in an ``AssetWatcher`` for ever.
+    """Fire for each job of a workflow that succeeds, no matter who ran it; in an ``AssetWatcher``, forever.
 
-    An event's payload is the job's object as Explorer's API gives it, with its tasks. Jobs that had succeeded
-    before the trigger first began are not told, unless ``created_after`` is given. On Airflow 3.3 and later a
-    bookmark is kept with the asset, so that successes while no triggerer runs are told later.
+    An event's payload is the job's object as Explorer's API returns it, with its tasks. Jobs that had
+    succeeded before the trigger first started get no event, unless ``created_after`` is given. On Airflow 3.3
+    and later, a bookmark is stored with the asset, so successes while no triggerer runs get theirs later.
 
     :param workflow_id: a number, or text of digits.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
-    :param poll_interval: seconds between two looks.
-    :param name: the job's name, as Explorer's own search takes it; ``None`` for any.
+    :param poll_interval: seconds between two polls.
+    :param name: the job's name, as Explorer's own search understands it; ``None`` for any.
     :param created_after: jobs created before it do not count: ISO 8601 text with an offset.
-    :param is_for_one: whether to fire just once, as a sensor wants it: for the success created first.
-    :param timeout_at: when to give up, after a last look, in epoch seconds; only for one.
-    :param execution_timeout_at: when to give up at once, in epoch seconds; only for one.
-    :param failed_looks: how many looks in a row failed before; only for one.
+    :param is_for_one: whether to fire only once, for a sensor: for the successful job that was created first.
+    :param timeout_at: when to give up, after a last poll, in epoch seconds; only with ``is_for_one``.
+    :param execution_timeout_at: when to give up at once, in epoch seconds; only with ``is_for_one``.
+    :param failed_looks: how many polls in a row failed before; only with ``is_for_one``.
     """
 
     def __init__(

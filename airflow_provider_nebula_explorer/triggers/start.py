@@ -1,4 +1,4 @@
-"""Whether a sensor's wait can begin, and end well, in the triggerer, so that no worker is needed."""
+"""Whether a sensor's wait can start, and succeed, in the triggerer, so that no worker is needed."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Events of a workflow by way of Airflow's shared streams, which tell when an event is stored (Airflow 3.3).
+"""Events of a workflow through Airflow's shared streams, which confirm when an event is stored (Airflow 3.3).
 
-A stream has one trigger here: it is for that confirmation. What triggers share is their watcher.
+Each stream has only one trigger: it is for that confirmation. What triggers share is their watcher.
 """
 
 from __future__ import annotations

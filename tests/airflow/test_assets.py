@@ -72,7 +72,7 @@ def test_another_address_of_our_scheme_is_refused_in_words(uri):
 
 @pytest.mark.skipif(IS_AIRFLOW_2, reason="Airflow 2 calls no handler of a provider")
 def test_airflow_asks_us_about_our_scheme():
-    with pytest.raises(ValueError, match="is no nebula-explorer asset"):
+    with pytest.raises(ValueError, match="is not a nebula-explorer asset"):
         Asset("nebula-explorer://c/jobs/7")
 
 

@@ -151,7 +151,7 @@ def test_another_input_starts_nothing_while_it_is_not_known_what_came_of_the_fir
     with pytest.raises(Crash):
         attempt(1)
     with pytest.raises(
-        NebulaExplorerAmbiguousSubmitError, match="wanted another workflow or input"
+        NebulaExplorerAmbiguousSubmitError, match="wanted a different workflow or input"
     ) as raised:
         attempt(2, input={"query_1": {"limit": 2}})
     assert isinstance(raised.value, AirflowFailException)
@@ -216,7 +216,7 @@ def test_an_id_that_cannot_be_noted_does_not_end_the_wait(emulator, attempt, sto
     store.before_set = fail
     emulator.plan(5, QUICK)
     job_id = attempt(1)
-    assert f"would have to look for job {job_id}" in caplog.text
+    assert f"would have to search for job {job_id}" in caplog.text
     assert attempt(2) == job_id
 
 

@@ -241,7 +241,7 @@ def check_success(world, result):
 
 def check_kill(world):
     event("killed")
-    may_run = any("may run" in line for line in world.said)
+    may_run = any("may be running" in line or "Its job may keep running" in line for line in world.said)
     if may_run:
         event("killed while it was not known which job is its own")
         assert set(world.history.fates) - {"answered", "refused", "unreachable"} or world.history.crashes

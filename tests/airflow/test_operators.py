@@ -323,7 +323,7 @@ class TestGetTaskResult:
     @pytest.mark.parametrize(("name", "count"), [("twin", 2), ("nobody", 0)])
     def test_a_name_that_fits_none_or_several_lists_the_tasks(self, emulator, context, job_id, name, count):
         operator = NebulaExplorerGetTaskResultOperator(task_id="t", job_id=job_id, explorer_task_name=name)
-        with pytest.raises(NebulaExplorerConfigError, match=f"fits {count} tasks") as raised:
+        with pytest.raises(NebulaExplorerConfigError, match=f"matches {count} tasks") as raised:
             operator.execute(context)
         for task in emulator.job(job_id)["tasks"]:
             assert f"{task['name']} ({task['id']})" in str(raised.value)

@@ -227,7 +227,7 @@ class TestWorkflowSensor:
     def test_failed_looks_in_a_row_end_it_too(self, explorer, emulator, wait, since):
         explorer.set_connection(extra={"max_consecutive_failures": 2})
         emulator.fail(Fault("status", "list_workflow_jobs", times=None))
-        with pytest.raises(NebulaExplorerConnectionError, match="Cannot observe workflow 5: 2 looks"):
+        with pytest.raises(NebulaExplorerConnectionError, match="Cannot observe workflow 5: 2 polls"):
             wait(NebulaExplorerWorkflowSensor, workflow_id=5)
         assert emulator.count("list_workflow_jobs") == 2
 

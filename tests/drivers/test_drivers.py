@@ -162,7 +162,7 @@ def test_no_redirect_is_followed(open_client, explorer):
 def test_a_huge_answer_is_refused(open_client, explorer, kind):
     client = open_client(settings_of(explorer))
     explorer.fail(Fault(kind, "get_job"))
-    with pytest.raises(NebulaExplorerConnectionError, match="more than 32 MiB"):
+    with pytest.raises(NebulaExplorerConnectionError, match="exceeds 32 MiB"):
         client.run(api.get_job(1))
     assert explorer.count("get_job") == 1
 

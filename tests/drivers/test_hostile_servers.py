@@ -52,7 +52,7 @@ def test_a_redirect_with_a_huge_body_is_refused_as_any_huge_answer(open_client):
     endless = b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n" + bytes(40 * 2**20)
     with RawServer(endless) as server:
         client = open_client(settings(base_url=server.url, max_retries=0))
-        with pytest.raises(NebulaExplorerConnectionError, match="more than 32 MiB"):
+        with pytest.raises(NebulaExplorerConnectionError, match="exceeds 32 MiB"):
             client.login()
 
 
