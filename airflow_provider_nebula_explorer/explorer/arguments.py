@@ -52,7 +52,7 @@ def parse_status(name: str, value: object) -> JobStatus:
         return JobStatus[text.upper()]
     except KeyError:
         names = ", ".join(f"{status.value} {status.name}" for status in JobStatus)
-        raise wrong(name, value, f"a number, a JobStatus or a name of {names}") from None
+        raise wrong(name, value, f"a JobStatus, or the number or name of one: {names}") from None
 
 
 def parse_statuses(name: str, value: object) -> frozenset[JobStatus]:
@@ -130,7 +130,7 @@ def parse_input(value: object) -> dict[str, Any] | None:
     return checked
 
 
-_INPUT_ALLOWED = "{'<component id, as query_1>': {'<parameter>': <text or number>}}, or its JSON text"
+_INPUT_ALLOWED = "{'<component id, such as query_1>': {'<parameter>': <text or number>}}, or its JSON text"
 
 
 def _is_task_input(task: object, parameters: object) -> bool:

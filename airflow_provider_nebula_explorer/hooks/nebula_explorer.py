@@ -258,7 +258,7 @@ class NebulaExplorerHook(BaseHook):
 
 
 class Watch(ABC):
-    """Looks at Explorer for one thing, again and again, and bears failed looks."""
+    """Polls Explorer for one thing, and tolerates failed polls."""
 
     def __init__(self, hook: NebulaExplorerHook, subject: str) -> None:
         self._hook = hook
@@ -266,11 +266,11 @@ class Watch(ABC):
 
     @property
     def failed_looks(self) -> int:
-        """How many looks in a row failed, the last one included."""
+        """How many polls in a row failed, including the last one."""
         return self._looks.failures
 
     def look(self) -> Job | None:
-        """Return the job; ``None`` if there is none yet, or where the look failed and a later one may not.
+        """Return the job; ``None`` if there is none yet, or if the poll failed and a later one may not.
 
         :raises NebulaExplorerError: if the wait has to end.
         """
