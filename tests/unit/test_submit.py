@@ -99,6 +99,30 @@ def test_a_gateway_whose_clock_is_wrong_hides_no_job(explorer, submitter, skew, 
     assert submit(submitter) == explorer.ours[0].id
 
 
+@pytest.mark.parametrize("before", [1, 30, 150])
+def test_a_clock_that_was_set_back_before_the_start_hides_no_job(explorer, submitter, before):
+    for _ in range(before):
+        explorer.start_foreign()
+        explorer.now += 30
+    explorer.now -= 7200
+    explorer.fates = ["lost"]
+    assert submit(submitter) == explorer.ours[0].id
+    assert len(explorer.ours) == 1
+
+
+@pytest.mark.parametrize("before", [1, 150])
+@pytest.mark.parametrize("back", [90, 7200])
+def test_a_clock_that_is_set_back_during_the_start_hides_no_job(explorer, submitter, before, back):
+    for _ in range(before):
+        explorer.start_foreign()
+        explorer.now += 30
+    intent = submitter.intend(5)
+    explorer.now -= back
+    explorer.fates = ["lost"]
+    assert submitter.submit(add_job(5), intent) == explorer.ours[0].id
+    assert len(explorer.ours) == 1
+
+
 def test_a_refusal_after_a_lost_answer_leaves_it_open_what_came_of_that(explorer, submitter):
     explorer.fates = ["shed", "refused"]
     with pytest.raises(NebulaExplorerAmbiguousSubmitError, match="asked for again: .*50004002"):
