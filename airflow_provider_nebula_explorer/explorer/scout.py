@@ -150,6 +150,7 @@ class Scout:
     ) -> list[Glimpse]:
         client = await self._opened()
         jobs: dict[int, Glimpse] = {}
+        shown: set[int] = set()  # by the pages from that time on
         number = 1
         while True:
             page = await client.run(
@@ -162,14 +163,17 @@ class Scout:
                     page=number,
                 )
             )
-            before = len(jobs)
             jobs.update((job.id, job) for job in page.jobs if _created(job, since) >= since)
-            if page.is_complete or not page.jobs or (number > 1 and len(jobs) == before):
+            if page.is_complete or shown.issuperset(job.id for job in page.jobs):
                 return list(jobs.values())
             # By time, so that nothing is missed where the list changes between two pages; by page number only
             # where all of a page were created in one millisecond.
             last = _created(page.jobs[-1], since)
-            since, number = (last, 1) if last > since else (since, number + 1)
+            if last > since:
+                since, number, shown = last, 1, set()
+            else:
+                number += 1
+                shown.update(job.id for job in page.jobs)
 
 
 _Found = dict[int, "list[Glimpse] | BaseException"]

@@ -306,6 +306,15 @@ def test_jobs_of_one_millisecond_fill_pages_and_are_told_all_the_same(count):
     assert sorted(listener.heard) == jobs
 
 
+def test_jobs_a_millisecond_apart_on_pages_of_one_are_told_all_the_same():
+    with Emulator(max_page_size=1) as explorer:
+        moment = explorer.now()
+        jobs = [explorer.start_job(5, plan=DONE, created=moment + count / 1000) for count in range(8)]
+        listener = Listener(bookmark=Bookmark(since=0, at=now_ms()))
+        listen(explorer, listener.has_heard(len(jobs)), listener)
+    assert sorted(listener.heard) == jobs
+
+
 def test_a_refusal_of_the_list_of_all_jobs_that_passes_is_trouble_and_no_more(explorer):
     listeners = [Listener(number) for number in (1, 2)]
 
