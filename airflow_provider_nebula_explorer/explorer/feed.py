@@ -157,7 +157,9 @@ class SuccessFeed:
     async def _end_of(self, job_id: int) -> Job:
         seen = self._glimpses.pop(job_id, None)
         if seen and seen.status.is_final:
-            return await self._watcher.run(api.get_job(job_id))
+            job = await self._watcher.run(api.get_job(job_id))
+            if job.status.is_final:
+                return job  # else its details lag behind the list
         return await self._watcher.job(job_id, interval=self._interval, seen=seen)
 
     async def _sleep_until_some_end(self) -> None:

@@ -16,8 +16,10 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerServerError,
 )
 from airflow_provider_nebula_explorer.explorer import feed as feed_module
+from airflow_provider_nebula_explorer.explorer.async_transport import AsyncClient
 from airflow_provider_nebula_explorer.explorer.bookmark import Bookmark
 from airflow_provider_nebula_explorer.explorer.feed import SuccessFeed
+from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, parse_job
 
 
 @pytest.fixture
@@ -313,6 +315,26 @@ def test_jobs_a_millisecond_apart_on_pages_of_one_are_told_all_the_same():
         listener = Listener(bookmark=Bookmark(since=0, at=now_ms()))
         listen(explorer, listener.has_heard(len(jobs)), listener)
     assert sorted(listener.heard) == jobs
+
+
+class BehindItsLists(AsyncClient):
+    """An Explorer whose details lag behind its lists, once."""
+
+    lags = 1
+
+    async def run(self, call):
+        answer = await super().run(call)
+        if isinstance(answer, Job) and self.lags:
+            self.lags -= 1
+            return parse_job({**answer.data, "status": int(JobStatus.RUNNING)})
+        return answer
+
+
+def test_a_success_whose_details_lag_behind_its_list_is_told(explorer):
+    job_id = explorer.start_job(5, plan=DONE)
+    listener = Listener(bookmark=Bookmark(since=0, at=now_ms()))
+    listen(explorer, listener.has_heard(1), listener, client_class=BehindItsLists)
+    assert listener.heard == [job_id]
 
 
 def test_a_refusal_of_the_list_of_all_jobs_that_passes_is_trouble_and_no_more(explorer):
