@@ -7,7 +7,7 @@ import contextvars
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -52,6 +52,9 @@ class Scout:
 
     :param opened: gives the client.
     """
+
+    newest: int | None = None
+    """When the newest job that a list showed was created, in ms of the epoch: Explorer's clock is past it."""
 
     def __init__(self, opened: Callable[[], Awaitable[Client]]) -> None:
         self._opened = opened
@@ -164,6 +167,7 @@ class Scout:
                 )
             )
             jobs.update((job.id, job) for job in page.jobs if _created(job, since) >= since)
+            self.newest = latest(page.jobs, self.newest)
             if page.is_complete or shown.issuperset(job.id for job in page.jobs):
                 return list(jobs.values())
             # By time, so that nothing is missed where the list changes between two pages; by page number only
@@ -183,6 +187,12 @@ _Found = dict[int, "list[Glimpse] | BaseException"]
 class _Round:
     since: dict[int, int] = field(default_factory=dict)
     task: asyncio.Task[_Found] = field(init=False)
+
+
+def latest(jobs: Iterable[Glimpse], otherwise: int | None) -> int | None:
+    """Return when the newest of some jobs was created, unless ``otherwise`` is later."""
+    times = [otherwise, *(job.created for job in jobs)]
+    return max((time for time in times if time is not None), default=None)
 
 
 def _created(job: Glimpse, otherwise: int) -> int:

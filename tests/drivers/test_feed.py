@@ -9,7 +9,7 @@ import time
 import pytest
 from watching import DONE, ENDLESS, INTERVAL, run, watching
 
-from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
+from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan, wire
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerError,
     NebulaExplorerNotFoundError,
@@ -315,6 +315,27 @@ def test_jobs_a_millisecond_apart_on_pages_of_one_are_told_all_the_same():
         listener = Listener(bookmark=Bookmark(since=0, at=now_ms()))
         listen(explorer, listener.has_heard(len(jobs)), listener)
     assert sorted(listener.heard) == jobs
+
+
+@pytest.mark.parametrize("older", [None, 7200, 90 * 86_400])
+@pytest.mark.parametrize("ahead", [-7200, 120, 7200])
+def test_a_gateway_whose_clock_is_wrong_hides_no_success(explorer, monkeypatch, ahead, older):
+    tell = wire.formatdate
+    monkeypatch.setattr(wire, "formatdate", lambda now, **how: tell(now + ahead, **how))
+    if older is not None:
+        explorer.start_job(5, plan=DONE, created=explorer.now() - older - 30)
+        explorer.start_job(5, plan=DONE, created=explorer.now() - older)
+    listener = Listener()
+
+    async def act():
+        await listener.has_looked(2)
+        started = []
+        for count in range(1, 4):
+            started.append(explorer.start_job(5, plan=DONE))
+            await listener.has_heard(count)
+        return started
+
+    assert listen(explorer, act(), listener) == listener.heard
 
 
 class BehindItsLists(AsyncClient):
