@@ -123,7 +123,7 @@ class Note:
                 None if job_id is None else int(job_id),
                 bool(data["void"]),  # type: ignore[index]
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, OverflowError) as error:
             raise ValueError("this is no note of a run") from error
 
     def is_of(self, wanted: Wanted) -> bool:

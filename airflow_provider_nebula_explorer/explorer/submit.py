@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
 from typing import Protocol
 
 from airflow_provider_nebula_explorer.exceptions import (
@@ -99,10 +100,12 @@ class Intent:
         :raises ValueError: where it is something else.
         """
         try:
-            return cls(
-                int(data["workflow_id"]), tuple(map(int, data["known"])), data["since"], data["asked_at"]
-            )
-        except (KeyError, TypeError) as error:
+            since, asked_at = data["since"], data["asked_at"]
+            if asked_at is not None:
+                datetime.fromtimestamp(asked_at, timezone.utc)  # is a moment
+            known = tuple(map(int, data["known"]))
+            return cls(int(data["workflow_id"]), known, None if since is None else int(since), asked_at)
+        except (KeyError, TypeError, OverflowError, OSError) as error:
             raise ValueError("this is no intent to start a job") from error
 
 

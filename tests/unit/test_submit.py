@@ -123,6 +123,17 @@ def test_a_clock_that_is_set_back_during_the_start_hides_no_job(explorer, submit
     assert len(explorer.ours) == 1
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [{"since": "noon"}, {"since": [1]}, {"asked_at": "noon"}, {"asked_at": 1e30}, {"known": [float("inf")]}],
+)
+def test_a_broken_intent_is_none(submitter, broken):
+    noted = submitter.intend(5).to_json()
+    assert Intent.from_json(noted) == submitter.intend(5)
+    with pytest.raises(ValueError, match="no intent|invalid literal"):
+        Intent.from_json({**noted, **broken})
+
+
 def test_a_refusal_after_a_lost_answer_leaves_it_open_what_came_of_that(explorer, submitter):
     explorer.fates = ["shed", "refused"]
     with pytest.raises(NebulaExplorerAmbiguousSubmitError, match="asked for again: .*50004002"):
