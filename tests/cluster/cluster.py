@@ -147,6 +147,11 @@ class Cluster:
         self.explorer.close()
 
     @property
+    def workers(self) -> list[Part]:
+        """The processes that run tasks."""
+        return [self.part("worker-1"), self.part("worker-2")]
+
+    @property
     def triggerers(self) -> list[Part]:
         """The processes that wait for deferred tasks."""
         return [self.part("triggerer"), self.part("triggerer-2")]
@@ -190,8 +195,7 @@ class Cluster:
         return "\n".join([f"states: {states}", self.airflow.evidence(), end_of(self.explorer.part.log, 10)])
 
     def _workers_are_ready(self) -> bool:
-        workers = (self.part("worker-1"), self.part("worker-2"))
-        return all(" ready." in worker.log.read_text(errors="replace") for worker in workers)
+        return all(" ready." in worker.log.read_text(errors="replace") for worker in self.workers)
 
 
 def _worker(name: str) -> tuple[str, ...]:

@@ -107,8 +107,7 @@ class Story:
         self.cluster.wait_until(f"{number} tasks are deferred", are_deferred, 900)
 
     def _kill_worker(self) -> None:
-        worker = self.cluster.part("worker-1")
-        self.cluster.wait_until("the worker waits for a job", lambda: self._waits_for_job(worker))
+        worker = self._worker_that_waits()
         processes = worker.family()
         worker.kill()
         victims = self._attempts_in(processes)
@@ -116,6 +115,17 @@ class Story:
         assert victims, "the worker had ended what it ran"
         seconds = self.cluster.wait_until("its tasks are tried again", lambda: self._are_tried_again(victims))
         self.taken_over["worker killed"] = f"{len(victims)} tasks, tried again after {seconds:.0f} s"
+
+    def _worker_that_waits(self) -> Part:
+        """Return a worker that waits for a job: of few runs, all may be in the same one."""
+        found: list[Part] = []
+
+        def find() -> bool:
+            found.extend(filter(self._waits_for_job, self.cluster.workers))
+            return bool(found)
+
+        self.cluster.wait_until("a worker waits for a job", find)
+        return found[0]
 
     def _waits_for_job(self, worker: Part) -> bool:
         return any(dag_id == "run_in_worker" for dag_id, *_ in self._attempts_in(worker.family()))
