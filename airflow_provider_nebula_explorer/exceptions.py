@@ -19,7 +19,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,7 +123,18 @@ class NebulaExplorerAuthError(NebulaExplorerApiError):
 
 
 class NebulaExplorerLoginError(NebulaExplorerAuthError):
-    """Explorer refused the login, in each account encoding that was tried."""
+    """Explorer refused the login, in each account encoding that was tried.
+
+    :param transient: whether the same login worked before, and only graphd is unreachable now.
+    """
+
+    def __init__(self, text: str = "", *, transient: bool = False, **told: Any) -> None:
+        super().__init__(text, **told)
+        self._transient = transient
+
+    @property
+    def is_transient(self) -> bool:
+        return self._transient
 
 
 class NebulaExplorerForbiddenError(NebulaExplorerApiError):

@@ -19,11 +19,11 @@ DONE = JobPlan(running=0)
 
 
 @asynccontextmanager
-async def watching(explorer, *, max_failures=5, **changes):
+async def watching(explorer, *, max_failures=5, client_class=AsyncClient, **changes):
     settings = settings_of(explorer, **{"max_retries": 0, **changes})
 
     async def open_client():
-        return AsyncClient(settings)
+        return client_class(settings)
 
     watcher = Watcher(open_client, max_failures=max_failures)
     try:

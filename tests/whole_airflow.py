@@ -86,7 +86,8 @@ class Airflow:
             name: Part(
                 name,
                 (sys.executable, "-m", "airflow", *command),
-                self._environment | mine.get(name, {}),
+                # Airflow's database has a process's user, so by this name it tells which process is which.
+                self._environment | mine.get(name, {}) | {"LOGNAME": name},
                 self.home,
             )
             for name, command in (_commands(task_port) | more).items()

@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_nebula_explorer.explorer.api import Glimpse
 from airflow_provider_nebula_explorer.explorer.models import JsonObject, show
 
-_MARGIN_MS = 60_000
+MARGIN_MS = 60_000
 """How far a look goes back behind the one before: a job may come up late."""
 
 _MOST_KNOWN = 500
@@ -73,19 +73,19 @@ class Bookmark:
         since = self.since or 0
         if clock is None:
             return since
-        return min(since, clock - max(0, now - self.at) - _MARGIN_MS)
+        return min(since, clock - max(0, now - self.at) - MARGIN_MS)
 
     def learn(self, jobs: Iterable[Glimpse], clock: int | None, now: int) -> list[Glimpse]:
         """Take note of a whole list, and return the jobs of it that are new.
 
-        :param clock: Explorer's, from before the list; where it tells none, the newest job stands for it.
+        :param clock: what Explorer's was past before the list; ``None``: the newest job stands for it.
         """
         listed = {(job.id, job.created or 0): job for job in jobs}
         new = [job for pair, job in listed.items() if pair not in self.known]
         latest = sorted(self.known.difference(listed), key=lambda pair: pair[1], reverse=True)
         self.known = frozenset(listed).union(latest[: max(0, _MOST_KNOWN - len(listed))])
         newest = clock or max((created for _, created in listed), default=0)
-        self.since = max(newest - _MARGIN_MS, 0) if newest else self.since or 0
+        self.since = max(newest - MARGIN_MS, 0) if newest else self.since or 0
         self.at = now
         self.open.update(job.id for job in new if not job.status.is_final or job.status.is_success)
         return new

@@ -16,9 +16,10 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer import api
 from airflow_provider_nebula_explorer.explorer.api import Glimpse
-from airflow_provider_nebula_explorer.explorer.bookmark import Bookmark
+from airflow_provider_nebula_explorer.explorer.bookmark import MARGIN_MS, Bookmark
 from airflow_provider_nebula_explorer.explorer.counts import count
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
+from airflow_provider_nebula_explorer.explorer.scout import latest
 from airflow_provider_nebula_explorer.explorer.waiting import Looks
 from airflow_provider_nebula_explorer.explorer.watcher import Watcher
 
@@ -134,15 +135,23 @@ class SuccessFeed:
     async def _look(self) -> None:
         # The clock before the list, as the list holds all that was created until then.
         clock, now = await self._watcher.scout.clock(), int(time.time() * 1000)
-        bookmark = self._bookmark
+        newest, bookmark = self._watcher.scout.newest, self._bookmark
         if bookmark.since is None:
-            jobs = await self._list(since=0 if clock is None else clock - _FIRST_MS)
+            newest = await self._newest() if newest is None else newest
+            jobs = await self._list(since=_first_list_from(clock, newest))
             still_open = [*jobs, *await self._list_open()]
-            bookmark.learn(jobs, clock, now)
+            bookmark.learn(jobs, _explorers_own(clock, latest(jobs, newest)), now)
             bookmark.open = {job.id for job in still_open if not job.status.is_final}
             return
         jobs = await self._list(since=max(bookmark.list_from(clock, now), self._not_before))
+        clock = _explorers_own(clock, latest(jobs, newest))
         self._glimpses = {job.id: job for job in bookmark.learn(jobs, clock, now)}
+
+    async def _newest(self) -> int | None:
+        """Return when the workflow's newest job was created, in epoch milliseconds; ``None``: it has none."""
+        wanted = api.job_filter(name=self._name)
+        page = await self._watcher.run(api.list_jobs(self._workflow_id, wanted, 1, 1))
+        return latest((api.glimpse_of(job.data) for job in page.jobs), None)
 
     async def _list(self, *, since: int, status: JobStatus | None = None) -> list[Glimpse]:
         return await self._watcher.scout.jobs(self._workflow_id, since=since, name=self._name, status=status)
@@ -157,7 +166,9 @@ class SuccessFeed:
     async def _end_of(self, job_id: int) -> Job:
         seen = self._glimpses.pop(job_id, None)
         if seen and seen.status.is_final:
-            return await self._watcher.run(api.get_job(job_id))
+            job = await self._watcher.run(api.get_job(job_id))
+            if job.status.is_final:
+                return job  # else its details lag behind the list
         return await self._watcher.job(job_id, interval=self._interval, seen=seen)
 
     async def _sleep_until_some_end(self) -> None:
@@ -201,3 +212,17 @@ class SuccessFeed:
             log.warning("The details of job %s cannot be read, will try again: %s", job_id, error)
         self._refused[job_id] = time.monotonic() + _REFUSED_SECONDS
         return None
+
+
+def _first_list_from(clock: int | None, newest: int | None) -> int:
+    if clock is None:
+        return 0
+    return clock - _FIRST_MS if newest is None else min(clock - _FIRST_MS, newest - MARGIN_MS)
+
+
+def _explorers_own(clock: int | None, newest: int | None) -> int | None:
+    """Return what Explorer's own clock is past: the one that answers tell may be a gateway's, and ahead.
+
+    :param newest: when the newest job that was shown was created; ``None`` where none was.
+    """
+    return newest if clock is None or newest is None else min(clock, newest)

@@ -108,7 +108,7 @@ class Note:
                 None if job_id is None else int(job_id),
                 bool(data["void"]),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, OverflowError) as error:
             raise ValueError("this is not the note of a run") from error
 
     def is_of(self, wanted: Wanted) -> bool:
@@ -206,7 +206,7 @@ class WorkflowRun:
         """Go on with a job of an earlier attempt, unless it is over, or about to be, and no success."""
         self._hold(job_id)
         try:
-            job = self._look(job_id)
+            job = self._look_for(note, job_id)
         except NebulaExplorerNotFoundError:
             log.warning("Job %s of attempt %s is gone: starting a new one.", job_id, note.attempt.number)
             return self.start(), None
@@ -248,8 +248,15 @@ class WorkflowRun:
 
     def _what_came_of(self, note: Note) -> list[Job]:
         if note.job_id is not None:
-            return [self._look(note.job_id)]
+            return [self._look_for(note, note.job_id)]
         return self._submitter.candidates(note.intent, _lost(note))
+
+    def _look_for(self, note: Note, job_id: int) -> Job:
+        """Return a job that was noted; an Explorer that was set up anew may have given its id to another."""
+        job = self._look(job_id)
+        if job.workflow_id.isdecimal() and int(job.workflow_id) != note.intent.workflow_id:
+            raise NebulaExplorerNotFoundError(f"{describe(job)} belongs to workflow {job.workflow_id}.")
+        return job
 
     def _end(self, jobs: list[Job], reason: str, cancel: Callable[[int, str], None] | None) -> None:
         for job in jobs:

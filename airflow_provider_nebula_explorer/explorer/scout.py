@@ -7,7 +7,7 @@ import contextvars
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,9 @@ class Scout:
 
     :param opened: gives the client.
     """
+
+    newest: int | None = None
+    """When the newest job that a list showed was created, in ms of the epoch: Explorer's clock is past it."""
 
     def __init__(self, opened: Callable[[], Awaitable[AsyncClient]]) -> None:
         self._opened = opened
@@ -138,6 +141,7 @@ class Scout:
     ) -> list[Glimpse]:
         client = await self._opened()
         jobs: dict[int, Glimpse] = {}
+        shown: set[int] = set()  # by the pages from that time on
         number = 1
         while True:
             page = await client.run(
@@ -150,14 +154,18 @@ class Scout:
                     page=number,
                 )
             )
-            before = len(jobs)
             jobs.update((job.id, job) for job in page.jobs if _created(job, since) >= since)
-            if page.is_complete or not page.jobs or (number > 1 and len(jobs) == before):
+            self.newest = latest(page.jobs, self.newest)
+            if page.is_complete or shown.issuperset(job.id for job in page.jobs):
                 return list(jobs.values())
             # By time, so that nothing is missed where the list changes between two pages; by page number only
             # where all of a page were created in one millisecond.
             last = _created(page.jobs[-1], since)
-            since, number = (last, 1) if last > since else (since, number + 1)
+            if last > since:
+                since, number, shown = last, 1, set()
+            else:
+                number += 1
+                shown.update(job.id for job in page.jobs)
 
 
 _Found = dict[int, "list[Glimpse] | BaseException"]
@@ -167,6 +175,12 @@ _Found = dict[int, "list[Glimpse] | BaseException"]
 class _Round:
     since: dict[int, int] = field(default_factory=dict)
     task: asyncio.Task[_Found] = field(init=False)
+
+
+def latest(jobs: Iterable[Glimpse], otherwise: int | None) -> int | None:
+    """Return when the newest of some jobs was created, unless ``otherwise`` is later."""
+    times = [otherwise, *(job.created for job in jobs)]
+    return max((time for time in times if time is not None), default=None)
 
 
 def _created(job: Glimpse, otherwise: int) -> int:

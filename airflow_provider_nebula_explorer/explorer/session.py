@@ -65,7 +65,7 @@ class Session:
         self._tokens: deque[str] = deque(maxlen=_TOKENS_KEPT)
         self._told: set[str] = set()
         self._encodings = settings.account.encodings
-        self._token: str | None = None
+        self._token: str | None = None  # the latest, though Explorer may have forgotten it
         self._untried: str | None = None  # that token, until something else than a refusal has come of it
         self._date = ""
 
@@ -230,9 +230,10 @@ class Session:
     def _login_error(self, refusal: NebulaExplorerApiError) -> NebulaExplorerLoginError:
         account = self._settings.account
         graphd = f"nebula_address {account.nebula_address!r}, nebula_port {account.nebula_port}"
+        is_unreachable = _GRAPHD_UNREACHABLE.search(refusal.message) is not None
         advice = (
             f"Explorer cannot reach graphd: check {graphd}, which must be graphd's as Explorer reaches it."
-            if _GRAPHD_UNREACHABLE.search(refusal.message)
+            if is_unreachable
             else "Check three things: 1. login and password; "
             f"2. graphd's address as Explorer reaches it, not localhost ({graphd}); "
             f"3. account_encoding (tried: {', '.join(self._encodings)}; Explorer 3.1 and 3.2 want colon, "
@@ -241,6 +242,7 @@ class Session:
         return NebulaExplorerLoginError(
             f"Explorer at {self._settings.base_url} refused to log in account {account.login!r} "
             f"(code {refusal.code}, {refusal.message}). {advice}",
+            transient=is_unreachable and self._token is not None,
             code=refusal.code,
             message=refusal.message,
             http_status=refusal.http_status,

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_nebula_explorer.exceptions import (
@@ -40,7 +41,7 @@ ROOM_SECONDS = 600.0
 """How long after a start was noted its job may appear: what delays a start counts, too."""
 
 CLOCK_SECONDS = 60.0
-"""By how much Explorer's clock may be put back between two jobs."""
+"""By how much Explorer's clock may be put back between two jobs whose ids do not tell which is newer."""
 
 WINDOW_SECONDS = 3600.0
 """Once no job can be on its way any more: those that were created this long after the note are others'."""
@@ -72,6 +73,14 @@ class Intent:
     since: int | None
     asked_at: float | None
 
+    def is_before(self, job: Job) -> bool:
+        """Whether a job of the workflow is newer than all that is noted: by its id, or by its date."""
+        if job.id in self.known:
+            return False
+        if job.id > max(self.known, default=-1) or self.since is None or job.create_time is None:
+            return True
+        return parse_milliseconds("createTime", job.create_time) >= self.since
+
     def to_json(self) -> JsonObject:
         """Return it as JSON values."""
         return {**asdict(self), "known": list(self.known)}
@@ -83,10 +92,12 @@ class Intent:
         :raises ValueError: where it is something else.
         """
         try:
-            return cls(
-                int(data["workflow_id"]), tuple(map(int, data["known"])), data["since"], data["asked_at"]
-            )
-        except (KeyError, TypeError) as error:
+            since, asked_at = data["since"], data["asked_at"]
+            if asked_at is not None:
+                datetime.fromtimestamp(asked_at, timezone.utc)  # is a moment
+            known = tuple(map(int, data["known"]))
+            return cls(int(data["workflow_id"]), known, None if since is None else int(since), asked_at)
+        except (KeyError, TypeError, OverflowError, OSError) as error:
             raise ValueError("this is not an intent to start a job") from error
 
 
@@ -236,13 +247,18 @@ class Submitter:
     def _new_jobs(self, intent: Intent) -> list[Job]:
         wanted = job_filter()
         if intent.since is not None:
-            wanted["fromCreateTime"] = intent.since
+            wanted["fromCreateTime"] = self._list_from(intent, intent.since)
         jobs = walk_list(self._client.run, intent.workflow_id, wanted, PAGE_SIZE)
-        new = [job for job in jobs if job.id not in intent.known]
+        new = [job for job in jobs if intent.is_before(job)]
         if not self.is_late(intent):
             return new
         last = (intent.asked_at or 0) + WINDOW_SECONDS
         return [job for job in new if job.create_time is None or job.create_time.timestamp() <= last]
+
+    def _list_from(self, intent: Intent, since: int) -> int:
+        """Return from when on a new job may be dated: Explorer's clock may have been put back meanwhile."""
+        clocks = [clock for clock in (intent.asked_at, self._client.server_time) if clock is not None]
+        return min([since, *(int((clock - ROOM_SECONDS) * 1000) for clock in clocks)])
 
 
 def _newer_than(page: Page) -> int | None:

@@ -247,9 +247,8 @@ class Watcher:
                     known=self._survey.known,
                 )
             )
-        except NebulaExplorerLoginError:
-            raise
         except NebulaExplorerError as error:
+            _raise_where_for_all(error)
             await self._list_failed(listing, left, error)
             return False
         shown = self._survey.read(listing, glance)
@@ -310,9 +309,8 @@ class Watcher:
         watched.is_asked = True
         try:
             job = await self.run(api.get_job(job_id))
-        except NebulaExplorerLoginError:
-            raise
         except NebulaExplorerError as error:
+            _raise_where_for_all(error)
             await self._failed([job_id], error)
             return error if error.is_transient else None
         else:
@@ -355,3 +353,9 @@ class Watcher:
 
 def _is_asked_to_wait(error: NebulaExplorerError) -> bool:
     return isinstance(error, NebulaExplorerApiError) and error.http_status == 429
+
+
+def _raise_where_for_all(error: NebulaExplorerError) -> None:
+    """Raise a refused login that time does not mend; another is a failed look like others."""
+    if isinstance(error, NebulaExplorerLoginError) and not error.is_transient:
+        raise error

@@ -136,7 +136,10 @@ class _ExplorerTrigger(BaseTrigger):
             try:
                 async with SharedWatcher(settings) as watcher:
                     return await self._wait(watcher), settings
-            except NebulaExplorerLoginError:
+            except NebulaExplorerError as error:
+                # One that was refused for a while, as graphd could not be reached, ends as failed looks do.
+                if not any(isinstance(it, NebulaExplorerLoginError) for it in (error, error.__cause__)):
+                    raise
                 changed = await look_up(self.nebula_explorer_conn_id, not_before=time.monotonic())
                 if changed == settings:
                     raise

@@ -61,6 +61,37 @@ def test_the_next_attempt_starts_a_new_job_where_the_first_is_gone(emulator, att
     assert attempt(2) == ids(emulator)[1]
 
 
+def with_the_id_of_anothers(emulator, store):
+    """Have the note tell an id that an Explorer which was set up anew has given to a job of workflow 6."""
+    other = emulator.start_job(6, plan=ENDLESS)
+    store.set(TaskMemory.KEY, {**store.get(TaskMemory.KEY), "job_id": other})
+    return other
+
+
+def test_an_id_that_another_workflows_job_has_now_is_not_gone_on_with(emulator, attempt, crashed, store):
+    crashed(QUICK)
+    other = with_the_id_of_anothers(emulator, store)
+    assert attempt(2) == ids(emulator)[2]
+    assert emulator.job(other)["status"] == 1
+
+
+def test_a_clear_does_not_cancel_another_workflows_job(emulator, attempt, crashed, store):
+    crashed(QUICK)
+    other = with_the_id_of_anothers(emulator, store)
+    attempt(2, max_tries=6)
+    assert emulator.job(other)["status"] == 1
+
+
+@pytest.mark.parametrize("broken", [{"since": "noon"}, {"asked_at": "noon"}, {"asked_at": 1e30}])
+def test_a_note_of_a_broken_intent_is_ignored_with_a_warning(emulator, attempt, store, caplog, broken):
+    emulator.plan(5, QUICK)
+    attempt(1)
+    note = store.get(TaskMemory.KEY)
+    store.set(TaskMemory.KEY, {**note, "job_id": None, "intent": {**note["intent"], **broken}})
+    assert attempt(2) == ids(emulator)[1]
+    assert "cannot be read and is ignored" in caplog.text
+
+
 def test_a_failed_look_at_the_first_job_is_repeated(emulator, attempt, crashed):
     job_id = crashed(QUICK)
     emulator.fail(Fault("status", "get_job", times=3))

@@ -147,9 +147,9 @@ class Cluster:
         self.explorer.close()
 
     @property
-    def triggerers(self) -> list[Part]:
-        """The processes that wait for deferred tasks."""
-        return [self.part("triggerer"), self.part("triggerer-2")]
+    def workers(self) -> list[Part]:
+        """The processes that run tasks."""
+        return [self.part("worker-1"), self.part("worker-2")]
 
     def part(self, name: str) -> Part:
         """Return one of Airflow's processes."""
@@ -174,9 +174,17 @@ class Cluster:
         )
         return Counter(dict(self.ask(statement, dag_id, task_id)))
 
-    def triggers_by_triggerer(self) -> Counter[int]:
-        """Return how many triggers each triggerer has, by its job's id."""
-        return Counter(dict(self.ask("SELECT triggerer_id, count(*) FROM trigger GROUP BY 1")))
+    def triggers_of_triggerers(self) -> Counter[str | None]:
+        """Return how many triggers each triggerer has, by its name; ``None`` counts those that none has."""
+        statement = "SELECT unixname, count(*) FROM trigger LEFT JOIN job ON job.id = triggerer_id GROUP BY 1"
+        return Counter(dict(self.ask(statement)))
+
+    def has_orphans(self, since: Any) -> bool:
+        """Whether there are triggers of triggerers that were not heard of since then."""
+        statement = (
+            "SELECT count(*) FROM trigger JOIN job ON job.id = triggerer_id WHERE latest_heartbeat < %s"
+        )
+        return bool(self.ask(statement, since)[0][0])
 
     def wait_until(self, what: str, holds: Any, seconds: float = 300) -> float:
         """Wait until something holds, and return how many seconds it took."""
@@ -190,8 +198,7 @@ class Cluster:
         return "\n".join([f"states: {states}", self.airflow.evidence(), end_of(self.explorer.part.log, 10)])
 
     def _workers_are_ready(self) -> bool:
-        workers = (self.part("worker-1"), self.part("worker-2"))
-        return all(" ready." in worker.log.read_text(errors="replace") for worker in workers)
+        return all(" ready." in worker.log.read_text(errors="replace") for worker in self.workers)
 
 
 def _worker(name: str) -> tuple[str, ...]:

@@ -22,9 +22,6 @@ LASTING = 100_000.0
 OUTAGE_SECONDS = 5.0
 """How long Explorer is away; tasks then retry their requests for minutes."""
 
-_STARTS_TRIGGER = " starting "
-"""What a triggerer's log says of each trigger that it takes."""
-
 TaskKey = tuple[Any, ...]
 """What tells a task: DAG, run, task id and map index; its id in the database is another with each attempt."""
 
@@ -107,8 +104,7 @@ class Story:
         self.cluster.wait_until(f"{number} tasks are deferred", are_deferred, 900)
 
     def _kill_worker(self) -> None:
-        worker = self.cluster.part("worker-1")
-        self.cluster.wait_until("the worker waits for a job", lambda: self._waits_for_job(worker))
+        worker = self._worker_that_waits()
         processes = worker.family()
         worker.kill()
         victims = self._attempts_in(processes)
@@ -116,6 +112,17 @@ class Story:
         assert victims, "the worker had ended what it ran"
         seconds = self.cluster.wait_until("its tasks are tried again", lambda: self._are_tried_again(victims))
         self.taken_over["worker killed"] = f"{len(victims)} tasks, tried again after {seconds:.0f} s"
+
+    def _worker_that_waits(self) -> Part:
+        """Return a worker that waits for a job: of few runs, all may be in the same one."""
+        found: list[Part] = []
+
+        def find() -> bool:
+            found.extend(filter(self._waits_for_job, self.cluster.workers))
+            return bool(found)
+
+        self.cluster.wait_until("a worker waits for a job", find)
+        return found[0]
 
     def _waits_for_job(self, worker: Part) -> bool:
         return any(dag_id == "run_in_worker" for dag_id, *_ in self._attempts_in(worker.family()))
@@ -132,24 +139,17 @@ class Story:
         return _by_task(self.cluster.ask(statement, [process.pid for process in processes]))
 
     def _kill_triggerer(self) -> None:
+        cluster = self.cluster
         self._wait_until_deferred(self.waits)
-        triggerer = max(self.cluster.triggerers, key=lambda part: part.log.read_text().count(_STARTS_TRIGGER))
-        owned = self.cluster.triggers_by_triggerer()
+        cluster.wait_until("all waits have a triggerer", lambda: not cluster.triggers_of_triggerers()[None])
+        ((name, waits),) = cluster.triggers_of_triggerers().most_common(1)
+        assert name is not None
+        triggerer = cluster.part(name)
         triggerer.kill()
-        (killed,) = self.cluster.ask("SELECT now()")[0]
+        (killed,) = cluster.ask("SELECT now()")[0]
         triggerer.start()
-        seconds = self.cluster.wait_until("its triggers are taken over", lambda: not self._orphaned(killed))
-        moved = sum(owned[job] for job in self._silent_triggerers(killed))
-        assert moved, "the triggerer had no waits"
-        self.taken_over["triggerer killed"] = f"{moved} waits, taken over after {seconds:.0f} s"
-
-    def _orphaned(self, since: Any) -> bool:
-        triggers = self.cluster.triggers_by_triggerer()
-        return any(triggers[job] for job in self._silent_triggerers(since))
-
-    def _silent_triggerers(self, since: Any) -> list[int]:
-        statement = "SELECT id FROM job WHERE job_type = 'TriggererJob' AND latest_heartbeat < %s"
-        return [job for (job,) in self.cluster.ask(statement, since)]
+        seconds = cluster.wait_until("its triggers are taken over", lambda: not cluster.has_orphans(killed))
+        self.taken_over["triggerer killed"] = f"{waits} waits, taken over after {seconds:.0f} s"
 
     def _kill_scheduler(self) -> None:
         scheduler = self.cluster.part("scheduler")

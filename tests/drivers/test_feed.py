@@ -9,15 +9,17 @@ import time
 import pytest
 from watching import DONE, ENDLESS, INTERVAL, run, watching
 
-from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
+from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan, wire
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerError,
     NebulaExplorerNotFoundError,
     NebulaExplorerServerError,
 )
 from airflow_provider_nebula_explorer.explorer import feed as feed_module
+from airflow_provider_nebula_explorer.explorer.async_transport import AsyncClient
 from airflow_provider_nebula_explorer.explorer.bookmark import Bookmark
 from airflow_provider_nebula_explorer.explorer.feed import SuccessFeed
+from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, parse_job
 
 
 @pytest.fixture
@@ -304,6 +306,56 @@ def test_jobs_of_one_millisecond_fill_pages_and_are_told_all_the_same(count):
         listener = Listener(bookmark=Bookmark(since=0, at=now_ms()))
         listen(explorer, listener.has_heard(len(jobs)), listener)
     assert sorted(listener.heard) == jobs
+
+
+def test_jobs_a_millisecond_apart_on_pages_of_one_are_told_all_the_same():
+    with Emulator(max_page_size=1) as explorer:
+        moment = explorer.now()
+        jobs = [explorer.start_job(5, plan=DONE, created=moment + count / 1000) for count in range(8)]
+        listener = Listener(bookmark=Bookmark(since=0, at=now_ms()))
+        listen(explorer, listener.has_heard(len(jobs)), listener)
+    assert sorted(listener.heard) == jobs
+
+
+@pytest.mark.parametrize("older", [None, 7200, 90 * 86_400])
+@pytest.mark.parametrize("ahead", [-7200, 120, 7200])
+def test_a_gateway_whose_clock_is_wrong_hides_no_success(explorer, monkeypatch, ahead, older):
+    tell = wire.formatdate
+    monkeypatch.setattr(wire, "formatdate", lambda now, **how: tell(now + ahead, **how))
+    if older is not None:
+        explorer.start_job(5, plan=DONE, created=explorer.now() - older - 30)
+        explorer.start_job(5, plan=DONE, created=explorer.now() - older)
+    listener = Listener()
+
+    async def act():
+        await listener.has_looked(2)
+        started = []
+        for count in range(1, 4):
+            started.append(explorer.start_job(5, plan=DONE))
+            await listener.has_heard(count)
+        return started
+
+    assert listen(explorer, act(), listener) == listener.heard
+
+
+class BehindItsLists(AsyncClient):
+    """An Explorer whose details lag behind its lists, once."""
+
+    lags = 1
+
+    async def run(self, call):
+        answer = await super().run(call)
+        if isinstance(answer, Job) and self.lags:
+            self.lags -= 1
+            return parse_job({**answer.data, "status": int(JobStatus.RUNNING)})
+        return answer
+
+
+def test_a_success_whose_details_lag_behind_its_list_is_told(explorer):
+    job_id = explorer.start_job(5, plan=DONE)
+    listener = Listener(bookmark=Bookmark(since=0, at=now_ms()))
+    listen(explorer, listener.has_heard(1), listener, client_class=BehindItsLists)
+    assert listener.heard == [job_id]
 
 
 def test_a_refusal_of_the_list_of_all_jobs_that_passes_is_trouble_and_no_more(explorer):

@@ -209,3 +209,44 @@ def test_a_lost_session_is_renewed_once_and_noticed_by_none(explorer):
 
     assert len(run(test())) == 50
     assert explorer.logins == 2
+
+
+def test_a_graphd_that_is_away_for_a_while_ends_no_wait(explorer):
+    job_ids = start_jobs(explorer, 5, JobPlan(running=3600))
+
+    async def test():
+        async with watching(explorer, max_failures=50) as watcher:
+            waits = [asyncio.ensure_future(watcher.job(job_id, interval=INTERVAL)) for job_id in job_ids]
+            while explorer.count("list_jobs") < 2:
+                await seconds_of_polls(0.2)
+            graphd_is_at(explorer, "elsewhere")
+            explorer.forget_sessions()
+            before = explorer.count("connect")
+            while explorer.count("connect") < before + 6 and not any(wait.done() for wait in waits):
+                await seconds_of_polls(0.2)
+            graphd_is_at(explorer, "graphd")
+            explorer.advance(7200)
+            return await asyncio.gather(*waits)
+
+    assert [job.id for job in run(test())] == job_ids
+
+
+def test_a_graphd_that_stays_away_ends_waits_as_looks_that_fail_do(explorer):
+    (job_id,) = start_jobs(explorer, 1)
+
+    async def test():
+        async with watching(explorer, max_failures=3) as watcher:
+            wait = asyncio.ensure_future(watcher.job(job_id, interval=INTERVAL))
+            while explorer.count("get_job") < 1:
+                await seconds_of_polls(0.2)
+            graphd_is_at(explorer, "elsewhere")
+            explorer.forget_sessions()
+            return await outcome(wait)
+
+    text = str(run(test()))
+    assert f"Cannot observe job {job_id}: 3 polls in a row failed" in text
+    assert "Explorer cannot reach graphd" in text
+
+
+def graphd_is_at(explorer, address):
+    explorer._sessions.graphd = (address, 9669)

@@ -205,6 +205,15 @@ def test_an_unreachable_graphd_is_named(detail):
     )
 
 
+def test_a_graphd_that_is_unreachable_may_pass_only_where_the_login_worked_before():
+    unreachable = refusal(40004000, "ErrBadRequest::dial tcp 10.0.0.9:9669: connect: connection refused")
+    session = a_session()
+    assert not get_job(session, unreachable, unreachable).error.is_transient
+    get_job(session, logged_in(), JOB)
+    assert get_job(session, EXPIRED, unreachable, unreachable).error.is_transient
+    assert not get_job(session, EXPIRED, REFUSED, REFUSED).error.is_transient
+
+
 @pytest.mark.parametrize("encoding", ["json", "colon"])
 def test_a_fixed_encoding_is_the_only_one_tried(encoding):
     account = Account("root", "nebula-password", "10.0.0.9", encodings=(encoding,))

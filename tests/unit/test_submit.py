@@ -99,6 +99,41 @@ def test_a_gateway_whose_clock_is_wrong_hides_no_job(explorer, submitter, skew, 
     assert submit(submitter) == explorer.ours[0].id
 
 
+@pytest.mark.parametrize("before", [1, 30, 150])
+def test_a_clock_that_was_set_back_before_the_start_hides_no_job(explorer, submitter, before):
+    for _ in range(before):
+        explorer.start_foreign()
+        explorer.now += 30
+    explorer.now -= 7200
+    explorer.fates = ["lost"]
+    assert submit(submitter) == explorer.ours[0].id
+    assert len(explorer.ours) == 1
+
+
+@pytest.mark.parametrize("before", [1, 150])
+@pytest.mark.parametrize("back", [90, 7200])
+def test_a_clock_that_is_set_back_during_the_start_hides_no_job(explorer, submitter, before, back):
+    for _ in range(before):
+        explorer.start_foreign()
+        explorer.now += 30
+    intent = submitter.intend(5)
+    explorer.now -= back
+    explorer.fates = ["lost"]
+    assert submitter.submit(add_job(5), intent) == explorer.ours[0].id
+    assert len(explorer.ours) == 1
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{"since": "noon"}, {"since": [1]}, {"asked_at": "noon"}, {"asked_at": 1e30}, {"known": [float("inf")]}],
+)
+def test_a_broken_intent_is_none(submitter, broken):
+    noted = submitter.intend(5).to_json()
+    assert Intent.from_json(noted) == submitter.intend(5)
+    with pytest.raises(ValueError, match="not an intent|invalid literal"):
+        Intent.from_json({**noted, **broken})
+
+
 def test_a_refusal_after_a_lost_answer_leaves_it_open_what_came_of_that(explorer, submitter):
     explorer.fates = ["shed", "refused"]
     with pytest.raises(NebulaExplorerAmbiguousSubmitError, match="requested again: .*50004002"):
