@@ -223,9 +223,10 @@ class Session:
         return f"{request.method} {self._settings.base_url}{request.path}"
 
     def _hide(self, text: str) -> str:
+        tokens = tuple(self._tokens)  # as another thread may add one meanwhile
         # Of a token that is a JWT, the middle part alone tells the password.
-        parts = (part for token in self._tokens for part in token.split(".") if len(part) >= _LONG)
-        return hide((*self._secrets, *self._tokens, *parts), text)
+        parts = (part for token in tokens for part in token.split(".") if len(part) >= _LONG)
+        return hide((*self._secrets, *tokens, *parts), text)
 
     def _login_error(self, refusal: NebulaExplorerApiError) -> NebulaExplorerLoginError:
         account = self._settings.account

@@ -66,12 +66,14 @@ class Intent:
     :param known: ids of the workflow's newest jobs.
     :param since: jobs created before it are older than those, in epoch milliseconds; ``None``: none is.
     :param asked_at: Explorer's clock, in epoch seconds; ``None`` where it told none.
+    :param noted_at: our own clock, in epoch seconds.
     """
 
     workflow_id: int
     known: tuple[int, ...]
     since: int | None
     asked_at: float | None
+    noted_at: float
 
     def is_before(self, job: Job) -> bool:
         """Whether a job of the workflow is newer than all that is noted: by its id, or by its date."""
@@ -95,8 +97,13 @@ class Intent:
             since, asked_at = data["since"], data["asked_at"]
             if asked_at is not None:
                 datetime.fromtimestamp(asked_at, timezone.utc)  # is a moment
-            known = tuple(map(int, data["known"]))
-            return cls(int(data["workflow_id"]), known, None if since is None else int(since), asked_at)
+            return cls(
+                int(data["workflow_id"]),
+                tuple(map(int, data["known"])),
+                None if since is None else int(since),
+                asked_at,
+                float(data["noted_at"]),
+            )
         except (KeyError, TypeError, OverflowError, OSError) as error:
             raise ValueError("this is not an intent to start a job") from error
 
@@ -110,6 +117,7 @@ class Submitter:
     :param max_failures: how many looks in a row may fail, each after its retries.
     :param claims: what others told of their jobs; ``None`` where nobody tells.
     :param sleep: makes the pauses, in seconds.
+    :param clock: our own clock, in epoch seconds.
     """
 
     def __init__(
@@ -121,6 +129,7 @@ class Submitter:
         max_failures: int,
         claims: Claims | None = None,
         sleep: Callable[[float], None] | None = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._client = client
         self._start = start or client.run
@@ -128,12 +137,13 @@ class Submitter:
         self._max_failures = max_failures
         self._claims = claims
         self._sleep = sleep or time.sleep
+        self._clock = clock or time.time
 
     def intend(self, workflow_id: int) -> Intent:
         """Look at the workflow's newest jobs, so that a new one can be told from them."""
         page = self._client.run(list_jobs(workflow_id, job_filter(), 1, PAGE_SIZE))
         known = tuple(job.id for job in page.jobs)
-        return Intent(workflow_id, known, _newer_than(page), self._client.server_time)
+        return Intent(workflow_id, known, _newer_than(page), self._client.server_time, self._clock())
 
     def submit(self, call: Call[int], intent: Intent) -> int:
         """Start a job; where Explorer's answer is lost, find out what came of it.
@@ -168,7 +178,7 @@ class Submitter:
         """Return the intent for the next start: what came of the one before may still appear, for a while."""
         if self.is_late(intent):
             return self.intend(intent.workflow_id)
-        return replace(intent, asked_at=self._client.server_time)
+        return replace(intent, asked_at=self._client.server_time, noted_at=self._clock())
 
     def find(self, intent: Intent, lost: str) -> int | None:
         """Find the job that a start made whose answer is not known.
@@ -208,9 +218,14 @@ class Submitter:
             raise NebulaExplorerAmbiguousSubmitError(text) from error
 
     def is_late(self, intent: Intent) -> bool:
-        """Whether so much time has passed that no job of an intent can be on its way any more."""
-        now = self._client.server_time
-        return now is not None and intent.asked_at is not None and now > intent.asked_at + ROOM_SECONDS
+        """Whether so much time has passed that no job of an intent can be on its way any more.
+
+        By both clocks: one alone may have been put forward in between.
+        """
+        theirs, ours = self._client.server_time, self._clock()
+        if theirs is None or intent.asked_at is None:
+            return False
+        return min(theirs - intent.asked_at, ours - intent.noted_at) > ROOM_SECONDS
 
     @property
     def _seconds_to_look(self) -> float:

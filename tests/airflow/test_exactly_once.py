@@ -131,6 +131,9 @@ class World:
         self.task.on_kill()
         self.dies_at = self.steps + 25
 
+    def clock(self):
+        return self.explorer.now
+
     def sleep(self, seconds):
         self.step()
         self.explorer.sleep(seconds)
@@ -205,6 +208,7 @@ def airflow_around(world):
         with (
             mock.patch.dict(os.environ, connection),
             mock.patch.object(time, "sleep", world.sleep),
+            mock.patch.object(time, "time", world.clock),
             world.explorer.reachable(),
         ):
             yield

@@ -134,12 +134,16 @@ def test_a_clear_cancels_no_job_of_which_it_was_left_to_a_person_whose_it_is(
     assert emulator.count("cancel_job") == 0
 
 
-def test_a_clear_long_after_a_worker_died_at_its_start_cancels_nothing(emulator, attempt, store, pauses):
+def test_a_clear_long_after_a_worker_died_at_its_start_cancels_nothing(
+    emulator, attempt, store, pauses, monkeypatch
+):
     emulator.plan(5, ENDLESS)
     store.before_set = crash_at(2)
     with pytest.raises(Crash):
         attempt(1)
     emulator.advance(1200)
+    later = time.time() + 1200
+    monkeypatch.setattr(time, "time", lambda: later)
     emulator.plan(5, QUICK)
     attempt(2, max_tries=6)
     assert [job["status"] for job in emulator.jobs] == [1, 2]

@@ -31,7 +31,13 @@ NOTE = {
     "era": 0,
     "explorer": "http://graph.example.com:7002",
     "input": "74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b",
-    "intent": {"workflow_id": 5, "known": [1, 2], "since": 1657593212505, "asked_at": 1657593215.0},
+    "intent": {
+        "workflow_id": 5,
+        "known": [1, 2],
+        "since": 1657593212505,
+        "asked_at": 1657593215.0,
+        "noted_at": 1657593215.5,
+    },
     "job_id": 3,
     "void": False,
 }

@@ -53,7 +53,7 @@ class Told:
 
     @property
     def clock_jumps(self) -> int:
-        return self.acts["clock"] + self.acts["clock_back"]
+        return self.acts["clock"]
 
     @property
     def ended_sessions(self) -> int:
@@ -175,14 +175,8 @@ class Served:
 
     def _clock(self, chance: random.Random) -> None:
         """Put the clock back or forward: by seconds, or now and then by half an hour."""
-        self._emulator.set_clock(chance.choice((-1, 1)) * _jump(chance))
-
-    def _clock_back(self, chance: random.Random) -> None:
-        self._emulator.set_clock(-_jump(chance))
-
-
-def _jump(chance: random.Random) -> float:
-    return chance.uniform(0, 1800 if chance.random() < 0.2 else 40)
+        most = 1800 if chance.random() < 0.2 else 40
+        self._emulator.set_clock(chance.uniform(-most, most))
 
 
 def _in_turn(chance: random.Random, acts: Sequence[str]) -> Iterator[str]:

@@ -34,7 +34,7 @@ def client(explorer):
 
 @pytest.fixture
 def submitter(explorer, client):
-    return Submitter(client, max_failures=3, sleep=explorer.sleep)
+    return Submitter(client, max_failures=3, sleep=explorer.sleep, clock=lambda: explorer.now)
 
 
 def submit(submitter):
@@ -123,14 +123,33 @@ def test_a_clock_that_is_set_back_during_the_start_hides_no_job(explorer, submit
     assert len(explorer.ours) == 1
 
 
+@pytest.mark.parametrize("late_by", [1, 12])
+def test_a_clock_that_is_put_forward_during_the_start_hides_no_job(explorer, client, late_by):
+    submitter = Submitter(client, max_failures=3, sleep=explorer.sleep, clock=lambda: 0)
+    explorer.start_foreign()
+    intent = submitter.intend(5)
+    explorer.now += 7200
+    explorer.fates, explorer.late_by = ["late"], late_by
+    assert submitter.submit(add_job(5), intent) == explorer.ours[0].id
+    assert len(explorer.ours) == 1
+
+
 @pytest.mark.parametrize(
     "broken",
-    [{"since": "noon"}, {"since": [1]}, {"asked_at": "noon"}, {"asked_at": 1e30}, {"known": [float("inf")]}],
+    [
+        {"since": "noon"},
+        {"since": [1]},
+        {"asked_at": "noon"},
+        {"asked_at": 1e30},
+        {"noted_at": "noon"},
+        {"known": [float("inf")]},
+    ],
 )
 def test_a_broken_intent_is_none(submitter, broken):
-    noted = submitter.intend(5).to_json()
-    assert Intent.from_json(noted) == submitter.intend(5)
-    with pytest.raises(ValueError, match="not an intent|invalid literal"):
+    intent = submitter.intend(5)
+    noted = intent.to_json()
+    assert Intent.from_json(noted) == intent
+    with pytest.raises(ValueError, match="not an intent|invalid literal|could not convert"):
         Intent.from_json({**noted, **broken})
 
 
