@@ -94,7 +94,8 @@ def failure(
         sent=not any(isinstance(cause, before_sending) for cause in causes),
         transient=not any(isinstance(cause, permanent) for cause in causes),
     )
-    if not any(COOKIE in str(cause) for cause in causes):  # h11 quotes a header that it cannot read
+    # h11 quotes a header that it cannot read, and the functions that read too large an answer hold it.
+    if not any(COOKIE in str(cause) or isinstance(cause, AnswerTooLargeError) for cause in causes):
         failed.__cause__ = error
     return failed
 

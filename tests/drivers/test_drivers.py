@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import traceback
 
 import pytest
 from factories import settings, settings_of
@@ -162,9 +163,20 @@ def test_no_redirect_is_followed(open_client, explorer):
 def test_a_huge_answer_is_refused(open_client, explorer, kind):
     client = open_client(settings_of(explorer))
     explorer.fail(Fault(kind, "get_job"))
-    with pytest.raises(NebulaExplorerConnectionError, match="exceeds 32 MiB"):
+    with pytest.raises(NebulaExplorerConnectionError, match="exceeds 32 MiB") as raised:
         client.run(api.get_job(1))
     assert explorer.count("get_job") == 1
+    assert kept_by(raised.value) < 1024 * 1024, "an error that somebody keeps does not keep the answer"
+
+
+def kept_by(error: BaseException | None) -> int:
+    """Return how many bytes the functions hold that an error and its causes came through."""
+    held = 0
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            held += sum(len(it) for it in frame.f_locals.values() if isinstance(it, (bytes, bytearray)))
+        error = error.__cause__
+    return held
 
 
 @pytest.mark.parametrize("fault", [Fault("slow", "get_job", seconds=5), Fault("drip", "get_job", seconds=5)])
