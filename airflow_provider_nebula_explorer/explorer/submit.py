@@ -244,6 +244,8 @@ class Submitter:
             if self.is_late(intent):
                 break
             self._sleep(pause)
+            # The earliest that Explorer's clock was seen at counts, as it may be set back and forward again.
+            intent = replace(intent, asked_at=min(self._clocks(intent), default=None))
             new = self._look(intent)
         return new
 
@@ -272,8 +274,11 @@ class Submitter:
 
     def _list_from(self, intent: Intent, since: int) -> int:
         """Return from when on a new job may be dated: Explorer's clock may have been put back meanwhile."""
-        clocks = [clock for clock in (intent.asked_at, self._client.server_time) if clock is not None]
-        return min([since, *(int((clock - ROOM_SECONDS) * 1000) for clock in clocks)])
+        return min([since, *(int((clock - ROOM_SECONDS) * 1000) for clock in self._clocks(intent))])
+
+    def _clocks(self, intent: Intent) -> list[float]:
+        """Return Explorer's clock, then and now, where it was told."""
+        return [clock for clock in (intent.asked_at, self._client.server_time) if clock is not None]
 
 
 def _newer_than(page: Page) -> int | None:

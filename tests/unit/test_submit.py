@@ -123,6 +123,22 @@ def test_a_clock_that_is_set_back_during_the_start_hides_no_job(explorer, submit
     assert len(explorer.ours) == 1
 
 
+def test_a_clock_that_is_set_back_for_a_while_hides_no_job(explorer, client):
+    jumps = [0, 7200, 0, 0, 0, 0]
+
+    def sleep(seconds):
+        explorer.sleep(seconds)
+        explorer.now += jumps.pop(0)
+
+    submitter = Submitter(client, max_failures=3, sleep=sleep, clock=lambda: 0)
+    explorer.start_foreign()
+    intent = submitter.intend(5)
+    explorer.now -= 7200
+    explorer.fates = ["lost"]
+    assert submitter.submit(add_job(5), intent) == explorer.ours[0].id
+    assert len(explorer.ours) == 1
+
+
 @pytest.mark.parametrize("late_by", [1, 12])
 def test_a_clock_that_is_put_forward_during_the_start_hides_no_job(explorer, client, late_by):
     submitter = Submitter(client, max_failures=3, sleep=explorer.sleep, clock=lambda: 0)
