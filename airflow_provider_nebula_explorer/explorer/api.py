@@ -88,6 +88,11 @@ class Page:
     size: int
     total: int | None
 
+    @property
+    def is_whole_list(self) -> bool:
+        """Whether it is known to show all jobs of its list."""
+        return self.total is not None and self.total <= len(self.jobs)
+
 
 def list_jobs(workflow_id: int | str | None, filter: JsonObject, page: int, page_size: int) -> Call[Page]:
     """Fetch one page of the jobs of a workflow, or of all workflows.

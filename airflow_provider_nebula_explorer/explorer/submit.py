@@ -140,10 +140,21 @@ class Submitter:
         self._clock = clock or time.time
 
     def intend(self, workflow_id: int) -> Intent:
-        """Look at the workflow's newest jobs, so that a new one can be told from them."""
+        """List the workflow's newest jobs, so that a new one can be told from them."""
         page = self._client.run(list_jobs(workflow_id, job_filter(), 1, PAGE_SIZE))
-        known = tuple(job.id for job in page.jobs)
-        return Intent(workflow_id, known, _newer_than(page), self._client.server_time, self._clock())
+        known = {job.id for job in page.jobs} | self._created_since_set_back(workflow_id, page)
+        return Intent(
+            workflow_id, tuple(sorted(known)), _newer_than(page), self._client.server_time, self._clock()
+        )
+
+    def _created_since_set_back(self, workflow_id: int, newest: Page) -> set[int]:
+        """Return the newest jobs if others, from before Explorer's clock was set back, hide them."""
+        clock = self._client.server_time
+        now = None if clock is None else int((clock + CLOCK_SECONDS) * 1000)
+        if now is None or newest.is_whole_list or max(_times(newest), default=0) <= now:
+            return set()
+        wanted = {**job_filter(), "toCreateTime": now}
+        return {job.id for job in self._client.run(list_jobs(workflow_id, wanted, 1, PAGE_SIZE)).jobs}
 
     def submit(self, call: Call[int], intent: Intent) -> int:
         """Start a job; where Explorer's answer is lost, find out what came of it.
@@ -283,13 +294,15 @@ class Submitter:
 
 def _newer_than(page: Page) -> int | None:
     """Return from when on jobs that are not on the page of the newest are newer than it."""
-    times = [parse_milliseconds("createTime", job.create_time) for job in page.jobs if job.create_time]
+    times = _times(page)
     if not times:
         return None
-    newest, oldest = max(times), min(times)
-    is_whole_list = page.total is not None and page.total <= len(page.jobs)
-    since = newest - int(CLOCK_SECONDS * 1000)
-    return since if is_whole_list else max(since, oldest)
+    since = max(times) - int(CLOCK_SECONDS * 1000)
+    return since if page.is_whole_list else max(since, min(times))
+
+
+def _times(page: Page) -> list[int]:
+    return [parse_milliseconds("createTime", job.create_time) for job in page.jobs if job.create_time]
 
 
 def not_told(intent: Intent, lost: str, new: list[Job]) -> NebulaExplorerAmbiguousSubmitError:

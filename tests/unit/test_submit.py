@@ -110,6 +110,17 @@ def test_a_clock_that_was_set_back_before_the_start_hides_no_job(explorer, submi
     assert len(explorer.ours) == 1
 
 
+def test_a_job_from_after_a_clock_was_set_back_is_not_taken_for_a_new_one(explorer, submitter):
+    for _ in range(150):
+        explorer.start_foreign()
+        explorer.now += 30
+    explorer.now -= 7200
+    explorer.start_foreign()
+    explorer.now += 30
+    explorer.fates = ["reset"]
+    assert submit(submitter) == explorer.ours[0].id
+
+
 @pytest.mark.parametrize("before", [1, 150])
 @pytest.mark.parametrize("back", [90, 7200])
 def test_a_clock_that_is_set_back_during_the_start_hides_no_job(explorer, submitter, before, back):
