@@ -18,6 +18,9 @@ CLAIM_KEY = "nebula_explorer_claim"
 
 _STORE = "task state store (not needed with durable=False)"
 
+NO_ATTEMPT = Attempt(number=1, era=0)
+"""The attempt of a task that has no memory of others: its task instance need not say, as in tests by hand."""
+
 
 class TaskMemory:
     """A note in Airflow's task state store: it survives a killed worker, retries and a user's clear.

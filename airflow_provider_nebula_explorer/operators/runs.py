@@ -19,7 +19,13 @@ from airflow_provider_nebula_explorer.explorer.runs import Wanted, WorkflowRun
 from airflow_provider_nebula_explorer.explorer.submit import Submitter
 from airflow_provider_nebula_explorer.explorer.waiting import describe, has_reached
 from airflow_provider_nebula_explorer.links.nebula_explorer import show_job
-from airflow_provider_nebula_explorer.operators.durable import TaskClaims, ask, attempt_of, memory_of
+from airflow_provider_nebula_explorer.operators.durable import (
+    NO_ATTEMPT,
+    TaskClaims,
+    ask,
+    attempt_of,
+    memory_of,
+)
 from airflow_provider_nebula_explorer.operators.kill import JobOfTask
 from airflow_provider_nebula_explorer.operators.waiting import look_until_seen, wait_for_job
 
@@ -78,7 +84,7 @@ class TaskRun:
         workflow_id = parse_id("workflow_id", task.workflow_id)
         return WorkflowRun(
             Wanted(hook.settings.base_url, workflow_id, parse_input(task.input)),
-            attempt_of(self._context),
+            attempt_of(self._context) if self._memory else NO_ATTEMPT,
             submitter=Submitter(
                 hook.get_conn(),
                 start=self._job.start,

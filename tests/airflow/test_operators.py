@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 from datetime import datetime, timezone
+from types import SimpleNamespace
 
 import pytest
 import requests
@@ -42,6 +43,14 @@ def test_constructing_an_operator_looks_at_no_connection_and_no_argument(operato
     arguments = dict.fromkeys(arguments, "{{ not.rendered }}")
     task = operator(task_id="t", nebula_explorer_conn_id="{{ neither.is.this }}", **arguments)
     assert task.nebula_explorer_conn_id == "{{ neither.is.this }}"
+
+
+def test_a_run_that_remembers_nothing_asks_a_task_instance_for_xcoms_alone(emulator):
+    emulator.plan(5, DONE)
+    xcoms = {}
+    context = {"ti": SimpleNamespace(xcom_push=lambda key, value: xcoms.update({key: value}))}
+    job_id = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5).execute(context)
+    assert xcoms["job"]["id"] == job_id
 
 
 @pytest.mark.parametrize(("operator", "arguments"), ALL)
