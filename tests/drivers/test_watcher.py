@@ -219,11 +219,15 @@ def test_one_who_leaves_as_another_joins_leaves_nothing(explorer):
 
 def test_changes_are_logged_once_and_not_each_poll(explorer, caplog):
     caplog.set_level(logging.INFO)
-    (job_id,) = start_jobs(explorer, 1, JobPlan(running=1, runs_as=9))
+    (job_id,) = start_jobs(explorer, 1, JobPlan(running=1000, runs_as=9))
 
     async def test():
         async with watching(explorer) as watcher:
-            await watcher.job(job_id, interval=INTERVAL)
+            wait = asyncio.ensure_future(watcher.job(job_id, interval=INTERVAL))
+            while explorer.count("get_job") < 4:
+                await seconds_of_polls(1)
+            explorer.advance(1000)
+            await wait
 
     run(test())
     lines = [record.getMessage() for record in caplog.records if record.name.endswith(".waits")]

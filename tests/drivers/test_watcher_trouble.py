@@ -137,7 +137,7 @@ def test_lists_that_break_while_jobs_are_shown_leave_every_wait_whole(explorer):
 
 
 def test_a_broken_poll_delays_every_wait_and_fails_none(explorer):
-    job_ids = start_jobs(explorer, 30, JobPlan(running=1))
+    job_ids = start_jobs(explorer, 30, JobPlan(running=1000))
 
     async def test():
         async with watching(explorer, max_failures=4) as watcher:
@@ -145,6 +145,7 @@ def test_a_broken_poll_delays_every_wait_and_fails_none(explorer):
             while explorer.count("list_jobs") < 2:
                 await seconds_of_polls(0.2)
             explorer.fail(Fault("reset", "*_job*", times=6))
+            explorer.advance(1000)
             return await asyncio.gather(*waits)
 
     assert {job.status for job in run(test())} == {JobStatus.SUCCESS}
