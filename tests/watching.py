@@ -11,6 +11,7 @@ from factories import settings_of
 
 from airflow_provider_nebula_explorer.emulator import JobPlan
 from airflow_provider_nebula_explorer.explorer.async_transport import AsyncClient
+from airflow_provider_nebula_explorer.explorer.protocol import read_data
 from airflow_provider_nebula_explorer.explorer.watcher import Watcher
 
 INTERVAL = 0.1
@@ -60,3 +61,31 @@ async def seconds_of_polls(polls):
 
 def start_jobs(explorer, count, plan=ENDLESS):
     return [explorer.start_job(5, plan=plan) for _ in range(count)]
+
+
+class ScriptedClient:
+    """A client whose responses a test makes up: ``respond`` is given each request."""
+
+    server_time = None
+
+    def __init__(self, respond):
+        self._respond = respond
+
+    async def run(self, call):
+        await asyncio.sleep(0.001)
+        return call.read(read_data(call.request.target, self._respond(call.request)))
+
+    async def close(self):
+        pass
+
+
+@asynccontextmanager
+async def watching_scripted(respond, *, max_failures=99):
+    async def open_client():
+        return ScriptedClient(respond)
+
+    watcher = Watcher(open_client, max_failures=max_failures)
+    try:
+        yield watcher
+    finally:
+        await watcher.close()

@@ -13,8 +13,8 @@ from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID, S
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
 from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_id,
+    parse_interval,
     parse_milliseconds,
-    parse_seconds,
     parse_text,
 )
 
@@ -72,7 +72,7 @@ def watched_workflow_asset(
     trigger = NebulaExplorerWorkflowTrigger(
         parse_id("workflow_id", workflow_id),
         nebula_explorer_conn_id,
-        parse_seconds("poll_interval", poll_interval),
+        parse_interval("poll_interval", poll_interval),
         name=None if job_name is None else parse_text("job_name", job_name),
         created_after=created_after.isoformat() if isinstance(created_after, datetime) else created_after,
     )

@@ -277,7 +277,7 @@ def glimpse_of(data: JsonObject) -> Glimpse:
     job_id, status, created = data.get("id"), _STATUSES.get(data.get("status")), data.get("createTime")
     if type(job_id) is not int or not 0 <= job_id < 10**20 or status is None:
         job_id, status = whole_number(data, "id", least=0), JobStatus(whole_number(data, "status"))
-    if type(created) is not int:
+    if type(created) is not int or not 0 <= created < 10**15:
         time = parse_time(created)
         created = None if time is None else parse_milliseconds("createTime", time)
     return Glimpse(job_id, status, str(data.get("workflowId") or ""), created or None)

@@ -104,6 +104,15 @@ def parse_seconds(name: str, value: object) -> float:
     raise wrong(name, value, "a number of seconds above 0, up to a year")
 
 
+SHORTEST_INTERVAL_SECONDS = 0.1
+"""Between two polls: a shorter one would occupy the event loop that all waits of a triggerer share."""
+
+
+def parse_interval(name: str, value: object) -> float:
+    """Return the seconds between two polls: what is shorter becomes :data:`SHORTEST_INTERVAL_SECONDS`."""
+    return max(parse_seconds(name, value), SHORTEST_INTERVAL_SECONDS)
+
+
 def parse_word(name: str, value: object, allowed: tuple[str, ...]) -> str:
     """Return one of a few words."""
     if value in allowed:

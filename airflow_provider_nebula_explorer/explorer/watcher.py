@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerApiError,
     NebulaExplorerBadRequestError,
+    NebulaExplorerConnectionError,
     NebulaExplorerError,
     NebulaExplorerLoginError,
 )
 from airflow_provider_nebula_explorer.explorer import api
 from airflow_provider_nebula_explorer.explorer.api import Glimpse
+from airflow_provider_nebula_explorer.explorer.arguments import SHORTEST_INTERVAL_SECONDS
 from airflow_provider_nebula_explorer.explorer.counts import count
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.protocol import Call, T
@@ -83,7 +85,7 @@ class Watcher:
     ) -> Job:
         """Wait until a job is final, or has reached one of ``targets``, and return its details.
 
-        :param interval: seconds between two polls.
+        :param interval: seconds between two polls, at least :data:`.arguments.SHORTEST_INTERVAL_SECONDS`.
         :param deadline: when to give up, after a last poll, on :func:`time.monotonic`'s clock.
         :param failed_looks: how many polls in a row failed before.
         :param seen: what a poll just before showed; it saves polling at once.
@@ -91,6 +93,7 @@ class Watcher:
         :raises NebulaExplorerError: if Explorer refuses, or too many polls in a row failed.
         """
         count("waits.started")
+        interval = max(interval, SHORTEST_INTERVAL_SECONDS)
         wait = Wait(job_id, targets, interval, deadline, seen.status if seen else None)
         if failed_looks:
             wait.looks = Looks(f"job {job_id}", self.max_failures, failed_looks)
@@ -175,6 +178,7 @@ class Watcher:
                 self._wake.clear()
                 await self._tell_all(error)
                 await self._wake.wait()
+            await asyncio.sleep(0)  # a poll for which nothing is due awaits nothing else
 
     async def _pause_until_due(self) -> None:
         while (left := self._next_due() - time.monotonic()) > 0:
@@ -214,6 +218,14 @@ class Watcher:
     async def _poll(self) -> None:
         left = self._due()
         count("polls")
+        try:
+            await self._poll_for(left)
+        except NebulaExplorerLoginError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a defect, or an answer that nobody thought of
+            await self._failed(left, _unexpected(error))
+
+    async def _poll_for(self, left: set[int]) -> None:
         while left:
             plan = self._survey.plan(left)
             self._ask_for(plan.singles)
@@ -222,7 +234,8 @@ class Watcher:
                 left.discard(plan.probe)
                 await self._probe(plan.probe, left)
             for listing in plan.listings:
-                if not await self._list(listing, left):
+                # An earlier list may have shown its jobs already, as they changed meanwhile.
+                if not left.isdisjoint(listing.job_ids) and not await self._list(listing, left):
                     break
 
     async def _probe(self, job_id: int, left: set[int]) -> None:
@@ -295,8 +308,8 @@ class Watcher:
             await self._look(job_id)
         except NebulaExplorerLoginError as error:
             await self._tell_all(error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must reach those who wait
-            await self._tell([job_id], error)
+        except Exception as error:  # noqa: BLE001 - a defect, or an answer that nobody thought of
+            await self._failed([job_id], _unexpected(error))
 
     async def _look(self, job_id: int) -> NebulaExplorerError | None:
         """Ask for a job, and return why Explorer did not answer.
@@ -349,6 +362,15 @@ class Watcher:
                 await asyncio.sleep(0)  # each that is told has work to do: the loop must not be held for all
             if watched := self._watched.get(job_id):
                 yield watched
+
+
+def _unexpected(error: Exception) -> NebulaExplorerError:
+    """Return the failed poll that an error of no known kind is: it must not end the waits of an account."""
+    unexpected = NebulaExplorerConnectionError(
+        f"The poll failed unexpectedly: {type(error).__name__}: {error}"
+    )
+    unexpected.__cause__ = error
+    return unexpected
 
 
 def _is_asked_to_wait(error: NebulaExplorerError) -> bool:

@@ -28,7 +28,12 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerTimeoutError,
 )
 from airflow_provider_nebula_explorer.explorer import api
-from airflow_provider_nebula_explorer.explorer.arguments import parse_count, parse_id, parse_seconds
+from airflow_provider_nebula_explorer.explorer.arguments import (
+    parse_count,
+    parse_id,
+    parse_interval,
+    parse_seconds,
+)
 from airflow_provider_nebula_explorer.explorer.counts import count
 from airflow_provider_nebula_explorer.explorer.events import read_job
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
@@ -199,7 +204,7 @@ class NebulaExplorerHook(BaseHook):
         :raises NebulaExplorerTimeoutError: if it is not final in time; the job continues.
         :raises NebulaExplorerConnectionError: if too many polls in a row failed.
         """
-        interval = parse_seconds("poll_interval", poll_interval)
+        interval = parse_interval("poll_interval", poll_interval)
         deadline = None if timeout is None else time.monotonic() + parse_seconds("timeout", timeout)
         watch = JobWatch(self, job_id)
         while True:

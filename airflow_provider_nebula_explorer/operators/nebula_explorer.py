@@ -15,7 +15,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerConfigError,
 )
 from airflow_provider_nebula_explorer.explorer.arguments import (
-    parse_seconds,
+    parse_interval,
     parse_task_id,
     parse_text,
     parse_word,
@@ -182,7 +182,7 @@ class NebulaExplorerRunWorkflowOperator(HasJob, BaseOperator):
         self.workflow_id = workflow_id
         self.input = input
         self.wait_for_completion = wait_for_completion
-        self.poll_interval = parse_seconds("poll_interval", poll_interval)
+        self.poll_interval = parse_interval("poll_interval", poll_interval)
         self.deferrable = deferrable
         self.cancel_on_kill = cancel_on_kill
         self.durable = durable
@@ -248,7 +248,7 @@ class NebulaExplorerCancelJobOperator(HasJob, BaseOperator):
         super().__init__(**kwargs)
         self.job_id = job_id
         self.wait_for_completion = wait_for_completion
-        self.poll_interval = parse_seconds("poll_interval", poll_interval)
+        self.poll_interval = parse_interval("poll_interval", poll_interval)
         self.deferrable = deferrable
         self.nebula_explorer_conn_id = nebula_explorer_conn_id
 

@@ -21,7 +21,11 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerJobError
-from airflow_provider_nebula_explorer.explorer.arguments import parse_id, parse_statuses
+from airflow_provider_nebula_explorer.explorer.arguments import (
+    SHORTEST_INTERVAL_SECONDS,
+    parse_id,
+    parse_statuses,
+)
 from airflow_provider_nebula_explorer.explorer.events import seen_job, timed_out
 from airflow_provider_nebula_explorer.explorer.waiting import has_reached
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import (
@@ -47,10 +51,6 @@ log = logging.getLogger(__name__)
 
 class NebulaExplorerFinalJobError(NebulaExplorerJobError, AirflowFailException):
     """A job that a sensor waits for ended in a status that was not wanted: a retry would see the same."""
-
-
-_SHORTEST_INTERVAL_SECONDS = 0.1
-"""Between two looks of a trigger: Airflow allows sensors none, but a triggerer has others to serve."""
 
 
 _EXECUTE = inspect.unwrap(BaseSensorOperator.execute)
@@ -176,7 +176,7 @@ class _ExplorerSensor(HasJob, BaseSensorOperator):
     @property
     def poll_interval(self) -> float:
         """Seconds between two looks of the trigger."""
-        return max(float(self.poke_interval), _SHORTEST_INTERVAL_SECONDS)
+        return max(float(self.poke_interval), SHORTEST_INTERVAL_SECONDS)
 
     def _close(self) -> None:
         if self._hook is not None:

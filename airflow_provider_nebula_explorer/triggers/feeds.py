@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError
-from airflow_provider_nebula_explorer.explorer.arguments import parse_id, parse_milliseconds, parse_seconds
+from airflow_provider_nebula_explorer.explorer.arguments import parse_id, parse_interval, parse_milliseconds
 from airflow_provider_nebula_explorer.explorer.bookmark import Bookmark
 from airflow_provider_nebula_explorer.explorer.counts import count
 from airflow_provider_nebula_explorer.explorer.feed import SuccessFeed
@@ -77,7 +77,7 @@ class Successes:
     async def jobs(self) -> AsyncIterator[Job]:
         """Yield each job that succeeds, for ever; trouble delays it, and is logged."""
         workflow_id = parse_id("workflow_id", self._observed.workflow_id)
-        pause = interval = parse_seconds("poll_interval", self._observed.poll_interval)
+        pause = interval = parse_interval("poll_interval", self._observed.poll_interval)
         while True:
             try:
                 async with aclosing(self._looks(workflow_id, interval)) as looks:

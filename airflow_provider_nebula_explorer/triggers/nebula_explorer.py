@@ -24,7 +24,7 @@ from airflow_provider_nebula_explorer.exceptions import (
 from airflow_provider_nebula_explorer.explorer.api import cancel_job, glimpse_of
 from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_id,
-    parse_seconds,
+    parse_interval,
     parse_statuses,
 )
 from airflow_provider_nebula_explorer.explorer.events import error_event, job_event, read_job, timeout_event
@@ -257,7 +257,7 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
         return await watcher.job(
             parse_id("job_id", self.job_id),
             targets=self._targets,
-            interval=parse_seconds("poll_interval", self.poll_interval),
+            interval=parse_interval("poll_interval", self.poll_interval),
             deadline=self._deadline,
             failed_looks=self.failed_looks,
             seen=glimpse_of(self.seen) if self.seen else None,
@@ -384,7 +384,7 @@ class NebulaExplorerWorkflowTrigger(_ExplorerTrigger, BaseEventTrigger):
             parse_id("workflow_id", self.workflow_id),
             name=self.name,
             created_after=self.created_after,
-            interval=parse_seconds("poll_interval", self.poll_interval),
+            interval=parse_interval("poll_interval", self.poll_interval),
             deadline=self._deadline,
             failed_looks=self.failed_looks,
         )

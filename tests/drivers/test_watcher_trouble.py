@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import threading
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from watching import INTERVAL, outcome, run, seconds_of_polls, start_jobs, watching
+from factories import answer
+from watching import INTERVAL, outcome, run, seconds_of_polls, start_jobs, watching, watching_scripted
 
 from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
 from airflow_provider_nebula_explorer.exceptions import (
@@ -15,7 +19,9 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerNotFoundError,
     NebulaExplorerServerError,
 )
+from airflow_provider_nebula_explorer.explorer.async_transport import AsyncClient
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
+from airflow_provider_nebula_explorer.explorer.protocol import Response
 from airflow_provider_nebula_explorer.explorer.settings import Account
 from airflow_provider_nebula_explorer.explorer.watcher import Watcher
 
@@ -251,3 +257,126 @@ def test_a_graphd_that_stays_away_ends_waits_as_looks_that_fail_do(explorer):
 
 def graphd_is_at(explorer, address):
     explorer._sessions.graphd = (address, 9669)
+
+
+class ManyJobs:
+    """Twenty thousand jobs, of which every 2500th is waited for; those prepare and run in turn.
+
+    From the ninth list on, one that shows preparing jobs makes them all run, and the next list is broken.
+    """
+
+    ours = range(1, 20001, 2500)
+    begin = 17 * 10**11
+
+    def __init__(self):
+        self.lists = []
+        self.all_run = False
+
+    def __call__(self, request):
+        if "/jobs?" not in request.target:
+            return answer(self._job(int(request.path.rsplit("/", 1)[1])))
+        wanted = json.loads(parse_qs(urlsplit(request.target).query)["filter"][0])
+        status = wanted.get("status")
+        self.lists.append(status)
+        if len(self.lists) > 8 and status == 1:
+            self.all_run = True
+        elif self.all_run and status is not None:
+            return Response(503)
+        first = max(1, wanted["fromCreateTime"] - self.begin)
+        jobs = (self._job(number) for number in range(first, 20000))
+        items = [job for job in jobs if status in (None, job["status"])][:1000]
+        return answer({"items": items, "total": 20000 if status is None else len(items)})
+
+    def _job(self, number):
+        status = 1 if self.all_run else (number // 2500 + 1) % 2
+        created = self.begin + number
+        return {
+            "id": number,
+            "status": status if number in self.ours else 2,
+            "workflowId": "7",
+            "createTime": created,
+        }
+
+
+def test_a_list_whose_jobs_an_earlier_list_showed_is_not_requested():
+    many = ManyJobs()
+
+    async def test():
+        async with watching_scripted(many) as watcher:
+            waits = [asyncio.ensure_future(watcher.job(job_id, interval=INTERVAL)) for job_id in many.ours]
+            while not many.all_run and not any(wait.done() for wait in waits):
+                await seconds_of_polls(1)
+            lists = len(many.lists)
+            await seconds_of_polls(3)
+            ended = [wait for wait in waits if wait.done()]
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+            return many.lists[lists : lists + 1], ended
+
+    following, ended = run(test())
+    assert ended == []
+    assert following != [0], "the jobs that prepared were shown already, running"
+
+
+def test_an_error_of_no_known_kind_is_a_failed_poll_and_ends_no_wait(explorer):
+    job_ids = start_jobs(explorer, 5, JobPlan(running=3600))
+    bad = []
+
+    class Client(AsyncClient):
+        async def run(self, call):
+            if bad and "/jobs" in call.request.target:
+                raise ValueError(bad.pop())
+            return await super().run(call)
+
+    async def test():
+        async with watching(explorer, client_class=Client) as watcher:
+            waits = [asyncio.ensure_future(watcher.job(job_id, interval=INTERVAL)) for job_id in job_ids]
+            while explorer.count("list_jobs") < 2:
+                await seconds_of_polls(0.2)
+            bad.extend(["a list", "and a job"])
+            while bad:
+                await seconds_of_polls(0.2)
+            explorer.advance(7200)
+            return await asyncio.gather(*waits)
+
+    assert [job.status for job in run(test())] == [JobStatus.SUCCESS] * 5
+
+
+@pytest.mark.parametrize("interval", [1e-6, 0.001])
+def test_no_interval_stops_the_event_loop_or_storms_explorer(explorer, interval):
+    (job_id,) = start_jobs(explorer, 1)
+
+    async def test():
+        async with watching(explorer) as watcher:
+            wait = asyncio.ensure_future(watcher.job(job_id, interval=interval))
+            await asyncio.sleep(1)
+            wait.cancel()
+            await asyncio.gather(wait, return_exceptions=True)
+
+    # In a thread, as a loop that stands still would stop this test, too.
+    thread = threading.Thread(target=lambda: run(test()), daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert explorer.count("get_job") <= 1 + 1 / 0.09
+
+
+def test_a_date_of_thousands_of_digits_ends_no_wait():
+    def respond(request):
+        if "/jobs?" in request.target:
+            return answer({"items": [], "total": 0})
+        number = int(request.path.rsplit("/", 1)[1])
+        return answer({"id": number, "status": 1, "workflowId": "7", "createTime": 10**4299})
+
+    async def test():
+        async with watching_scripted(respond) as watcher:
+            waits = [asyncio.ensure_future(watcher.job(number, interval=INTERVAL)) for number in range(1, 6)]
+            await seconds_of_polls(5)
+            ended = [wait for wait in waits if wait.done()]
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+            return ended
+
+    assert run(test()) == []

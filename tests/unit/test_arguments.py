@@ -167,3 +167,8 @@ def test_a_long_value_is_cut_in_the_text():
 
 def test_a_wrong_argument_is_a_value_error_too():
     assert issubclass(NebulaExplorerConfigError, ValueError)
+
+
+@pytest.mark.parametrize(("value", "interval"), [(1e-6, 0.1), (0.1, 0.1), (5, 5.0)])
+def test_an_interval_between_polls_has_a_floor(value, interval):
+    assert arguments.parse_interval("poll_interval", value) == interval
