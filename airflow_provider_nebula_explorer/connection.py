@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from airflow_provider_nebula_explorer.addresses import (
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
+from airflow_provider_nebula_explorer.explorer.client.addresses import (
     read_address,
     read_job_url,
     read_prefix,
     read_proxy,
     read_url,
 )
-from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
 from airflow_provider_nebula_explorer.explorer.models import show
 from airflow_provider_nebula_explorer.explorer.settings import Account, AccountEncoding, Settings
 

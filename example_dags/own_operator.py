@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 from airflow.providers.common.compat.sdk import BaseOperator, dag, task
 
-from airflow_provider_nebula_explorer.explorer.events import read_job
+from airflow_provider_nebula_explorer.explorer.waiting.events import read_job
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
 from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerListJobsOperator
 from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerJobTrigger

@@ -20,7 +20,7 @@ sys.path.insert(0, str(FOLDER.parent / "tests"))
 with atheris.instrument_imports(include=["airflow_provider_nebula_explorer", "email", "urllib", "ipaddress"]):
     import properties
 
-    from airflow_provider_nebula_explorer.explorer.protocol import Response
+    from airflow_provider_nebula_explorer.explorer.client.protocol import Response
 
 
 def answers(data: bytes) -> None:

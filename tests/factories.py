@@ -9,17 +9,17 @@ from typing import Any
 
 from airflow_provider_nebula_explorer.emulator import Emulator
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError
-from airflow_provider_nebula_explorer.explorer.models import Job, parse_job
-from airflow_provider_nebula_explorer.explorer.protocol import (
+from airflow_provider_nebula_explorer.explorer.client.protocol import (
     Exchange,
-    Once,
     Pause,
     Reply,
     Request,
     Response,
     Secret,
+    SingleFlight,
     Step,
 )
+from airflow_provider_nebula_explorer.explorer.models import Job, parse_job
 from airflow_provider_nebula_explorer.explorer.settings import Account, Settings
 
 TOKEN = "header.payload.signature"
@@ -103,7 +103,7 @@ class Played:
             return done.value
 
     def _reply_to(self, step: Step, replies: Iterator[Reply]) -> Reply:
-        if isinstance(step, Once):
+        if isinstance(step, SingleFlight):
             return self._play(step.begin(), replies)
         if isinstance(step, Secret):
             self.secrets.append(step.text)

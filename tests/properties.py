@@ -20,10 +20,11 @@ from factories import Played, logged_in, no_jitter, settings
 
 from airflow_provider_nebula_explorer.connection import read_connection, unknown_extras
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError, NebulaExplorerError
-from airflow_provider_nebula_explorer.explorer import api, arguments
+from airflow_provider_nebula_explorer.explorer import arguments
+from airflow_provider_nebula_explorer.explorer.client import api
+from airflow_provider_nebula_explorer.explorer.client.protocol import Call, Request, Response
+from airflow_provider_nebula_explorer.explorer.client.session import Session
 from airflow_provider_nebula_explorer.explorer.models import Job
-from airflow_provider_nebula_explorer.explorer.protocol import Call, Request, Response
-from airflow_provider_nebula_explorer.explorer.session import Session
 from airflow_provider_nebula_explorer.explorer.settings import Account, Settings
 
 PASSWORD = "s3cr3t-pw"

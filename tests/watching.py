@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 from factories import settings_of
 
 from airflow_provider_nebula_explorer.emulator import JobPlan
-from airflow_provider_nebula_explorer.explorer.async_transport import AsyncClient
-from airflow_provider_nebula_explorer.explorer.protocol import read_data
-from airflow_provider_nebula_explorer.explorer.watcher import Watcher
+from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
+from airflow_provider_nebula_explorer.explorer.client.protocol import read_data
+from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
 
 INTERVAL = 0.1
 ENDLESS = JobPlan(ends=None)

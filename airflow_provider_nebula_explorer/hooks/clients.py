@@ -8,18 +8,18 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from airflow_provider_nebula_explorer.explorer.counts import Counted, listen
+from airflow_provider_nebula_explorer.explorer.metrics import Metric, listen
 
 if TYPE_CHECKING:
-    from airflow_provider_nebula_explorer.explorer.async_transport import AsyncClient
+    from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
+    from airflow_provider_nebula_explorer.explorer.client.sync_client import Client
     from airflow_provider_nebula_explorer.explorer.settings import Settings
-    from airflow_provider_nebula_explorer.explorer.transport import Client
 
 
 def open_client(settings: Settings) -> Client:
     """Return a blocking client whose secrets Airflow masks."""
     # Imported here, so that a DAG file does not load an HTTP library.
-    from airflow_provider_nebula_explorer.explorer.transport import Client
+    from airflow_provider_nebula_explorer.explorer.client.sync_client import Client
 
     _mask_proxy(settings)
     return Client(settings, on_secret=_mask)
@@ -30,7 +30,7 @@ async def open_async_client(settings: Settings) -> AsyncClient:
     from asgiref.sync import sync_to_async
 
     def build() -> AsyncClient:
-        from airflow_provider_nebula_explorer.explorer.async_transport import AsyncClient
+        from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
 
         _mask_proxy(settings)
         return AsyncClient(settings, on_secret=sync_to_async(_mask))
@@ -47,7 +47,7 @@ def load_metrics() -> Any:
     return Stats
 
 
-def _measure(counted: Counted) -> None:
+def _measure(counted: Metric) -> None:
     with suppress(Exception):  # whatever a metrics backend does, work goes on
         load_metrics().incr(f"nebula_explorer.{counted}")
 
@@ -57,7 +57,7 @@ listen(_measure)
 
 def _mask_proxy(settings: Settings) -> None:
     # Airflow masks the connection's password itself, but not parts of extra, nor the environment.
-    from airflow_provider_nebula_explorer.explorer.proxies import proxy_of
+    from airflow_provider_nebula_explorer.explorer.client.proxies import proxy_of
 
     parts = urlsplit(proxy_of(settings) or "")
     if not parts.password:

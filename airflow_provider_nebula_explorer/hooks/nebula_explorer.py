@@ -27,18 +27,18 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerError,
     NebulaExplorerTimeoutError,
 )
-from airflow_provider_nebula_explorer.explorer import api
 from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_count,
     parse_id,
     parse_interval,
     parse_seconds,
 )
-from airflow_provider_nebula_explorer.explorer.counts import count
-from airflow_provider_nebula_explorer.explorer.events import read_job
+from airflow_provider_nebula_explorer.explorer.client import api
+from airflow_provider_nebula_explorer.explorer.metrics import count
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
-from airflow_provider_nebula_explorer.explorer.submit import Submitter
-from airflow_provider_nebula_explorer.explorer.waiting import JobProgress, Looks
+from airflow_provider_nebula_explorer.explorer.starting.submit import Submitter
+from airflow_provider_nebula_explorer.explorer.waiting.events import read_job
+from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls, JobProgress
 from airflow_provider_nebula_explorer.hooks.clients import open_client
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_nebula_explorer.connection import ExtraField
     from airflow_provider_nebula_explorer.explorer.arguments import WorkflowInput
+    from airflow_provider_nebula_explorer.explorer.client.sync_client import Client
     from airflow_provider_nebula_explorer.explorer.settings import Settings
-    from airflow_provider_nebula_explorer.explorer.transport import Client
 
 log = logging.getLogger(__name__)
 
@@ -206,7 +206,7 @@ class NebulaExplorerHook(BaseHook):
         """
         interval = parse_interval("poll_interval", poll_interval)
         deadline = None if timeout is None else time.monotonic() + parse_seconds("timeout", timeout)
-        watch = JobWatch(self, job_id)
+        watch = JobPoller(self, job_id)
         while True:
             job = watch.look()
             if job is not None and job.status.is_final:
@@ -267,10 +267,10 @@ class Watch(ABC):
 
     def __init__(self, hook: NebulaExplorerHook, subject: str) -> None:
         self._hook = hook
-        self._looks = Looks(subject, hook.settings.max_consecutive_failures)
+        self._looks = FailedPolls(subject, hook.settings.max_consecutive_failures)
 
     @property
-    def failed_looks(self) -> int:
+    def failed_polls(self) -> int:
         """How many polls in a row failed, including the last one."""
         return self._looks.failures
 
@@ -292,7 +292,7 @@ class Watch(ABC):
     def _ask(self) -> Job | None: ...
 
 
-class JobWatch(Watch):
+class JobPoller(Watch):
     """Looks at one job, and logs what is new about it."""
 
     def __init__(self, hook: NebulaExplorerHook, job_id: int | str) -> None:
@@ -321,7 +321,7 @@ def _log_progress(progress: JobProgress, job: Job) -> None:
         log.log(level, "%s", line)
 
 
-class WorkflowWatch(Watch):
+class WorkflowPoller(Watch):
     """Looks for the first job of a workflow that succeeded.
 
     :param created_after: jobs created before it do not count.

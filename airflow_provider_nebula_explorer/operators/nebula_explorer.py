@@ -21,12 +21,15 @@ from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_word,
 )
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
-from airflow_provider_nebula_explorer.explorer.waiting import describe
+from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import DEFAULT_DEFERRABLE, NebulaExplorerHook
 from airflow_provider_nebula_explorer.lineage import HasJob
 from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink, show_job
-from airflow_provider_nebula_explorer.operators.runs import NebulaExplorerFinalAmbiguousSubmitError, TaskRun
-from airflow_provider_nebula_explorer.operators.waiting import job_after_wait, wait_for_job
+from airflow_provider_nebula_explorer.operators.deferral import job_after_wait, wait_for_job
+from airflow_provider_nebula_explorer.operators.task_run import (
+    NebulaExplorerFinalAmbiguousSubmitError,
+    TaskRun,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

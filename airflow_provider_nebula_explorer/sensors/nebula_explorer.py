@@ -26,13 +26,13 @@ from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_id,
     parse_statuses,
 )
-from airflow_provider_nebula_explorer.explorer.events import seen_job, timed_out
-from airflow_provider_nebula_explorer.explorer.waiting import has_reached
+from airflow_provider_nebula_explorer.explorer.waiting.events import seen_job, timed_out
+from airflow_provider_nebula_explorer.explorer.waiting.outcome import has_reached
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import (
     DEFAULT_DEFERRABLE,
-    JobWatch,
+    JobPoller,
     NebulaExplorerHook,
-    WorkflowWatch,
+    WorkflowPoller,
     job_of_event,
 )
 from airflow_provider_nebula_explorer.lineage import HasJob
@@ -125,7 +125,7 @@ class _ExplorerSensor(HasJob, BaseSensorOperator):
             try:
                 return _EXECUTE(self, context)
             except AirflowRescheduleException as pause:
-                if self._watch is None or not self._watch.failed_looks:
+                if self._watch is None or not self._watch.failed_polls:
                     raise
                 # Before its first rescheduling Airflow measures the timeout from each execute.
                 if time.monotonic() - begun > self.timeout:
@@ -223,7 +223,10 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
             self._start_from_trigger()
 
     def _start_from_trigger(self) -> None:
-        from airflow_provider_nebula_explorer.triggers.start import start_trigger_args, why_a_worker_is_needed
+        from airflow_provider_nebula_explorer.sensors.start_from_trigger import (
+            start_trigger_args,
+            why_a_worker_is_needed,
+        )
 
         self._why_in_worker = why_a_worker_is_needed(self)
         if self._why_in_worker is None:
@@ -235,7 +238,7 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
             reason = self._why_in_worker or _why_in_worker_after_all(context)
             log.info("start_from_trigger has no effect, as %s.", reason)
         parse_statuses("target_statuses", self.target_statuses)  # a wrong one is refused before any request
-        return JobWatch(hook, self.job_id)
+        return JobPoller(hook, self.job_id)
 
     def _open_trigger(self, watch: Watch, job: Job | None) -> BaseTrigger:
         from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerJobTrigger
@@ -247,7 +250,7 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
             target_statuses=[int(status) for status in sorted(self._targets)],
             timeout_at=self._limits.timeout_at,
             execution_timeout_at=self._limits.execution_timeout_at,
-            failed_looks=watch.failed_looks,
+            failed_polls=watch.failed_polls,
             seen=seen_job(job) if job else None,
         )
 
@@ -302,7 +305,7 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
 
     def _open_watch(self, hook: NebulaExplorerHook, context: Context) -> Watch:
         self._since = self.created_after or _start_of_run(context)
-        return WorkflowWatch(hook, self.workflow_id, name=self.name, created_after=self._since)
+        return WorkflowPoller(hook, self.workflow_id, name=self.name, created_after=self._since)
 
     def _open_trigger(self, watch: Watch, job: Job | None) -> BaseTrigger:
         from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerWorkflowTrigger
@@ -317,7 +320,7 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
             is_for_one=True,
             timeout_at=self._limits.timeout_at,
             execution_timeout_at=self._limits.execution_timeout_at,
-            failed_looks=watch.failed_looks,
+            failed_polls=watch.failed_polls,
         )
 
     def _is_over(self, job: Job) -> bool:

@@ -21,23 +21,28 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerLoginError,
     NebulaExplorerTimeoutError,
 )
-from airflow_provider_nebula_explorer.explorer.api import cancel_job, glimpse_of
 from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_id,
     parse_interval,
     parse_statuses,
 )
-from airflow_provider_nebula_explorer.explorer.events import error_event, job_event, read_job, timeout_event
-from airflow_provider_nebula_explorer.explorer.feed import first_success
+from airflow_provider_nebula_explorer.explorer.client.api import cancel_job, summary_of
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
 from airflow_provider_nebula_explorer.explorer.settings import Settings
-from airflow_provider_nebula_explorer.explorer.waiting import cancel_told, has_reached
-from airflow_provider_nebula_explorer.explorer.watcher import Watcher
-from airflow_provider_nebula_explorer.triggers.feeds import APART_SECONDS, Observed, Successes
+from airflow_provider_nebula_explorer.explorer.successes.stream import first_success
+from airflow_provider_nebula_explorer.explorer.waiting.events import (
+    error_event,
+    job_event,
+    read_job,
+    timeout_event,
+)
+from airflow_provider_nebula_explorer.explorer.waiting.outcome import cancel_told, has_reached
+from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
 from airflow_provider_nebula_explorer.triggers.kill import IS_TOLD_OF_KILLS, is_still_deferred, to_its_end
 from airflow_provider_nebula_explorer.triggers.limits import MARGIN_SECONDS
-from airflow_provider_nebula_explorer.triggers.registry import SharedWatcher, look_up
-from airflow_provider_nebula_explorer.triggers.success import success_event
+from airflow_provider_nebula_explorer.triggers.task_end import success_event
+from airflow_provider_nebula_explorer.triggers.watchers import SharedWatcher, look_up
+from airflow_provider_nebula_explorer.triggers.workflow_events import SPACING_SECONDS, Observed, Successes
 
 try:
     from airflow.triggers.base import BaseEventTrigger
@@ -58,7 +63,7 @@ class _ExplorerTrigger(BaseTrigger):
 
     :param timeout_at: when to give up, after a last poll, in epoch seconds; a sensor's ``timeout``.
     :param execution_timeout_at: when to give up at once, in epoch seconds; a task's ``execution_timeout``.
-    :param failed_looks: how many polls in a row failed before.
+    :param failed_polls: how many polls in a row failed before.
     """
 
     def __init__(
@@ -67,14 +72,14 @@ class _ExplorerTrigger(BaseTrigger):
         poll_interval: float,
         timeout_at: float | None,
         execution_timeout_at: float | None,
-        failed_looks: int,
+        failed_polls: int,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.nebula_explorer_conn_id = nebula_explorer_conn_id
         self.poll_interval = poll_interval
         self.timeout_at = timeout_at
         self.execution_timeout_at = execution_timeout_at
-        self.failed_looks = failed_looks
+        self.failed_polls = failed_polls
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class's path and its arguments, which are JSON values."""
@@ -87,7 +92,7 @@ class _ExplorerTrigger(BaseTrigger):
             "poll_interval": self.poll_interval,
             "timeout_at": self.timeout_at,
             "execution_timeout_at": self.execution_timeout_at,
-            "failed_looks": self.failed_looks,
+            "failed_polls": self.failed_polls,
         }
 
     @property
@@ -165,7 +170,7 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
     :param target_statuses: statuses that end the wait before the job is final: names or numbers.
     :param timeout_at: when to give up, after a last poll, in epoch seconds.
     :param execution_timeout_at: when to give up at once, in epoch seconds.
-    :param failed_looks: how many polls in a row failed before.
+    :param failed_polls: how many polls in a row failed before.
     :param seen: the job's object, from a poll just before; it saves finding the job.
     :param cancel_on_kill: whether to cancel the job at ``execution_timeout_at``, and if a user ends the
         deferred task (of which Airflow notifies it from 3.3 on).
@@ -182,13 +187,13 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
         target_statuses: Sequence[JobStatus | int | str] = (),
         timeout_at: float | None = None,
         execution_timeout_at: float | None = None,
-        failed_looks: int = 0,
+        failed_polls: int = 0,
         seen: JsonObject | None = None,
         cancel_on_kill: bool = False,
         ends_task: bool = False,
     ) -> None:
         super().__init__(
-            nebula_explorer_conn_id, poll_interval, timeout_at, execution_timeout_at, failed_looks
+            nebula_explorer_conn_id, poll_interval, timeout_at, execution_timeout_at, failed_polls
         )
         self.job_id = job_id
         self.target_statuses = target_statuses
@@ -259,8 +264,8 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
             targets=self._targets,
             interval=parse_interval("poll_interval", self.poll_interval),
             deadline=self._deadline,
-            failed_looks=self.failed_looks,
-            seen=glimpse_of(self.seen) if self.seen else None,
+            failed_polls=self.failed_polls,
+            seen=summary_of(self.seen) if self.seen else None,
         )
 
     @property
@@ -305,7 +310,7 @@ class NebulaExplorerWorkflowTrigger(_ExplorerTrigger, BaseEventTrigger):
     :param is_for_one: whether to fire only once, for a sensor: for the successful job that was created first.
     :param timeout_at: when to give up, after a last poll, in epoch seconds; only with ``is_for_one``.
     :param execution_timeout_at: when to give up at once, in epoch seconds; only with ``is_for_one``.
-    :param failed_looks: how many polls in a row failed before; only with ``is_for_one``.
+    :param failed_polls: how many polls in a row failed before; only with ``is_for_one``.
     """
 
     def __init__(
@@ -319,10 +324,10 @@ class NebulaExplorerWorkflowTrigger(_ExplorerTrigger, BaseEventTrigger):
         is_for_one: bool = False,
         timeout_at: float | None = None,
         execution_timeout_at: float | None = None,
-        failed_looks: int = 0,
+        failed_polls: int = 0,
     ) -> None:
         super().__init__(
-            nebula_explorer_conn_id, poll_interval, timeout_at, execution_timeout_at, failed_looks
+            nebula_explorer_conn_id, poll_interval, timeout_at, execution_timeout_at, failed_polls
         )
         self.workflow_id = workflow_id
         self.name = name
@@ -344,7 +349,7 @@ class NebulaExplorerWorkflowTrigger(_ExplorerTrigger, BaseEventTrigger):
         if self.is_for_one:
             yield _fire(await self._event())
             return
-        apart = 0.0 if self.trigger_id is None else APART_SECONDS  # which only a triggerer gives it
+        apart = 0.0 if self.trigger_id is None else SPACING_SECONDS  # which only a triggerer gives it
         successes = Successes(self._observed, getattr(self, "asset_state_store", None), apart=apart)
         async for job in successes.jobs():
             yield _fire(job.data)
@@ -357,13 +362,13 @@ class NebulaExplorerWorkflowTrigger(_ExplorerTrigger, BaseEventTrigger):
     @classmethod
     def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> SharedStreamProducer:
         """Return what observes the workflow for a stream (Airflow 3.3 and later)."""
-        from airflow_provider_nebula_explorer.triggers.stream import SuccessProducer
+        from airflow_provider_nebula_explorer.triggers.shared_stream import SuccessProducer
 
         return SuccessProducer(cls(**kwargs)._observed)  # noqa: SLF001 - one of us
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
         """Yield an event for each success in the stream (Airflow 3.3 and later)."""
-        from airflow_provider_nebula_explorer.triggers.stream import events
+        from airflow_provider_nebula_explorer.triggers.shared_stream import events
 
         async for event in events(shared_stream, self.asset_state_store):
             yield event
@@ -386,7 +391,7 @@ class NebulaExplorerWorkflowTrigger(_ExplorerTrigger, BaseEventTrigger):
             created_after=self.created_after,
             interval=parse_interval("poll_interval", self.poll_interval),
             deadline=self._deadline,
-            failed_looks=self.failed_looks,
+            failed_polls=self.failed_polls,
         )
 
 

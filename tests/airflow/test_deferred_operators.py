@@ -104,7 +104,7 @@ def test_the_trigger_is_told_what_the_first_look_saw(emulator, context):
     _, arguments = deferral_of(a_run(), context).trigger.serialize()
     (job,) = emulator.jobs
     assert arguments["seen"] == {key: job[key] for key in ("id", "status", "workflowId", "createTime")}
-    assert arguments["failed_looks"] == 0
+    assert arguments["failed_polls"] == 0
 
 
 def test_a_first_look_that_fails_counts(explorer, emulator, context):

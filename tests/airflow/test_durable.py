@@ -13,8 +13,8 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerError,
     NebulaExplorerJobError,
 )
-from airflow_provider_nebula_explorer.operators.durable import TaskMemory
 from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerRunWorkflowOperator
+from airflow_provider_nebula_explorer.operators.task_state import TaskMemory
 
 QUICK = JobPlan(running=3, stopping=0)
 ENDLESS = JobPlan(ends=None, stopping=0)

@@ -18,8 +18,8 @@ from stand_ins import Store, TaskInstance, forget_secrets
 
 from airflow_provider_nebula_explorer.emulator.plans import JobPlan
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerAmbiguousSubmitError
-from airflow_provider_nebula_explorer.explorer.events import job_event
 from airflow_provider_nebula_explorer.explorer.models import parse_job
+from airflow_provider_nebula_explorer.explorer.waiting.events import job_event
 from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerRunWorkflowOperator
 
 RETRIES = 14

@@ -17,8 +17,8 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerConnectionError,
     NebulaExplorerNotFoundError,
 )
-from airflow_provider_nebula_explorer.explorer.events import read_job, timed_out
-from airflow_provider_nebula_explorer.triggers import registry
+from airflow_provider_nebula_explorer.explorer.waiting.events import read_job, timed_out
+from airflow_provider_nebula_explorer.triggers import watchers
 from airflow_provider_nebula_explorer.triggers.nebula_explorer import (
     NebulaExplorerJobTrigger,
     NebulaExplorerWorkflowTrigger,
@@ -41,7 +41,7 @@ async def payload(trigger):
     "trigger",
     [
         NebulaExplorerJobTrigger(7),
-        NebulaExplorerJobTrigger("7", "conn", 5.5, target_statuses=[1, 2], timeout_at=9.5, failed_looks=2),
+        NebulaExplorerJobTrigger("7", "conn", 5.5, target_statuses=[1, 2], timeout_at=9.5, failed_polls=2),
         NebulaExplorerWorkflowTrigger(7),
         NebulaExplorerWorkflowTrigger(7, "conn", 5, name="n", created_after="2026-01-01T00:00:00+00:00"),
     ],
@@ -124,7 +124,7 @@ def test_triggers_of_one_loop_share_a_login_and_leave_nothing(emulator):
 
     assert [event["job_id"] for event in run(test())] == job_ids
     assert emulator.logins == 1
-    assert not any(of_loop.watchers for of_loop in registry._REGISTRIES.values())
+    assert not any(of_loop.watchers for of_loop in watchers._REGISTRIES.values())
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def asked(monkeypatch):
 
 
 def test_a_thousand_waits_ask_airflow_for_the_connection_once(emulator, asked, monkeypatch):
-    monkeypatch.setattr(registry, "LOOKUP_SECONDS", 600)  # a slow machine is not what this is about
+    monkeypatch.setattr(watchers, "LOOKUP_SECONDS", 600)  # a slow machine is not what this is about
     job_id = emulator.start_job(5, plan=JobPlan(running=0))
 
     async def test():
@@ -193,7 +193,7 @@ def test_what_a_failed_look_up_found_is_told_to_all_who_wait_for_it(asked, monke
 
 
 def test_a_new_wait_uses_a_changed_connection(explorer, monkeypatch):
-    monkeypatch.setattr(registry, "LOOKUP_SECONDS", 0)
+    monkeypatch.setattr(watchers, "LOOKUP_SECONDS", 0)
     old = explorer.emulator.start_job(5, plan=JobPlan(ends=None))
     with Emulator() as other:
         new = other.start_job(5, plan=JobPlan(running=0))
@@ -244,7 +244,7 @@ def test_a_cancelled_wait_leaves_nothing(emulator):
         await asyncio.gather(wait, return_exceptions=True)
 
     run(test())
-    assert not any(of_loop.watchers for of_loop in registry._REGISTRIES.values())
+    assert not any(of_loop.watchers for of_loop in watchers._REGISTRIES.values())
     assert emulator.job(job_id)["status"] == 1, "a wait that ends cancels nothing"
 
 
@@ -322,5 +322,5 @@ def test_too_many_failed_looks_tell_that_the_job_cannot_be_observed(explorer):
     explorer.set_connection(extra={"max_consecutive_failures": 3})
     explorer.emulator.fail(Fault("status", "get_job", times=None))
     with pytest.raises(NebulaExplorerConnectionError, match="Cannot observe job 7: 3 polls in a row failed"):
-        read_job(first_event(job_trigger(7, failed_looks=1)))
+        read_job(first_event(job_trigger(7, failed_polls=1)))
     assert explorer.emulator.count("get_job") == 2

@@ -7,8 +7,8 @@ from importlib import import_module
 
 import pytest
 
-from airflow_provider_nebula_explorer.explorer.bookmark import Bookmark
-from airflow_provider_nebula_explorer.explorer.runs import Note
+from airflow_provider_nebula_explorer.explorer.starting.attempts import Note
+from airflow_provider_nebula_explorer.explorer.successes.bookmark import Bookmark
 
 TRIGGERS = "airflow_provider_nebula_explorer.triggers.nebula_explorer"
 COMMON = {
@@ -16,7 +16,7 @@ COMMON = {
     "poll_interval": 0.1,
     "timeout_at": None,
     "execution_timeout_at": None,
-    "failed_looks": 0,
+    "failed_polls": 0,
 }
 OF_JOB = {
     **COMMON,

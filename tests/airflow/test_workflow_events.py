@@ -11,9 +11,9 @@ import pytest
 from deferral import stored
 
 from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
-from airflow_provider_nebula_explorer.triggers import registry
-from airflow_provider_nebula_explorer.triggers.feeds import Successes
+from airflow_provider_nebula_explorer.triggers import watchers
 from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerWorkflowTrigger
+from airflow_provider_nebula_explorer.triggers.workflow_events import Successes
 
 try:
     from airflow.triggers.shared_stream import SharedStreamManager
@@ -188,9 +188,9 @@ def test_an_event_that_airflow_did_not_store_is_told_again(emulator, bookmarks):
 
 @needs_streams
 def test_a_backlog_longer_than_airflows_queue_is_told_whole(emulator, bookmarks, monkeypatch):
-    from airflow_provider_nebula_explorer.triggers import stream
+    from airflow_provider_nebula_explorer.triggers import shared_stream
 
-    monkeypatch.setattr(stream, "_MOST_ON_THE_WAY", 3)
+    monkeypatch.setattr(shared_stream, "_MOST_ON_THE_WAY", 3)
     jobs = [emulator.start_job(5, plan=DONE) for _ in range(60)]
     emulator.advance(1)
     jobs += [emulator.start_job(5, plan=DONE) for _ in range(60)]
@@ -287,7 +287,7 @@ def test_a_trigger_for_several_assets_has_no_bookmark_and_says_so(emulator, capl
 def test_another_explorer_behind_the_connection_has_a_bookmark_of_its_own(
     explorer, emulator, bookmarks, monkeypatch
 ):
-    monkeypatch.setattr(registry, "LOOKUP_SECONDS", 0)
+    monkeypatch.setattr(watchers, "LOOKUP_SECONDS", 0)
     with Emulator() as other:
         theirs = json.loads(other.airflow_connection)
 

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from airflow_provider_nebula_explorer.emulator import Emulator
-from airflow_provider_nebula_explorer.explorer.async_transport import AsyncClient
-from airflow_provider_nebula_explorer.explorer.transport import Client
+from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
+from airflow_provider_nebula_explorer.explorer.client.sync_client import Client
 
 
 class Blocking:

@@ -117,7 +117,7 @@ import sys
 import airflow_provider_nebula_explorer.pytest_plugin
 print(sorted(name for name in sys.modules if name.startswith("airflow_provider")))
 from airflow_provider_nebula_explorer.emulator import Emulator
-heavy = {"airflow", "requests", "httpx", "airflow_provider_nebula_explorer.explorer.api"}
+heavy = {"airflow", "requests", "httpx", "airflow_provider_nebula_explorer.explorer.client.api"}
 print(sorted(heavy & {*sys.modules}))
 """
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from storms import TIMEOUT
 
-from airflow_provider_nebula_explorer.explorer.async_transport import AsyncClient
+from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
+from airflow_provider_nebula_explorer.explorer.client.sync_client import Client
 from airflow_provider_nebula_explorer.explorer.settings import Account, Settings
-from airflow_provider_nebula_explorer.explorer.transport import Client
-from airflow_provider_nebula_explorer.explorer.watcher import Watcher
+from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from scenes import Stage, side_by_side, struck_for_good
 from storms import everything
 
 from airflow_provider_nebula_explorer.emulator import JobPlan
-from airflow_provider_nebula_explorer.explorer import api
+from airflow_provider_nebula_explorer.explorer.client import api
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 
 JOBS = 250

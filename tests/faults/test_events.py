@@ -12,10 +12,10 @@ from storms import REFUSALS_BUT_GONE, everything
 
 from airflow_provider_nebula_explorer.emulator import JobPlan
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError
-from airflow_provider_nebula_explorer.explorer.bookmark import Bookmark
-from airflow_provider_nebula_explorer.explorer.feed import SuccessFeed, first_success
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
-from airflow_provider_nebula_explorer.explorer.watcher import Watcher
+from airflow_provider_nebula_explorer.explorer.successes.bookmark import Bookmark
+from airflow_provider_nebula_explorer.explorer.successes.stream import SuccessStream, first_success
+from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
 
 WORKFLOWS = 20
 JOBS = 6
@@ -46,7 +46,7 @@ class Listener:
         self._bookmark = (
             Bookmark.of(json.loads(json.dumps(self._bookmark.as_json))) if self.heard else (self._bookmark)
         )
-        async with SuccessFeed(watcher, self._bookmark, self.workflow_id, interval=INTERVAL) as feed:
+        async with SuccessStream(watcher, self._bookmark, self.workflow_id, interval=INTERVAL) as feed:
             for _ in range(20):
                 for job in await feed.news():
                     self.heard.append(job.id)

@@ -16,8 +16,8 @@ from scenes import Stage, assert_struck, side_by_side
 from storms import that_pass
 
 from airflow_provider_nebula_explorer.emulator import JobPlan
-from airflow_provider_nebula_explorer.explorer.watcher import Watcher
-from airflow_provider_nebula_explorer.hooks.nebula_explorer import JobWatch, NebulaExplorerHook
+from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
+from airflow_provider_nebula_explorer.hooks.nebula_explorer import JobPoller, NebulaExplorerHook
 
 LOOKS = 72
 """With ``--times 10`` it is 720, as many as in an hour at 5 s."""
@@ -126,7 +126,7 @@ def poke_long(stage: Stage, hook: NebulaExplorerHook, pokes: int) -> int:
     for number in range(pokes):
         if watch is None:
             plan = JobPlan(running=0.02 * (number % 7))
-            watch = JobWatch(hook, stage.explorer.start_job(5, plan))
+            watch = JobPoller(hook, stage.explorer.start_job(5, plan))
         job = stage.insist(watch.look)
         if job is not None and job.status.is_final:
             assert job.status.is_success

@@ -16,10 +16,10 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerAmbiguousSubmitError,
     NebulaExplorerError,
 )
-from airflow_provider_nebula_explorer.explorer import api
+from airflow_provider_nebula_explorer.explorer.client import api
 from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject
-from airflow_provider_nebula_explorer.explorer.runs import Attempt, Wanted, WorkflowRun
-from airflow_provider_nebula_explorer.explorer.submit import Submitter
+from airflow_provider_nebula_explorer.explorer.starting.attempts import Attempt, RunSpec, WorkflowRun
+from airflow_provider_nebula_explorer.explorer.starting.submit import Submitter
 
 SETTLING = 30.0
 """The speed of looking what came of a start: half a minute in a second, about as long as its timeout, as in
@@ -91,7 +91,7 @@ class Task:
     def __init__(self, stage: Stage, workflow_id: int, tag: str, claims: Claims | None = None) -> None:
         self._stage = stage
         self._client = open_client(stage)
-        self._wanted = Wanted(stage.settings.base_url, workflow_id, {"query_1": {"tag": tag}})
+        self._wanted = RunSpec(stage.settings.base_url, workflow_id, {"query_1": {"tag": tag}})
         self._claims = claims
         self._outcome = Outcome(tag)
 

@@ -13,8 +13,8 @@ from scenes import Stage, side_by_side
 from storms import TIMEOUT, everything, that_pass
 
 from airflow_provider_nebula_explorer.emulator import JobPlan
-from airflow_provider_nebula_explorer.explorer.events import read_job
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
+from airflow_provider_nebula_explorer.explorer.waiting.events import read_job
 from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerJobTrigger
 
 ENDS = (JobStatus.SUCCESS, JobStatus.SUCCESS, JobStatus.FAILED, JobStatus.INTERRUPTED)

@@ -69,21 +69,22 @@ def test_discovery_by_airflow_loads_neither_airflow_nor_http():
 
 def test_the_client_and_the_emulator_work_without_airflow():
     loaded = imported_by(
-        f"import {PACKAGE}.explorer.transport, {PACKAGE}.explorer.async_transport, {PACKAGE}.emulator.server"
+        f"import {PACKAGE}.explorer.client.sync_client, {PACKAGE}.explorer.client.async_client",
+        f"import {PACKAGE}.emulator.server",
     )
     assert "airflow" not in loaded
 
 
 def test_each_driver_loads_its_own_library_alone():
-    assert "httpx" not in imported_by(f"import {PACKAGE}.explorer.transport")
-    assert "requests" not in imported_by(f"import {PACKAGE}.explorer.async_transport")
+    assert "httpx" not in imported_by(f"import {PACKAGE}.explorer.client.sync_client")
+    assert "requests" not in imported_by(f"import {PACKAGE}.explorer.client.async_client")
 
 
 def test_the_triggers_load_no_http_library():
     # Airflow's triggerer imports them on its event loop.
     loaded = imported_by(f"import {PACKAGE}.triggers.nebula_explorer")
-    assert f"{PACKAGE}.explorer.transport" not in loaded
-    assert f"{PACKAGE}.explorer.async_transport" not in loaded
+    assert f"{PACKAGE}.explorer.client.sync_client" not in loaded
+    assert f"{PACKAGE}.explorer.client.async_client" not in loaded
 
 
 def test_pytest_loads_the_plugin_without_the_emulator():
@@ -105,7 +106,7 @@ def test_only_the_named_modules_import_airflow_requests_or_httpx():
     allowed = {"airflow": facing_airflow, "requests": (), "httpx": ()}
     for path in (ROOT / PACKAGE).rglob("*.py"):
         place = path.relative_to(ROOT / PACKAGE)
-        if place.as_posix() in ("explorer/transport.py", "explorer/async_transport.py"):
+        if place.as_posix() in ("explorer/client/sync_client.py", "explorer/client/async_client.py"):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -18,10 +18,10 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerBadRequestError,
     NebulaExplorerConnectionError,
 )
-from airflow_provider_nebula_explorer.explorer import api
+from airflow_provider_nebula_explorer.explorer.client import api
+from airflow_provider_nebula_explorer.explorer.client.protocol import LONGEST_MESSAGE, Response, read_data
+from airflow_provider_nebula_explorer.explorer.client.session import Session
 from airflow_provider_nebula_explorer.explorer.models import parse_time
-from airflow_provider_nebula_explorer.explorer.protocol import LONGEST_MESSAGE, Response, read_data
-from airflow_provider_nebula_explorer.explorer.session import Session
 from airflow_provider_nebula_explorer.explorer.settings import Account
 
 tried = how(
@@ -203,15 +203,15 @@ def test_a_message_that_is_no_text_is_none(message):
 
 
 def test_of_an_endless_message_the_begin_is_shown_without_secrets():
-    def hide(text):
+    def redact(text):
         return text.replace("a long secret", "***")
 
     with pytest.raises(NebulaExplorerBadRequestError) as raised:
-        read_data("GET x", refusal(40004000, "a long secret " + "endless" * 10_000), hide)
+        read_data("GET x", refusal(40004000, "a long secret " + "endless" * 10_000), redact)
     assert raised.value.message.startswith("*** endless")
     assert len(raised.value.message) == LONGEST_MESSAGE
     with pytest.raises(NebulaExplorerBadRequestError) as raised:
-        read_data("GET x", refusal(40004000, "a long secret" * 10_000), hide)
+        read_data("GET x", refusal(40004000, "a long secret" * 10_000), redact)
     assert raised.value.message == "", "the end that was cut might be a part of a secret"
 
 

@@ -22,11 +22,11 @@ TOLD_ELSEWHERE = {
     "connection.py": "a value's text says itself what is allowed",
     "arguments.py": "the same",
     "provider_info.py": "no error",
-    "start.py": "docs/waiting.md has the reasons",
+    "start_from_trigger.py": "docs/waiting.md has the reasons",
 }
 
 NOT_TOLD = {
-    "runs.py: this is not the note of",  # told as "The note of an earlier attempt cannot be read"
+    "attempts.py: this is not the note of",  # told as "The note of an earlier attempt cannot be read"
     "submit.py: this is not an intent to",  # the same
     "submit.py: at an unknown time",  # in the place of a job's time
 }

@@ -1,0 +1,1 @@
+"""Talks to Explorer: makes one call, which is answered or refused."""

@@ -1,0 +1,185 @@
+"""The asynchronous driver, based on httpx: sends what a session requests and returns the responses to it."""
+
+from __future__ import annotations
+
+import asyncio
+import http.cookiejar
+import math
+import time
+from collections.abc import Awaitable, Callable
+
+import anyio
+import httpx
+
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
+from airflow_provider_nebula_explorer.explorer.client.http_errors import (
+    HEADERS,
+    Library,
+    append,
+    failure,
+    no_cookies,
+    redact_loggers,
+)
+from airflow_provider_nebula_explorer.explorer.client.protocol import (
+    Call,
+    Exchange,
+    Pause,
+    Reply,
+    Request,
+    Response,
+    SingleFlight,
+    Step,
+    T,
+)
+from airflow_provider_nebula_explorer.explorer.client.proxies import proxy_of, unusable_proxy
+from airflow_provider_nebula_explorer.explorer.client.session import Session
+from airflow_provider_nebula_explorer.explorer.client.tls import tls_context
+from airflow_provider_nebula_explorer.explorer.settings import Settings
+
+_MAX_CONNECTIONS = 8
+
+
+class AsyncClient:
+    """Makes calls on an event loop; one login and a few connections serve them all.
+
+    Any number of calls may be made at the same time. Those that need a login share one; if Explorer
+    requests a pause (``Retry-After``), all of them pause. Creating a client reads files, so do not create
+    it on the event loop.
+
+    :param on_secret: awaited with each secret before it is first used: the encoded account, the token.
+    :param sleep: makes the pauses, in seconds.
+    :param clock: a monotonic clock, in seconds; it times the pauses that Explorer requests.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        on_secret: Callable[[str], Awaitable[None]] | None = None,
+        sleep: Callable[[float], Awaitable[None]] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._session = Session(settings)
+        self._on_secret = on_secret
+        self._sleep = sleep or asyncio.sleep
+        self._login: asyncio.Task[str] | None = None
+        self._clock = clock
+        self._silent_until = -math.inf
+        self._free = asyncio.Semaphore(_MAX_CONNECTIONS)
+        self._http = _open_httpx(settings)
+        # httpcore logs the headers of answers at DEBUG, and so our token; httpx each request at INFO.
+        redact_loggers("httpx", "httpcore.http11", "httpcore.proxy")
+
+    @property
+    def server_time(self) -> float | None:
+        """Explorer's clock in its last response, in epoch seconds; ``None`` if that had no ``Date``."""
+        return self._session.server_time
+
+    async def run(self, call: Call[T]) -> T:
+        """Make a call; see :meth:`.transport.Client.run`."""
+        return await self._drive(self._session.call(call))
+
+    async def login(self) -> None:
+        """Log in, whether or not there is a token."""
+        await self._drive(self._session.login())
+
+    async def close(self) -> None:
+        """Close all connections to Explorer, permanently."""
+        if self._login is not None:
+            self._login.cancel()
+            await asyncio.wait([self._login])
+        await self._http.aclose()
+
+    async def _drive(self, exchange: Exchange[T]) -> T:
+        try:
+            step = next(exchange)
+            while True:
+                step = exchange.send(await self._perform(step))
+        except StopIteration as done:
+            value: T = done.value
+            return value
+
+    async def _perform(self, step: Step) -> Reply:
+        if isinstance(step, Request):
+            return await self._answer(step)
+        if isinstance(step, SingleFlight):
+            return await self._share(step)
+        if isinstance(step, Pause):
+            await self._pause(step)
+        elif self._on_secret:
+            await self._on_secret(step.text)
+        return None
+
+    async def _share(self, step: SingleFlight) -> str:
+        if self._login is None:
+            self._login = asyncio.ensure_future(self._drive(step.begin()))
+            self._login.add_done_callback(self._forget_login)
+        # A caller that is cancelled must not take the others' login with it.
+        return await asyncio.shield(self._login)
+
+    def _forget_login(self, done: asyncio.Task[str]) -> None:
+        self._login = None
+        if not done.cancelled():
+            done.exception()  # told to whoever waits for it; there may be nobody any more
+
+    async def _pause(self, pause: Pause) -> None:
+        if pause.is_for_all:  # made before the next request, whoever's it is
+            self._silent_until = max(self._silent_until, self._clock() + pause.seconds)
+        else:
+            await self._sleep(pause.seconds)
+
+    async def _answer(self, request: Request) -> Reply:
+        async with self._free:
+            silence = self._silent_until - self._clock()
+            if silence > 0:
+                await self._sleep(silence)
+            try:
+                # Not asyncio.wait_for, which before Python 3.12 may lose the cancellation of its caller.
+                with anyio.fail_after(self._settings.timeout):
+                    return await self._send(request)
+            except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+                return failure(request, self._settings, error, _HTTPX)
+
+    async def _send(self, request: Request) -> Response:
+        url = self._settings.base_url + request.target
+        async with self._http.stream(
+            request.method, url, headers=request.headers, content=request.body
+        ) as answer:
+            body = bytearray()
+            async for chunk in answer.aiter_bytes():
+                append(body, chunk)
+            return Response(answer.status_code, answer.headers, bytes(body))
+
+
+def _open_httpx(settings: Settings) -> httpx.AsyncClient:
+    proxy_of(settings)  # is one that can be used
+    tls = tls_context(settings)
+    try:
+        return httpx.AsyncClient(
+            headers=HEADERS,
+            cookies=http.cookiejar.CookieJar(no_cookies()),
+            timeout=settings.timeout,
+            verify=tls or False,
+            proxy=settings.proxy,
+            # httpx drops idle connections after 5 s, so before the next poll, unless told otherwise.
+            limits=httpx.Limits(
+                max_connections=_MAX_CONNECTIONS,
+                max_keepalive_connections=_MAX_CONNECTIONS,
+                keepalive_expiry=600,
+            ),
+        )
+    except ImportError as error:
+        raise NebulaExplorerConfigError(
+            f"The environment's proxy cannot be used: {error} Set the connection's proxy to an http:// URL."
+        ) from error
+    except (httpx.InvalidURL, ValueError):
+        raise unusable_proxy() from None
+
+
+_HTTPX = Library(
+    proxy=(httpx.ProxyError,),
+    timeout=(httpx.TimeoutException,),
+    before_sending=(httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout),
+    permanent=(httpx.InvalidURL, httpx.UnsupportedProtocol),
+)

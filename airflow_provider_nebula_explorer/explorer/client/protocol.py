@@ -1,0 +1,239 @@
+"""What goes to Explorer and what comes back, as values: this module opens no socket."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Generic, TypeVar
+
+from airflow_provider_nebula_explorer.exceptions import (
+    CODES,
+    LICENCE_ERROR,
+    NebulaExplorerApiError,
+    NebulaExplorerAuthError,
+    NebulaExplorerConnectionError,
+    NebulaExplorerError,
+    NebulaExplorerServerError,
+    class_of,
+)
+from airflow_provider_nebula_explorer.explorer.metrics import Metric
+from airflow_provider_nebula_explorer.explorer.models import JsonObject
+
+T = TypeVar("T")
+
+MAX_RESPONSE_BYTES = 32 * 1024 * 1024
+"""Larger answers are refused: a page of 100 jobs takes about 30 KiB."""
+
+
+LONGEST_MESSAGE = 1000
+"""Of a longer message of Explorer's, this many letters are kept."""
+
+_LONGEST_READ = 20_000
+"""And in this many secrets are looked for: in millions that would take seconds."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request.
+
+    :param target: path and query, below the base address.
+    :param headers: may hold the account or the token, so they are not shown.
+    """
+
+    method: str
+    target: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
+
+
+@dataclass(frozen=True)
+class Response:
+    """One HTTP answer.
+
+    :param headers: names in any case; may hold the token, so they are not shown.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+    def header(self, name: str) -> str:
+        """Return a header's value, whatever the case of its name; ``""`` where there is none."""
+        return next((value for key, value in self.headers.items() if key.lower() == name.lower()), "")
+
+
+@dataclass(frozen=True)
+class Pause:
+    """A wait before this call's next request, in seconds.
+
+    :param is_for_all: whether the server asked for it: then it is before the next request of any call.
+    """
+
+    seconds: float
+    is_for_all: bool = False
+
+
+@dataclass(frozen=True)
+class Secret:
+    """Something that no log may show; told before it is first used."""
+
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class SingleFlight:
+    """An exchange that calls made at the same time have in common: it runs once, and all get its value."""
+
+    begin: Callable[[], Exchange[str]]
+
+
+Step = Request | Pause | Secret | SingleFlight
+"""What an exchange asks its driver to do."""
+
+Reply = Response | NebulaExplorerConnectionError | str | None
+"""What a driver hands back: the response, why there is none, a :class:`SingleFlight`'s value, or nothing."""
+
+Exchange = Generator[Step, Reply, T]
+"""A whole call: yields steps, is sent replies, returns the call's value."""
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """One call of the API: what to send, and how to read the ``data`` that comes back.
+
+    :param read: raises ``ValueError`` if the data does not have the documented shape.
+    :param is_repeatable: whether sending it twice does no more than sending it once.
+    :param metric: what to count it as when it succeeds.
+    """
+
+    request: Request
+    read: Callable[[object], T]
+    is_repeatable: bool = True
+    metric: Metric | None = None
+
+
+def read_data(asked: str, response: Response, redact: Callable[[str], str] = str) -> object:
+    """Return the ``data`` of an answer of Explorer's.
+
+    :param asked: the request in words, for error texts.
+    :param hide: takes secrets out of a text that came from outside.
+    :raises NebulaExplorerError: the narrowest class for what came back instead.
+    """
+    envelope = _parse_envelope(response.body)
+    if envelope is None:
+        raise _without_envelope(asked, response)
+    if envelope["code"] != 0:
+        message = _shown(envelope.get("message"), redact)
+        raise _refusal(asked, response.status, envelope["code"], message)
+    return envelope.get("data")
+
+
+def _parse_envelope(body: bytes) -> JsonObject | None:
+    try:
+        envelope = json.loads(body, parse_float=_finite, parse_constant=_finite)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(envelope, dict) and type(envelope.get("code")) is int and abs(envelope["code"]) < 10**20:
+        return envelope
+    return None
+
+
+def _finite(text: str) -> float:
+    """Read a number; NaN and the infinite, which Python's JSON knows, are refused by databases."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _shown(message: object, redact: Callable[[str], str]) -> str:
+    """Return a message as a log can show it: without secrets, neither endless nor as lines of its own."""
+    text = message if isinstance(message, str) else ""
+    hidden = redact(text[:_LONGEST_READ])
+    if len(text) > _LONGEST_READ and len(hidden) < _LONGEST_READ // 2:
+        return ""  # mostly secrets, and the last one was cut, so that it is not hidden
+    return "".join(letter if letter.isprintable() else " " for letter in hidden[:LONGEST_MESSAGE])
+
+
+def _refusal(asked: str, http_status: int, code: int, message: str) -> NebulaExplorerApiError:
+    name, meaning = CODES.get(code, ("", "a code this version does not know"))
+    error_class = class_of(code, http_status)
+    hint = "Renew Explorer's license." if code == LICENCE_ERROR else error_class.hint
+    return error_class(
+        f"{asked}: Explorer refused with code {code}, {message or name} ({meaning}). {hint}",
+        code=code,
+        message=message,
+        http_status=http_status,
+    )
+
+
+def _without_envelope(asked: str, response: Response) -> NebulaExplorerError:
+    status = response.status
+    came_back = f"{asked}: answered with HTTP {status} and {_describe_body(response)}"
+    if 300 <= status < 400:
+        text = f"{came_back}, a redirect. Explorer's API sends none: set the connection to the final address."
+        return NebulaExplorerConnectionError(text, transient=False)
+    if status == 401:
+        text = f"{came_back}. A gateway in front of Explorer may require a login of its own."
+        return NebulaExplorerAuthError(text, http_status=status)
+    if status == 429:
+        text = f"{came_back}: too many requests. Poll less often, or raise the gateway's limit."
+        return NebulaExplorerApiError(text, http_status=status)
+    if status >= 500:
+        text = f"{came_back}: Explorer is overloaded, restarting or down. Try again later."
+        return NebulaExplorerServerError(text, http_status=status)
+    text = f"{came_back}. This is not Explorer: check the connection's host, port, schema and path prefix."
+    return NebulaExplorerConnectionError(text)
+
+
+def _describe_body(response: Response) -> str:
+    if not response.body:
+        return "an empty body"
+    content_type = response.header("content-type").partition(";")[0].strip().lower()
+    if "html" in content_type or response.body.lstrip()[:1] == b"<":
+        return "an HTML page"
+    return f"{len(response.body)} bytes that are not Explorer's JSON"
+
+
+BACKOFF_SECONDS = 1.0
+BACKOFF_CAP_SECONDS = 30.0
+RETRY_AFTER_CAP_SECONDS = 60.0
+
+
+def pause_before_retry(attempt: int, response: Response | None, jitter: float) -> Pause:
+    """Return the pause before a request is sent again.
+
+    :param attempt: how many times it was sent again before; 0 for the first time.
+    :param response: the answer to the last try, whose ``Retry-After`` counts; ``None`` if there was none.
+    :param jitter: a random number from 0 to 1; it spreads clients that failed together.
+    """
+    wanted = _retry_after(response) if response else None
+    if wanted is not None:
+        return Pause(min(wanted, RETRY_AFTER_CAP_SECONDS) + jitter, is_for_all=True)
+    backoff = min(BACKOFF_CAP_SECONDS, BACKOFF_SECONDS * 2 ** min(attempt, 10))
+    return Pause(backoff * (0.5 + jitter / 2))
+
+
+def _retry_after(response: Response) -> float | None:
+    """Read ``Retry-After``: seconds, or a date that is compared with the server's own (RFC 9110, 10.2.3)."""
+    value = response.header("retry-after").strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
+    until, now = parse_date(value), parse_date(response.header("date"))
+    return None if until is None or now is None else max(0.0, until - now)
+
+
+def parse_date(text: str) -> float | None:
+    """Read an HTTP date (RFC 9110, 5.6.7), in epoch seconds; ``None`` if it is none."""
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None

@@ -1,0 +1,274 @@
+"""The rules for talking to Explorer: login, renewal, retry. Pure: drivers send and wait."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import random
+import re
+from collections import deque
+from collections.abc import Callable
+
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerAmbiguousSubmitError,
+    NebulaExplorerApiError,
+    NebulaExplorerAuthError,
+    NebulaExplorerConnectionError,
+    NebulaExplorerError,
+    NebulaExplorerLoginError,
+    category_of,
+)
+from airflow_provider_nebula_explorer.explorer.client.api import connect
+from airflow_provider_nebula_explorer.explorer.client.protocol import (
+    Call,
+    Exchange,
+    Request,
+    Response,
+    Secret,
+    SingleFlight,
+    T,
+    parse_date,
+    pause_before_retry,
+    read_data,
+)
+from airflow_provider_nebula_explorer.explorer.client.redaction import redact
+from airflow_provider_nebula_explorer.explorer.metrics import count
+from airflow_provider_nebula_explorer.explorer.settings import AccountEncoding, Settings
+
+log = logging.getLogger(__name__)
+
+COOKIE = "explorer_token"
+
+_LONG = 40
+"""A part of a token that is as long as this is no common word; the first part, which all have, is shorter."""
+
+_RENEWALS = 2
+"""How often one call may renew the login: an Explorer that restarts twice forgets it twice."""
+
+_TOKENS_KEPT = 10
+"""So many of the latest are kept out of texts: a session may be renewed for as long as a triggerer runs."""
+
+
+class Session:
+    """One login of one account, and the calls made under it.
+
+    The token's life is not watched: ``Max-Age`` may be missing or wrong, and a session may end long
+    before. A refusal with 401 tells the end for certain.
+
+    :param jitter: gives random numbers from 0 to 1.
+    """
+
+    def __init__(self, settings: Settings, *, jitter: Callable[[], float] = random.random) -> None:
+        self._settings = settings
+        self._jitter = jitter
+        self._secrets = settings.account.secrets
+        self._tokens: deque[str] = deque(maxlen=_TOKENS_KEPT)
+        self._told: set[str] = set()
+        self._encodings = settings.account.encodings
+        self._token: str | None = None  # the latest, though Explorer may have forgotten it
+        self._untried: str | None = None  # that token, until something else than a refusal has come of it
+        self._date = ""
+
+    @property
+    def server_time(self) -> float | None:
+        """Explorer's clock at its last answer, in epoch seconds; ``None`` where that told none."""
+        return parse_date(self._date)
+
+    def copy(self) -> Session:
+        """Return a session of the same login; what each of them learns from now on is its own."""
+        clone = copy.copy(self)
+        clone._tokens, clone._told = self._tokens.copy(), set(self._told)  # noqa: SLF001 - one of us
+        return clone
+
+    def call(self, call: Call[T]) -> Exchange[T]:
+        """Make a call: log in first where there is no token, and once more where the token is refused.
+
+        Where that login worked, or met trouble, before it was refused too, it has ended anew: then once more.
+
+        :raises NebulaExplorerError: the narrowest class for what came back instead of the data.
+        """
+        token = self._token or (yield from self._renew(None))
+        refusals = 0
+        while True:
+            try:
+                result = yield from self._call_with(token, call)
+            except NebulaExplorerAuthError:
+                refusals += 1
+                if refusals > 1 and (token == self._untried or refusals > _RENEWALS):
+                    raise
+            else:
+                self._has_met_something_else(token)
+                return result
+            token = yield from self._renew(token)
+
+    def _has_met_something_else(self, token: str) -> None:
+        """Note that something else than a refusal came of a token: if it is refused now, it has ended."""
+        if token == self._untried:
+            self._untried = None
+
+    def _renew(self, refused: str | None) -> Exchange[str]:
+        """Return another token than the one that was refused; calls made at the same time share the login."""
+
+        def login_unless_done() -> Exchange[str]:
+            if self._token is not None and self._token != refused:
+                return self._token
+            return (yield from self.login())
+
+        token = yield SingleFlight(login_unless_done)
+        assert isinstance(token, str)  # noqa: S101 - what the exchange returns
+        return token
+
+    def login(self) -> Exchange[str]:
+        """Log in, with the account encoding that worked before, else with each in turn.
+
+        :return: the token, which is as secret as the password.
+        :raises NebulaExplorerLoginError: where Explorer refuses the account in every encoding.
+        """
+        refusals: list[NebulaExplorerApiError] = []
+        for encoding in self._encodings:
+            try:
+                self._token = self._untried = yield from self._connect(encoding)
+                count("logins")
+            except NebulaExplorerApiError as error:
+                if not _refuses_account(error):
+                    raise
+                refusals.append(error)
+            else:
+                self._encodings = (encoding, *(other for other in self._encodings if other != encoding))
+                return self._token
+        raise self._login_error(refusals[0]) from None
+
+    def _connect(self, encoding: AccountEncoding) -> Exchange[str]:
+        call = connect(self._settings.account, encoding)
+        encoded = self._settings.account.encoded(encoding)
+        if encoded not in self._told:
+            self._told.add(encoded)
+            yield Secret(encoded)
+
+        def read_token(response: Response) -> str:
+            self._read(call, response)
+            token = _token_in(response)
+            if token is None:
+                raise NebulaExplorerConnectionError(
+                    f"{self._describe(call.request)}: accepted the login, but sent no {COOKIE!r} cookie. "
+                    "Does a proxy in front of Explorer remove cookies?"
+                )
+            return token
+
+        token = yield from self._ask(call.request, read_token)
+        if token not in self._tokens:
+            self._tokens.append(token)
+            yield Secret(token)
+        return token
+
+    def _call_with(self, token: str, call: Call[T]) -> Exchange[T]:
+        headers = {**call.request.headers, "Cookie": f"{COOKIE}={token}"}
+        request = Request(call.request.method, call.request.target, headers, call.request.body)
+
+        def read(response: Response) -> T:
+            return self._read(call, response)
+
+        try:
+            result = yield from self._ask(request, read, is_repeatable=call.is_repeatable)
+        except NebulaExplorerError as error:
+            if call.is_repeatable or not error.may_have_acted:
+                raise
+            raise NebulaExplorerAmbiguousSubmitError(
+                f"{error} A job may or may not have been started."
+            ) from error
+        if call.metric:
+            count(call.metric)
+        return result
+
+    def _ask(
+        self, request: Request, read: Callable[[Response], T], *, is_repeatable: bool = True
+    ) -> Exchange[T]:
+        """Send a request, and again after a pause while that is safe and may help."""
+        attempt = 0
+        while True:
+            response = None
+            try:
+                reply = yield request
+                if isinstance(reply, NebulaExplorerConnectionError):
+                    raise reply
+                assert isinstance(reply, Response)  # noqa: S101 - what a request is answered with
+                response = reply
+                self._date = response.header("date")
+                return read(response)
+            except NebulaExplorerError as error:
+                if not isinstance(error, NebulaExplorerAuthError):
+                    self._has_met_something_else(_token_of(request))
+                is_safe = is_repeatable or not error.was_sent
+                reason = error
+            pause = pause_before_retry(attempt, response, self._jitter())
+            if attempt >= self._settings.max_retries or not (reason.is_transient and is_safe):
+                if pause.is_for_all:
+                    yield pause  # what Explorer asks for holds for the calls that follow, too
+                raise reason
+            log.info("%s Trying again in %.1f s.", reason, pause.seconds)
+            yield pause
+            count("retries")
+            attempt += 1
+
+    def _read(self, call: Call[T], response: Response) -> T:
+        asked = self._describe(call.request)
+        data = read_data(asked, response, self._redact)
+        try:
+            return call.read(data)
+        except ValueError as error:
+            text = f"{asked}: the response is not as Explorer's API documents it: {self._redact(str(error))}."
+            raise NebulaExplorerConnectionError(text, transient=False) from None
+
+    def _describe(self, request: Request) -> str:
+        return f"{request.method} {self._settings.base_url}{request.path}"
+
+    def _redact(self, text: str) -> str:
+        tokens = tuple(self._tokens)  # as another thread may add one meanwhile
+        # Of a token that is a JWT, the middle part alone tells the password.
+        parts = (part for token in tokens for part in token.split(".") if len(part) >= _LONG)
+        return redact((*self._secrets, *tokens, *parts), text)
+
+    def _login_error(self, refusal: NebulaExplorerApiError) -> NebulaExplorerLoginError:
+        account = self._settings.account
+        graphd = f"nebula_address {account.nebula_address!r}, nebula_port {account.nebula_port}"
+        is_unreachable = _GRAPHD_UNREACHABLE.search(refusal.message) is not None
+        advice = (
+            f"Explorer cannot reach graphd: check {graphd}, which must be graphd's as Explorer reaches it."
+            if is_unreachable
+            else "Check three things: 1. login and password; "
+            f"2. graphd's address as Explorer reaches it, not localhost ({graphd}); "
+            f"3. account_encoding (tried: {', '.join(self._encodings)}; Explorer 3.1 and 3.2 want colon, "
+            "3.3 and later json)."
+        )
+        return NebulaExplorerLoginError(
+            f"Explorer at {self._settings.base_url} refused to log in account {account.login!r} "
+            f"(code {refusal.code}, {refusal.message}). {advice}",
+            transient=is_unreachable and self._token is not None,
+            code=refusal.code,
+            message=refusal.message,
+            http_status=refusal.http_status,
+        )
+
+
+# Explorer answers every refused login with one code; only the detail, graphd's own words or those of
+# Go's net package, tells an unreachable graphd from a wrong password.
+_GRAPHD_UNREACHABLE = re.compile(
+    r"dial tcp|connection refused|no such host|no route to host|unreachable|i/o timeout|failed to open",
+    re.IGNORECASE,
+)
+
+
+def _refuses_account(error: NebulaExplorerApiError) -> bool:
+    if error.code is None or error.is_transient or (error.http_status or 0) >= 500:
+        return False
+    return category_of(error.code) in (400, 401)
+
+
+def _token_of(request: Request) -> str:
+    return request.headers.get("Cookie", "").removeprefix(f"{COOKIE}=")
+
+
+def _token_in(response: Response) -> str | None:
+    """Return the last token set; its attributes do not matter, so they are not read."""
+    tokens = re.findall(rf'(?:^|[\s,;]){COOKIE}="?([!#-+\--:<-~]+)', response.header("set-cookie"))
+    return tokens[-1] if tokens else None

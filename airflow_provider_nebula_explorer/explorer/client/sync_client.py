@@ -1,0 +1,198 @@
+"""The blocking driver, based on requests: sends what a session requests and returns the responses to it."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator
+
+import requests
+import urllib3.exceptions
+
+from airflow_provider_nebula_explorer.explorer.client.http_errors import (
+    HEADERS,
+    Library,
+    append,
+    failure,
+    no_cookies,
+    redact_loggers,
+)
+from airflow_provider_nebula_explorer.explorer.client.protocol import (
+    Call,
+    Exchange,
+    Pause,
+    Reply,
+    Request,
+    Response,
+    SingleFlight,
+    Step,
+    T,
+)
+from airflow_provider_nebula_explorer.explorer.client.proxies import proxy_of
+from airflow_provider_nebula_explorer.explorer.client.session import Session
+from airflow_provider_nebula_explorer.explorer.client.tls import client_cert, tls_context, trust
+from airflow_provider_nebula_explorer.explorer.settings import Settings
+
+_CHUNK_BYTES = 64 * 1024
+
+
+class Client:
+    """Makes calls, blocking; one login and one connection serve them all.
+
+    :param on_secret: called with each secret before it is first used: the encoded account, the token.
+    :param sleep: makes the pauses, in seconds.
+    :param clock: a monotonic clock, in seconds; it times the pauses that Explorer requests.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        on_secret: Callable[[str], None] | None = None,
+        sleep: Callable[[float], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._session = Session(settings)
+        self._on_secret = on_secret
+        self._sleep = sleep or time.sleep
+        self._clock = clock
+        self._silent_until = -math.inf
+        # What is wrong with these is said now, and in the same words for both.
+        tls_context(settings)
+        proxy_of(settings)
+        # urllib3 warns of headers that it cannot read, and shows what follows them, so perhaps our token.
+        redact_loggers("urllib3.connection", "urllib3.connectionpool")
+        self._http = _Direct()
+        self._http.headers.update(HEADERS)
+        self._http.cookies.set_policy(no_cookies())
+        # Without an auth of its own, requests takes one from ~/.netrc and overwrites our header.
+        self._http.auth = _leave_as_it_is
+
+    def run(self, call: Call[T]) -> T:
+        """Make a call.
+
+        :raises NebulaExplorerError: the most specific class for what came back instead of the data.
+        """
+        return self._drive(self._session.call(call))
+
+    def login(self) -> None:
+        """Log in, whether or not there is a token."""
+        self._drive(self._session.login())
+
+    @property
+    def server_time(self) -> float | None:
+        """Explorer's clock in its last response, in epoch seconds; ``None`` if that had no ``Date``."""
+        return self._session.server_time
+
+    def clone(self) -> Client:
+        """Return another client under the same login, with a connection of its own.
+
+        It can be used while this one is in the middle of a call, for example from a signal handler.
+        """
+        clone = Client(self._settings, sleep=self._sleep, clock=self._clock)
+        clone._session = self._session.copy()
+        return clone
+
+    def close(self) -> None:
+        """Close the connection to Explorer. The next call opens a new one, under the same login."""
+        self._http.close()
+
+    def _drive(self, exchange: Exchange[T]) -> T:
+        try:
+            step = next(exchange)
+            while True:
+                step = exchange.send(self._perform(step))
+        except StopIteration as done:
+            value: T = done.value
+            return value
+
+    def _perform(self, step: Step) -> Reply:
+        if isinstance(step, Request):
+            return self._answer(step)
+        if isinstance(step, SingleFlight):
+            return self._drive(step.begin())
+        if isinstance(step, Pause):
+            self._pause(step)
+        elif self._on_secret:
+            self._on_secret(step.text)
+        return None
+
+    def _pause(self, pause: Pause) -> None:
+        if pause.is_for_all:
+            self._silent_until = max(self._silent_until, self._clock() + pause.seconds)
+        else:
+            self._sleep(pause.seconds)
+
+    def _answer(self, request: Request) -> Reply:
+        silence = self._silent_until - self._clock()
+        if silence > 0:
+            self._sleep(silence)
+        try:
+            return self._send(request)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            return failure(request, self._settings, error, _REQUESTS)
+
+    def _send(self, request: Request) -> Response:
+        settings = self._settings
+        deadline = time.monotonic() + settings.timeout
+        with (
+            _no_warning_at_every_request(),
+            self._http.request(
+                request.method,
+                settings.base_url + request.target,
+                headers=dict(request.headers),
+                data=request.body,
+                timeout=settings.timeout,
+                allow_redirects=False,
+                stream=True,
+                verify=trust(settings),
+                cert=client_cert(settings),
+                proxies={"http": settings.proxy, "https": settings.proxy} if settings.proxy else None,
+            ) as answer,
+        ):
+            return Response(answer.status_code, answer.headers, _read_body(answer, deadline))
+
+
+class _Direct(requests.Session):
+    """Does not look where a redirect leads: for that, requests would read all of the answer."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
+
+
+def _read_body(answer: requests.Response, deadline: float) -> bytes:
+    # requests' own timeout counts from byte to byte, so a slow answer could take for ever; read1 comes
+    # back with what is there, and so gives the chance to look at the clock.
+    body = bytearray()
+    while chunk := answer.raw.read1(_CHUNK_BYTES, decode_content=True):
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        append(body, chunk)
+    return bytes(body)
+
+
+@contextlib.contextmanager
+def _no_warning_at_every_request() -> Iterator[None]:
+    # urllib3 would warn of verify=false at each poll; whoever set it knows.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
+        yield
+
+
+def _leave_as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+_REQUESTS = Library(
+    proxy=(requests.exceptions.ProxyError,),
+    timeout=(requests.Timeout, urllib3.exceptions.TimeoutError),
+    before_sending=(urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError),
+    permanent=(
+        requests.exceptions.InvalidURL,
+        requests.exceptions.InvalidSchema,
+        requests.exceptions.InvalidProxyURL,
+    ),
+)

@@ -1,0 +1,1 @@
+"""Notices every success of a workflow, whoever ran the job."""

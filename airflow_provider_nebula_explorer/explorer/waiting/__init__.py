@@ -1,0 +1,1 @@
+"""Waits for jobs, for one or for ten thousand."""

@@ -1,0 +1,92 @@
+"""What the attempts of a task share within Airflow: notes in its state store, ids in its XComs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError
+from airflow_provider_nebula_explorer.explorer.starting.attempts import Attempt
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
+
+    from airflow_provider_nebula_explorer.explorer.models import JsonObject
+
+CLAIM_KEY = "nebula_explorer_claim"
+"""The XCom that tells other tasks which job is this one's, as soon as its id is known."""
+
+_STORE = "task state store (not needed with durable=False)"
+
+NO_ATTEMPT = Attempt(number=1, generation=0)
+"""The attempt of a task that has no memory of others: its task instance need not say, as in tests by hand."""
+
+
+class TaskMemory:
+    """A note in Airflow's task state store: it survives a killed worker, retries and a user's clear.
+
+    :param store: ``context["task_state_store"]``.
+    """
+
+    KEY = "nebula_explorer_run"
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def read(self) -> object:
+        """Return the note; ``None`` where there is none."""
+        return ask(_STORE, lambda: self._store.get(self.KEY))
+
+    def write(self, note: JsonObject) -> None:
+        """Put a note in the place of the one before."""
+        ask(_STORE, lambda: self._store.set(self.KEY, note))
+
+
+def memory_of(context: Context) -> TaskMemory | None:
+    """Return where a task's attempts leave notes; ``None`` before Airflow 3.3, which has no such place."""
+    store = context.get("task_state_store")
+    return None if store is None else TaskMemory(store)
+
+
+def attempt_of(context: Context) -> Attempt:
+    """Return the attempt that runs now; a user's clear changes ``max_tries``, a retry does not."""
+    ti = context["ti"]
+    return Attempt(number=ti.try_number, generation=ti.max_tries)
+
+
+class TaskClaims:
+    """What the tasks of a DAG run, mapped ones included, tell each other by XCom of whose job is whose.
+
+    :param task: one of them.
+    :param explorer: the base address of its Explorer, as two may give a job the same id.
+    """
+
+    def __init__(self, task: BaseOperator, context: Context, explorer: str) -> None:
+        self._task = task
+        self._ti = context["ti"]
+        self._explorer = explorer
+
+    def told(self) -> list[int]:
+        """Return the ids of the jobs that tasks of the run have as their own."""
+        dag = self._task.get_dag()
+        if dag is None:
+            return []
+        claims = ask("XComs", lambda: list(self._ti.xcom_pull(task_ids=list(dag.task_ids), key=CLAIM_KEY)))
+        return [claim["job_id"] for claim in claims if claim and claim["explorer"] == self._explorer]
+
+    def claim(self, job_id: int) -> None:
+        """Tell the others that a job is ours."""
+        claim = {"explorer": self._explorer, "job_id": job_id}
+        ask("XComs", lambda: self._ti.xcom_push(key=CLAIM_KEY, value=claim))
+
+
+def ask(what: str, question: Callable[[], Any]) -> Any:
+    """Ask Airflow for something that may be anybody's, and raise anything.
+
+    :param what: as the error's text calls it.
+    :raises NebulaExplorerError: where it raised.
+    """
+    try:
+        return question()
+    except Exception as error:
+        raise NebulaExplorerError(f"Airflow's {what} failed: {type(error).__name__}: {error}") from error

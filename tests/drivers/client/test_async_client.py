@@ -1,0 +1,131 @@
+"""What only the asynchronous driver can do: calls at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+
+import pytest
+from factories import settings_of
+
+from airflow_provider_nebula_explorer.emulator import Fault, JobPlan
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerAuthError, NebulaExplorerConfigError
+from airflow_provider_nebula_explorer.explorer.client import api
+from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
+from airflow_provider_nebula_explorer.explorer.settings import Account
+
+
+def with_client(settings, use, **options):
+    async def run():
+        client = AsyncClient(settings, **options)
+        try:
+            return await use(client)
+        finally:
+            await client.close()
+
+    return asyncio.run(run())
+
+
+def get_all(job_ids):
+    async def use(client):
+        return await asyncio.gather(*(client.run(api.get_job(job_id)) for job_id in job_ids))
+
+    return use
+
+
+@pytest.fixture
+def job_ids(explorer):
+    return [explorer.start_job(5, plan=JobPlan(running=0)) for _ in range(40)]
+
+
+def test_calls_that_begin_together_share_one_login_and_few_connections(explorer, job_ids):
+    explorer.latency = 0.02
+    jobs = with_client(settings_of(explorer), get_all(job_ids))
+    assert [job.id for job in jobs] == job_ids
+    assert explorer.logins == 1
+    assert explorer.connections <= 8
+
+
+def test_a_lost_session_is_renewed_once_for_all(explorer, job_ids):
+    async def use(client):
+        await get_all(job_ids)(client)
+        explorer.forget_sessions()
+        await get_all(job_ids)(client)
+
+    with_client(settings_of(explorer), use)
+    assert explorer.logins == 2
+
+
+def test_a_refused_login_is_told_to_all_and_asked_once(explorer, job_ids):
+    async def use(client):
+        calls = (client.run(api.get_job(job_id)) for job_id in job_ids)
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    errors = with_client(settings_of(explorer, account=Account("root", "wrong-password", "graphd")), use)
+    assert all(isinstance(error, NebulaExplorerAuthError) for error in errors)
+    assert explorer.count("connect") == 2, "one login, in both encodings"
+
+
+def test_a_cancelled_caller_does_not_take_the_others_login_with_it(explorer, job_ids):
+    explorer.fail(Fault("slow", "connect", seconds=0.2))
+
+    async def use(client):
+        first = asyncio.create_task(client.run(api.get_job(job_ids[0])))
+        second = asyncio.create_task(client.run(api.get_job(job_ids[1])))
+        await asyncio.sleep(0.1)
+        first.cancel()
+        return await second
+
+    assert with_client(settings_of(explorer), use).id == job_ids[1]
+    assert explorer.logins == 1
+
+
+def test_retry_after_holds_every_call(explorer, job_ids):
+    explorer.fail(Fault("status", "get_job", status=429, retry_after=1))
+    pausing = asyncio.Event()
+
+    async def sleep(seconds):
+        pausing.set()
+        await asyncio.sleep(seconds)
+
+    async def use(client):
+        first = asyncio.create_task(client.run(api.get_job(job_ids[0])))
+        await pausing.wait()
+        asked = time.monotonic()
+        await client.run(api.get_job(job_ids[1]))
+        waited = time.monotonic() - asked
+        await first
+        return waited
+
+    assert with_client(settings_of(explorer), use, sleep=sleep) > 0.8
+
+
+def test_what_the_last_try_is_asked_to_wait_holds_the_next_call(explorer, job_ids):
+    explorer.fail(Fault("status", "get_job", status=429, retry_after=7))
+    pauses = []
+
+    async def sleep(seconds):
+        pauses.append(round(seconds))
+
+    async def use(client):
+        first, *_ = await asyncio.gather(client.run(api.get_job(job_ids[0])), return_exceptions=True)
+        assert first.http_status == 429
+        assert pauses == [], "whoever gives up need not wait"
+        return await client.run(api.get_job(job_ids[1]))
+
+    assert with_client(settings_of(explorer, max_retries=0), use, sleep=sleep).id == job_ids[1]
+    assert pauses in ([7], [8])
+
+
+def test_no_request_is_logged_at_info(explorer, job_ids, caplog):
+    caplog.set_level("INFO")
+    with_client(settings_of(explorer), get_all(job_ids[:2]))
+    assert "HTTP Request" not in caplog.text
+
+
+def test_a_proxy_of_the_environment_without_its_library_is_named(explorer, monkeypatch):
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
+    with pytest.raises(NebulaExplorerConfigError, match="environment's proxy cannot be used"):
+        AsyncClient(settings_of(explorer))

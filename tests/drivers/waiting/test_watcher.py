@@ -1,0 +1,237 @@
+"""The watcher against a real server: what it asks, and what it leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+import pytest
+from watching import DONE, INTERVAL, outcome, run, seconds_of_polls, start_jobs, watching
+
+from airflow_provider_nebula_explorer.emulator import Emulator, JobPlan
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerTimeoutError,
+)
+from airflow_provider_nebula_explorer.explorer.client.api import summary_of
+from airflow_provider_nebula_explorer.explorer.models import JobStatus
+
+
+@pytest.fixture
+def explorer():
+    with Emulator(max_page_size=1000) as emulator:
+        yield emulator
+
+
+def test_many_waits_take_one_login_and_a_request_for_each_poll(explorer):
+    job_ids = start_jobs(explorer, 300)
+
+    async def test():
+        async with watching(explorer) as watcher:
+            waits = [asyncio.ensure_future(watcher.job(job_id, interval=INTERVAL)) for job_id in job_ids]
+            while explorer.count("list_jobs") < 6:
+                await seconds_of_polls(1)
+            assert explorer.count("get_job") <= 1, "the one that shows where the list begins"
+            for job_id in job_ids:
+                explorer.cancel(job_id)
+            explorer.advance(10)
+            return await asyncio.gather(*waits)
+
+    jobs = run(test())
+    assert [job.data for job in jobs] == [explorer.job(job_id) for job_id in job_ids]
+    assert explorer.logins == 1
+    assert explorer.connections <= 8
+    assert explorer.count("get_job") <= 301, "the details of each once, and the one before the first list"
+
+
+def test_a_wait_that_is_alone_asks_for_its_job_only(explorer):
+    (job_id,) = start_jobs(explorer, 1, JobPlan(running=0.5))
+
+    async def test():
+        async with watching(explorer) as watcher:
+            return await watcher.job(job_id, interval=INTERVAL)
+
+    assert run(test()).status is JobStatus.SUCCESS
+    assert explorer.count("list_jobs") == 0
+
+
+def test_waits_on_one_job_share_its_looks_and_its_details(explorer):
+    (job_id,) = start_jobs(explorer, 1, DONE)
+
+    async def test():
+        async with watching(explorer) as watcher:
+            return await asyncio.gather(*(watcher.job(job_id, interval=INTERVAL) for _ in range(50)))
+
+    assert len({id(job) for job in run(test())}) == 1
+    assert explorer.count("get_job") == 1
+
+
+def test_waits_that_begin_at_different_times_fall_into_one_rhythm(explorer):
+    job_ids = start_jobs(explorer, 20)
+
+    async def test():
+        async with watching(explorer) as watcher:
+            waits = []
+            for job_id in job_ids:
+                waits.append(asyncio.ensure_future(watcher.job(job_id, interval=1)))
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(1.2)
+            before, begun = explorer.count(), time.monotonic()
+            await asyncio.sleep(2)
+            polls = (time.monotonic() - begun) / 0.9 + 1
+            asked = explorer.count() - before
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+            return asked, polls
+
+    asked, polls = run(test())
+    assert 1 <= asked <= polls
+
+
+def test_a_hint_saves_the_first_look(explorer):
+    (job_id,) = start_jobs(explorer, 1)
+    seen = summary_of(explorer.job(job_id))
+
+    async def test():
+        async with watching(explorer) as watcher:
+            await outcome(asyncio.wait_for(watcher.job(job_id, interval=60, seen=seen), 0.3))
+
+    run(test())
+    assert explorer.count() == 0
+
+
+def test_a_target_that_is_not_final_ends_its_own_wait_alone(explorer):
+    job_ids = start_jobs(explorer, 5, JobPlan(running=3600))
+
+    async def test():
+        async with watching(explorer) as watcher:
+            endless = asyncio.ensure_future(watcher.job(job_ids[0], interval=INTERVAL))
+            jobs = await asyncio.gather(
+                *(watcher.job(job_id, targets={JobStatus.RUNNING}, interval=INTERVAL) for job_id in job_ids)
+            )
+            assert not endless.done()
+            explorer.advance(7200)
+            return jobs, await endless
+
+    running, ended = run(test())
+    assert {job.status for job in running} == {JobStatus.RUNNING}
+    assert ended.status is JobStatus.SUCCESS
+
+
+def test_a_shorter_wait_that_leaves_its_job_does_not_touch_the_others(explorer):
+    first, second = start_jobs(explorer, 2, JobPlan(running=3600))
+
+    async def test():
+        async with watching(explorer) as watcher:
+            slow = [asyncio.ensure_future(watcher.job(job_id, interval=1)) for job_id in (first, second)]
+            await watcher.job(first, interval=INTERVAL, targets={JobStatus.RUNNING})
+            explorer.advance(7200)
+            return await asyncio.gather(*slow)
+
+    assert {job.status for job in run(test())} == {JobStatus.SUCCESS}
+
+
+def test_a_deadline_holds_though_explorer_hangs(explorer, monkeypatch):
+    monkeypatch.setattr("airflow_provider_nebula_explorer.explorer.waiting.watcher._LAST_LOOK_SECONDS", 0.2)
+    explorer.latency = 30
+
+    async def test():
+        async with watching(explorer) as watcher:
+            begun = time.monotonic()
+            late = await outcome(watcher.job(1, interval=INTERVAL, deadline=begun + 0.2))
+            return late, time.monotonic() - begun
+
+    late, waited = run(test())
+    assert isinstance(late, NebulaExplorerTimeoutError)
+    assert waited < 10
+
+
+def test_a_deadline_ends_a_wait_after_a_last_look(explorer):
+    running, done = start_jobs(explorer, 2, JobPlan(running=3600))
+
+    async def test():
+        async with watching(explorer) as watcher:
+            seen = summary_of(explorer.job(running))
+            explorer.cancel(done)
+            explorer.advance(10)
+            deadline = time.monotonic() + 0.2
+            return await asyncio.gather(
+                *(
+                    outcome(
+                        watcher.job(job_id, interval=3600, deadline=deadline, seen=seen._replace(id=job_id))
+                    )
+                    for job_id in (running, done)
+                )
+            )
+
+    late, ended = run(test())
+    assert isinstance(late, NebulaExplorerTimeoutError)
+    assert ended.status is JobStatus.INTERRUPTED, "the last look saw it"
+
+
+def test_a_wait_that_is_cancelled_leaves_the_others_alone(explorer):
+    job_ids = start_jobs(explorer, 10, JobPlan(running=1))
+
+    async def test():
+        async with watching(explorer) as watcher:
+            waits = [asyncio.ensure_future(watcher.job(job_id, interval=INTERVAL)) for job_id in job_ids]
+            await seconds_of_polls(2)
+            for wait in waits[::2]:
+                wait.cancel()
+            return await asyncio.gather(*waits[1::2])
+
+    assert len(run(test())) == 5
+
+
+def test_closing_while_looks_are_in_flight_leaves_nothing(explorer):
+    job_ids = start_jobs(explorer, 40, DONE)
+    explorer.latency = 5
+
+    async def test():
+        async with watching(explorer) as watcher:
+            waits = [asyncio.ensure_future(watcher.job(job_id, interval=INTERVAL)) for job_id in job_ids]
+            await seconds_of_polls(3)
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    run(test())
+
+
+def test_one_who_leaves_as_another_joins_leaves_nothing(explorer):
+    job_ids = start_jobs(explorer, 2)
+
+    async def test():
+        for turns in range(30):
+            async with watching(explorer) as watcher:
+                first = asyncio.ensure_future(watcher.job(job_ids[0], interval=INTERVAL))
+                await asyncio.sleep(0.01)
+                second = asyncio.ensure_future(watcher.job(job_ids[1], interval=INTERVAL))
+                for _ in range(turns % 5):
+                    await asyncio.sleep(0)
+                first.cancel()
+                second.cancel()
+                await asyncio.gather(first, second, return_exceptions=True)
+
+    run(asyncio.wait_for(test(), 60))
+
+
+def test_changes_are_logged_once_and_not_each_poll(explorer, caplog):
+    caplog.set_level(logging.INFO)
+    (job_id,) = start_jobs(explorer, 1, JobPlan(running=1000, runs_as=9))
+
+    async def test():
+        async with watching(explorer) as watcher:
+            wait = asyncio.ensure_future(watcher.job(job_id, interval=INTERVAL))
+            while explorer.count("get_job") < 4:
+                await seconds_of_polls(1)
+            explorer.advance(1000)
+            await wait
+
+    run(test())
+    lines = [record.getMessage() for record in caplog.records if record.name.endswith(".waiters")]
+    assert lines == [
+        f"Job {job_id} is UNKNOWN_9.",
+        "Status 9 is unknown to this version; the wait continues.",
+    ]

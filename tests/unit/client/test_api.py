@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from factories import PUBLISHED_JOB, settings
+
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
+from airflow_provider_nebula_explorer.explorer.client import api
+from airflow_provider_nebula_explorer.explorer.models import JobStatus
+
+TASK = "f93dea90fc3a11ecac7e6da0662c195b"
+
+
+def line(call):
+    return f"{call.request.method} {call.request.target}"
+
+
+def query(call):
+    return {name: value for name, (value,) in parse_qs(urlsplit(call.request.target).query).items()}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "header"), [("json", "Bearer WyJyb290IiwiMTIzIl0="), ("colon", "Bearer cm9vdDoxMjM=")]
+)
+def test_connect_sends_the_account_in_the_published_encodings(encoding, header):
+    account = settings().account.__class__("root", "123", "10.0.0.9", 9669)
+    call = api.connect(account, encoding)
+    assert line(call) == "POST /api-open/v1/connect"
+    assert call.request.headers == {"Content-Type": "application/json", "Authorization": header}
+    assert json.loads(call.request.body) == {"address": "10.0.0.9", "port": 9669}
+
+
+def test_add_job_sends_the_input_and_reads_the_id():
+    call = api.add_job("3992429968", {"query_1": {"limit": 10}})
+    assert line(call) == "POST /api-open/v1/workflows/3992429968/jobs"
+    assert call.request.headers == {"Content-Type": "application/json"}
+    assert json.loads(call.request.body) == {"input": {"query_1": {"limit": 10}}}
+    assert call.read({"id": 107}) == call.read({"id": "107"}) == 107
+    assert not call.is_repeatable
+
+
+def test_add_job_without_input_sends_none():
+    assert json.loads(api.add_job(1).request.body) == {}
+
+
+def test_get_job_reads_the_details():
+    call = api.get_job("1964")
+    assert line(call) == "GET /api-open/v1/jobs/1964"
+    assert call.read(PUBLISHED_JOB).id == 1964
+    assert call.is_repeatable
+
+
+def test_cancel_job_is_a_form_without_a_body():
+    call = api.cancel_job(1964)
+    assert line(call) == "PUT /api-open/v1/jobs/1964/cancel"
+    assert call.request.headers == {"Content-Type": "application/x-www-form-urlencoded"}
+    assert call.request.body is None
+    assert call.is_repeatable
+    with pytest.raises(ValueError, match="success"):
+        call.read({"success": False})
+
+
+def test_get_task_result_always_sends_the_limit():
+    call = api.get_task_result(1964, TASK)
+    assert line(call) == f"GET /api-open/v1/jobs/1964/tasks/{TASK}/sample_result?limit=10"
+    assert call.read({"items": [["player110", "0.150000"]]}) == [["player110", "0.150000"]]
+
+
+@pytest.mark.parametrize("data", [{"items": None}, {}, None])
+def test_a_result_without_rows_is_empty(data):
+    assert api.get_task_result(1, TASK).read(data) == []
+
+
+def test_lists_are_asked_for_by_workflow_or_whole():
+    assert api.list_jobs(7, {}, 1, 10).request.path == "/api-open/v1/workflows/7/jobs"
+    assert api.list_jobs(None, {}, 1, 10).request.path == "/api-open/v1/jobs"
+
+
+def test_a_filter_is_url_encoded_json_with_numbers_as_numbers():
+    since = datetime(2022, 7, 12, 2, 33, 32, 505000, tzinfo=timezone.utc)
+    wanted = api.job_filter(
+        name='a "b" & ü',
+        status="failed",
+        created_after=since,
+        created_before="2022-07-13T00:00:00Z",
+        order="asc",
+    )
+    sent = query(api.list_jobs(None, wanted, 3, 50))
+    assert json.loads(sent["filter"]) == {
+        "name": 'a "b" & ü',
+        "status": 3,
+        "fromCreateTime": 1657593212505,
+        "toCreateTime": 1657670400000,
+        "orderByCreateTime": "asc",
+    }
+    assert (sent["pageSize"], sent["page"]) == ("50", "3")
+
+
+def test_a_target_holds_only_url_characters():
+    assert api.list_jobs(None, api.job_filter(name="ü &#?/ \r\n"), 1, 10).request.target.isascii()
+    assert not set(api.list_jobs(None, api.job_filter(name="ü &#? \r\n"), 1, 10).request.target) & set(
+        ' #\r\n"{}'
+    )
+
+
+@pytest.mark.parametrize("bad", ["../1", True, -1, "1 or 2", "1/cancel"])
+def test_no_other_id_reaches_a_url(bad):
+    for make in (
+        lambda: api.get_job(bad),
+        lambda: api.cancel_job(bad),
+        lambda: api.add_job(bad),
+        lambda: api.list_jobs(bad, {}, 1, 10),
+        lambda: api.get_task_result(bad, TASK),
+    ):
+        with pytest.raises(NebulaExplorerConfigError, match="allowed: a whole number"):
+            make()
+
+
+@pytest.mark.parametrize(
+    "data", [None, [], {"items": 5}, {"items": [{}]}, {"items": [5]}, {"items": ["x"]}, {"items": {"a": 1}}]
+)
+def test_a_list_of_another_shape_is_a_value_error(data):
+    with pytest.raises(ValueError, match=r"list|whole number|job"):
+        api.list_jobs(None, {}, 1, 10).read(data)
+
+
+@pytest.mark.parametrize("data", [None, {}, {"id": None}, {"id": "x"}, {"id": -1}, "107"])
+def test_a_new_job_without_an_id_is_a_value_error(data):
+    with pytest.raises(ValueError, match="'id'"):
+        api.add_job(1).read(data)
+
+
+@pytest.mark.parametrize("data", [{"items": 5}, {"items": [5]}, {"items": "text"}])
+def test_rows_of_another_shape_are_a_value_error(data):
+    with pytest.raises(ValueError, match="rows"):
+        api.get_task_result(1, TASK).read(data)
+
+
+class Server:
+    """Pages of a list, as a server with a cap of its own gives them."""
+
+    def __init__(self, ids, *, cap=10, total=True):
+        self.ids, self.cap, self.total, self.pages = list(ids), cap, total, []
+
+    def __call__(self, call):
+        sent = query(call)
+        page, size = int(sent["page"]), min(int(sent["pageSize"]), self.cap)
+        self.pages.append(page)
+        items = [{"id": i, "status": 2} for i in self.ids[(page - 1) * size : page * size]]
+        data = {"items": items or None, "Page": page, "PageSize": size}
+        return call.read(data | ({"total": len(self.ids)} if self.total else {}))
+
+
+def walked(server):
+    return [job.id for job in api.walk_list(server, None, {}, 100)]
+
+
+def test_a_walk_follows_the_page_size_that_comes_back():
+    server = Server(range(25))
+    assert walked(server) == list(range(25))
+    assert server.pages == [1, 2, 3]
+
+
+def test_a_walk_stops_at_the_last_full_page():
+    server = Server(range(20))
+    assert walked(server) == list(range(20))
+    assert server.pages == [1, 2]
+
+
+def test_a_walk_fetches_pages_as_they_are_needed():
+    server = Server(range(100))
+    walk = api.walk_list(server, None, {}, 100)
+    assert server.pages == []
+    assert [next(walk).id for _ in range(10)] == list(range(10))
+    assert server.pages == [1]
+    next(walk)
+    assert server.pages == [1, 2]
+
+
+def test_a_walk_without_a_total_goes_on_to_the_empty_page():
+    server = Server(range(25), total=False)
+    assert walked(server) == list(range(25))
+
+
+def test_jobs_that_move_to_the_next_page_are_told_once():
+    server = Server(range(100, 75, -1))
+    walk = api.walk_list(server, None, {}, 100)
+    seen = [next(walk).id for _ in range(10)]
+    server.ids[:0] = range(110, 100, -1)  # as many new jobs as a page holds: page 2 brings nothing new
+    assert [*seen, *(job.id for job in walk)] == list(range(100, 75, -1))
+
+
+def test_a_server_that_sends_one_page_for_ever_ends_the_walk():
+    def same_page(call):
+        return call.read({"items": [{"id": 1, "status": 2}]})
+
+    assert walked(same_page) == [1]
+
+
+def test_an_empty_list_is_one_request():
+    server = Server([])
+    assert walked(server) == []
+    assert server.pages == [1]
+
+
+def test_statuses_in_a_filter_are_plain_numbers():
+    assert type(api.job_filter(status=JobStatus.FAILED)["status"]) is int
+
+
+@pytest.mark.parametrize("name", ["", 5])
+def test_a_name_is_text(name):
+    with pytest.raises(NebulaExplorerConfigError, match="name is"):
+        api.job_filter(name=name)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+from factories import a_job
+
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerConnectionError,
+    NebulaExplorerJobError,
+    NebulaExplorerNotFoundError,
+    NebulaExplorerServerError,
+)
+from airflow_provider_nebula_explorer.explorer.models import JobStatus
+from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls, JobProgress, has_reached
+
+FAILED_TASKS = [
+    {"id": "a" * 32, "name": "query_1", "status": 2},
+    {"id": "b" * 32, "name": "bfs_1", "status": 3},
+]
+
+
+@pytest.mark.parametrize("code", [0, 1, 5, 9])
+def test_a_job_that_is_not_final_is_waited_for(code):
+    assert not has_reached(a_job(code), {JobStatus.SUCCESS})
+
+
+@pytest.mark.parametrize("code", range(6))
+def test_a_target_ends_the_wait_whatever_it_is(code):
+    assert has_reached(a_job(code), {JobStatus(code)})
+
+
+@pytest.mark.parametrize("code", [2, 3, 4])
+def test_a_final_status_outside_the_targets_is_an_error_with_the_job(code):
+    job = a_job(code, tasks=FAILED_TASKS)
+    with pytest.raises(NebulaExplorerJobError) as raised:
+        has_reached(job, {JobStatus.RUNNING})
+    assert raised.value.job is job
+    assert f"ended {JobStatus(code).name}, not RUNNING" in str(raised.value)
+
+
+def test_the_error_names_the_tasks_that_failed():
+    with pytest.raises(NebulaExplorerJobError, match=rf"did not succeed: bfs_1 \({'b' * 32}\): FAILED\.$"):
+        has_reached(a_job(3, tasks=FAILED_TASKS), {JobStatus.SUCCESS})
+
+
+def told(*looks):
+    progress = JobProgress()
+    return [line for code, now in looks for line in progress.lines(a_job(code, tasks=FAILED_TASKS), now)]
+
+
+def test_a_line_is_told_when_a_status_changes_and_says_how_long_it_has_been():
+    lines = [text for _, text in told((0, 0), (0, 5), (1, 12), (1, 20), (1, 3700), (5, 3732))]
+    assert lines == [
+        "Job 1964 (workflow_xkkjf_20220712103332) is PREPARING.",
+        "Job 1964 (workflow_xkkjf_20220712103332) is RUNNING, after 12 s of PREPARING.",
+        "Job 1964 (workflow_xkkjf_20220712103332) is STOPPING, after 1:02:00 of RUNNING.",
+    ]
+
+
+@pytest.mark.parametrize("code", [2, 3, 4])
+def test_the_end_tells_the_state_of_each_task(code):
+    lines = told((code, 0))
+    assert [text for _, text in lines][1:] == [
+        "It ran for 3 s.",
+        f"  task query_1 ({'a' * 32}): SUCCESS",
+        f"  task bfs_1 ({'b' * 32}): FAILED",
+    ]
+    assert {level for level, _ in lines} == {logging.INFO}
+
+
+def test_an_unknown_status_is_one_warning():
+    warnings = [text for level, text in told((9, 0), (9, 1), (9, 2)) if level == logging.WARNING]
+    assert warnings == ["Status 9 is unknown to this version; the wait continues."]
+
+
+def test_what_another_process_has_told_is_not_told_again_nor_timed():
+    progress = JobProgress(JobStatus.RUNNING)
+    assert list(progress.changes(JobStatus.RUNNING, "Job 7", 5)) == []
+    assert list(progress.changes(JobStatus.STOPPING, "Job 7", 9)) == [(logging.INFO, "Job 7 is STOPPING.")]
+    assert list(progress.changes(JobStatus.RUNNING, "Job 7", 12)) == [
+        (logging.INFO, "Job 7 is RUNNING, after 3 s of STOPPING.")
+    ]
+
+
+PASSING = NebulaExplorerServerError("no answer", http_status=503)
+
+
+def test_failed_looks_in_a_row_end_the_wait_at_the_limit():
+    looks = FailedPolls("job 7", 3)
+    assert "Poll 1 of 3 for job 7 failed" in looks.failed(PASSING)
+    assert "Poll 2 of 3" in looks.failed(PASSING)
+    with pytest.raises(
+        NebulaExplorerConnectionError, match="Cannot observe job 7: 3 polls in a row failed"
+    ) as raised:
+        looks.failed(PASSING)
+    assert raised.value.__cause__ is PASSING
+
+
+def test_a_look_that_saw_something_starts_the_count_again():
+    looks = FailedPolls("job 7", 2)
+    looks.failed(PASSING)
+    looks.succeeded()
+    assert "Poll 1 of 2" in looks.failed(PASSING)
+
+
+def test_an_error_that_time_does_not_mend_ends_the_wait_at_once():
+    gone = NebulaExplorerNotFoundError("gone", code=40404000)
+    with pytest.raises(NebulaExplorerNotFoundError) as raised:
+        FailedPolls("job 7", 3).failed(gone)
+    assert raised.value is gone
