@@ -60,7 +60,7 @@ def settings_of(emulator: Emulator, **changes: Any) -> Settings:
     return settings(**{"base_url": emulator.url, "account": account, **changes})
 
 
-def answer(data: object = None, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def response_of(data: object = None, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     body = {"code": 0, "message": "Success", "data": data}
     return Response(status, headers or {}, json.dumps(body).encode())
 
@@ -73,7 +73,7 @@ def refusal(code: int, message: str = "", *, status: int | None = None) -> Respo
 def logged_in(
     token: str = TOKEN, cookie: str = "explorer_token={}; Path=/; Max-Age=259200; HttpOnly"
 ) -> Response:
-    return answer({"success": True}, headers={"Set-Cookie": cookie.format(token)})
+    return response_of({"success": True}, headers={"Set-Cookie": cookie.format(token)})
 
 
 def broken(*, sent: bool = True) -> NebulaExplorerConnectionError:

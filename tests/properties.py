@@ -37,7 +37,7 @@ CALLS: tuple[Call[Any], ...] = (
     api.cancel_job(1),
     api.get_task_result(1, TASK_ID),
     api.list_jobs(None, {}, 1, 100),
-    api.glance(None, status=None, created_from=0, page_size=100),
+    api.list_summaries(None, status=None, created_from=0, page_size=100),
 )
 
 
@@ -85,9 +85,7 @@ def _check_request(request: Request) -> None:
 
 
 def _check_value(value: object) -> None:
-    jobs = (
-        value.jobs if isinstance(value, (api.Page, api.Glance)) else [value] if isinstance(value, Job) else []
-    )
+    jobs = value.items if isinstance(value, api.Page) else [value] if isinstance(value, Job) else []
     for job in jobs:
         _check_request(api.get_job(job.id).request)  # what Explorer names can be asked for
         assert isinstance(job.status.is_final, bool)

@@ -1,4 +1,4 @@
-"""Counts what happens: a process may listen, as the hook does for Airflow's metrics."""
+"""Metrics of this process: a program may install where they go, as the hook does for Airflow's."""
 
 from __future__ import annotations
 
@@ -7,32 +7,33 @@ from typing import Literal
 
 Metric = Literal[
     "cancels",  # of jobs, that Explorer accepted
-    "events",  # successes of workflows, told to those who observe them
+    "events",  # successes of workflows, delivered to those who observe them
     "logins",
-    "polls",  # looks for jobs that are waited for: one for all of a watcher, one for each that waits alone
-    "reconciliations",  # looks for what came of a start whose answer was lost
+    "polls",  # for jobs that are waited for: one for all of a watcher, one for each that waits alone
+    "reconciliations",  # searches for the job of a start whose response was lost
     "retries",  # of requests
     "waits.ended",  # in a watcher
     "waits.started",
 ]
 
 
-def _ignore(counted: Metric) -> None:
+def _ignore(metric: Metric) -> None:
     pass
 
 
-_listener: Callable[[Metric], None] = _ignore
+_sink: Callable[[Metric], None] = _ignore
 
 
-def listen(listener: Callable[[Metric], None]) -> None:
-    """Have all that is counted in this process told, in the place of whoever was told before.
+def install(sink: Callable[[Metric], None]) -> None:
+    """Send all metrics of this process to a sink, in the place of the one before.
 
-    :param listener: must neither block nor raise; threads and event loops call it.
+    :param sink: is called with the metric's name at each increment, from threads and event loops: it must
+        neither block nor raise.
     """
-    global _listener  # noqa: PLW0603 - a process has one
-    _listener = listener
+    global _sink  # noqa: PLW0603 - a process has one
+    _sink = sink
 
 
-def count(counted: Metric) -> None:
-    """Count one."""
-    _listener(counted)
+def increment(metric: Metric) -> None:
+    """Add one to a metric."""
+    _sink(metric)

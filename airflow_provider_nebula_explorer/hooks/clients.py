@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from airflow_provider_nebula_explorer.explorer.metrics import Metric, listen
+from airflow_provider_nebula_explorer.explorer.metrics import Metric, install
 
 if TYPE_CHECKING:
     from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
@@ -21,6 +21,7 @@ def open_client(settings: Settings) -> Client:
     # Imported here, so that a DAG file does not load an HTTP library.
     from airflow_provider_nebula_explorer.explorer.client.sync_client import Client
 
+    install(_measure)
     _mask_proxy(settings)
     return Client(settings, on_secret=_mask)
 
@@ -32,6 +33,7 @@ async def open_async_client(settings: Settings) -> AsyncClient:
     def build() -> AsyncClient:
         from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
 
+        install(_measure)
         _mask_proxy(settings)
         return AsyncClient(settings, on_secret=sync_to_async(_mask))
 
@@ -47,12 +49,9 @@ def load_metrics() -> Any:
     return Stats
 
 
-def _measure(counted: Metric) -> None:
+def _measure(metric: Metric) -> None:
     with suppress(Exception):  # whatever a metrics backend does, work goes on
-        load_metrics().incr(f"nebula_explorer.{counted}")
-
-
-listen(_measure)
+        load_metrics().incr(f"nebula_explorer.{metric}")
 
 
 def _mask_proxy(settings: Settings) -> None:

@@ -34,7 +34,7 @@ from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_seconds,
 )
 from airflow_provider_nebula_explorer.explorer.client import api
-from airflow_provider_nebula_explorer.explorer.metrics import count
+from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.starting.submit import Submitter
 from airflow_provider_nebula_explorer.explorer.waiting.events import read_job
@@ -279,7 +279,7 @@ class Watch(ABC):
 
         :raises NebulaExplorerError: if the wait has to end.
         """
-        count("polls")
+        increment("polls")
         try:
             job = self._ask()
         except NebulaExplorerError as error:
@@ -348,4 +348,4 @@ class WorkflowPoller(Watch):
     def _ask(self) -> Job | None:
         oldest = api.oldest_success(self._workflow_id, name=self._name, created_after=self._created_after)
         # The list's jobs come without their tasks.
-        return next((self._hook.get_job(job.id) for job in self._hook.get_conn().run(oldest).jobs), None)
+        return next((self._hook.get_job(job.id) for job in self._hook.get_conn().run(oldest).items), None)

@@ -66,7 +66,7 @@ class TaskClaims:
         self._ti = context["ti"]
         self._explorer = explorer
 
-    def told(self) -> list[int]:
+    def claimed(self) -> list[int]:
         """Return the ids of the jobs that tasks of the run have as their own."""
         dag = self._task.get_dag()
         if dag is None:

@@ -21,7 +21,7 @@ _NOT_CANCELLED = "Job %s was not cancelled and may keep running: %s. Cancel it i
 _CLOSING_SECONDS = 2.0
 """What the client of one that took longer has to close its connections."""
 
-IS_TOLD_OF_KILLS = hasattr(BaseTrigger, "on_kill")
+HAS_ON_KILL = hasattr(BaseTrigger, "on_kill")
 """Whether this Airflow says of a kill that it is one."""
 
 

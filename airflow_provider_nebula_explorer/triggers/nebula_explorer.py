@@ -36,9 +36,9 @@ from airflow_provider_nebula_explorer.explorer.waiting.events import (
     read_job,
     timeout_event,
 )
-from airflow_provider_nebula_explorer.explorer.waiting.outcome import cancel_told, has_reached
+from airflow_provider_nebula_explorer.explorer.waiting.outcome import cancel_log_line, has_reached
 from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
-from airflow_provider_nebula_explorer.triggers.kill import IS_TOLD_OF_KILLS, is_still_deferred, to_its_end
+from airflow_provider_nebula_explorer.triggers.kill import HAS_ON_KILL, is_still_deferred, to_its_end
 from airflow_provider_nebula_explorer.triggers.limits import MARGIN_SECONDS
 from airflow_provider_nebula_explorer.triggers.task_end import success_event
 from airflow_provider_nebula_explorer.triggers.watchers import SharedWatcher, look_up
@@ -231,7 +231,7 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
         except asyncio.CancelledError:
             # An Airflow before 3.3 does not call on_kill; nor does it say whether it was a user who ended the
             # wait or the triggerer that stops. The state of the task does.
-            if not IS_TOLD_OF_KILLS and self.task_instance is not None:
+            if not HAS_ON_KILL and self.task_instance is not None:
                 await self.on_kill()
             raise
 
@@ -283,7 +283,7 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
                 await watcher.run(cancel_job(self.job_id))
         except NebulaExplorerError as error:
             failed = error
-        level, line = cancel_told(self.job_id, self._page, reason, failed)
+        level, line = cancel_log_line(self.job_id, self._page, reason, failed)
         log.log(level, "%s", line)
 
     def _is_success(self, event: JsonObject) -> bool:
@@ -353,7 +353,7 @@ class NebulaExplorerWorkflowTrigger(_ExplorerTrigger, BaseEventTrigger):
         successes = Successes(self._observed, getattr(self, "asset_state_store", None), apart=apart)
         async for job in successes.jobs():
             yield _fire(job.data)
-            await successes.told(job.id)
+            await successes.acknowledge(job.id)
 
     def shared_stream_key(self) -> str | None:
         """Return what makes Airflow say when an event is stored: a stream of this trigger's own."""

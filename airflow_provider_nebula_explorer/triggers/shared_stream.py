@@ -48,7 +48,9 @@ class SuccessProducer(SharedStreamProducer):
         for _ in jobs:
             self._on_the_way.release()
         if self._successes is not None:
-            await self._successes.told(*(item.broker_payload for item in jobs if item.outcome.is_clean))
+            await self._successes.acknowledge(
+                *(item.broker_payload for item in jobs if item.outcome.is_clean)
+            )
 
 
 async def events(stream: AsyncIterator[Any], store: Any) -> AsyncIterator[TriggerEvent]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError
 from airflow_provider_nebula_explorer.explorer.arguments import parse_id, parse_interval, parse_milliseconds
-from airflow_provider_nebula_explorer.explorer.metrics import count
+from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.models import Job
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 from airflow_provider_nebula_explorer.explorer.successes.bookmark import Bookmark
@@ -94,12 +94,12 @@ class Successes:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, max(interval, _LONGEST_PAUSE_SECONDS))
 
-    async def told(self, *job_ids: int) -> None:
+    async def acknowledge(self, *job_ids: int) -> None:
         """Take note that the events of jobs have reached Airflow, so that they are not told again."""
         for mark in self._marks.values():
             for job_id in mark.bookmark.in_flight.intersection(job_ids):
-                mark.bookmark.told(job_id)
-                count("events")
+                mark.bookmark.acknowledge(job_id)
+                increment("events")
                 log.info(
                     "Job %s of workflow %s succeeded: event delivered.", job_id, self._observed.workflow_id
                 )
@@ -118,10 +118,10 @@ class Successes:
                 name=self._observed.name,
                 not_before=self._not_before,
                 interval=interval,
-            ) as feed,
+            ) as stream,
         ):
             while settings == await self._account():
-                jobs = await feed.news()
+                jobs = await stream.next_batch()
                 await self._store.save(mark)
                 yield jobs
 

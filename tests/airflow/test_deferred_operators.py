@@ -235,7 +235,7 @@ def cancel_while_it_waits(trigger, emulator):
 @needs_states
 @pytest.mark.parametrize(("state", "status"), [("deferred", 1), ("failed", 4), (None, 4)])
 def test_an_airflow_that_tells_no_kills_is_asked_for_the_state(emulator, context, monkeypatch, state, status):
-    monkeypatch.setattr("airflow_provider_nebula_explorer.triggers.nebula_explorer.IS_TOLD_OF_KILLS", False)
+    monkeypatch.setattr("airflow_provider_nebula_explorer.triggers.nebula_explorer.HAS_ON_KILL", False)
     emulator.plan(5, JobPlan(ends=None, stopping=0))
     trigger = trigger_of_a_task(deferral_of(a_run(), context), monkeypatch, state)
     cancel_while_it_waits(trigger, emulator)

@@ -125,8 +125,8 @@ class Asynchronous:
         assert (await self._run(api.get_job(job_id))).data == self._known[job_id]
 
     async def _list(self) -> None:
-        glance = await self._run(api.glance(5, status=None, created_from=0, page_size=1000))
-        assert sorted(job.id for job in glance.jobs) == list(self._known)
+        page = await self._run(api.list_summaries(5, status=None, created_from=0, page_size=1000))
+        assert sorted(job.id for job in page.items) == list(self._known)
 
     async def _read(self) -> None:
         job_id = self._chance.choice(list(self._known))

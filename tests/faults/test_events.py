@@ -27,7 +27,7 @@ MOST = 4.0
 
 
 class Listener:
-    """Takes what a feed tells, and is restarted with what was kept, as a triggerer is, now and then."""
+    """Takes what a stream tells, and is restarted with what was kept, as a triggerer is, now and then."""
 
     def __init__(self, workflow_id: int) -> None:
         self.workflow_id = workflow_id
@@ -46,11 +46,11 @@ class Listener:
         self._bookmark = (
             Bookmark.of(json.loads(json.dumps(self._bookmark.as_json))) if self.heard else (self._bookmark)
         )
-        async with SuccessStream(watcher, self._bookmark, self.workflow_id, interval=INTERVAL) as feed:
+        async with SuccessStream(watcher, self._bookmark, self.workflow_id, interval=INTERVAL) as stream:
             for _ in range(20):
-                for job in await feed.news():
+                for job in await stream.next_batch():
                     self.heard.append(job.id)
-                    self._bookmark.told(job.id)
+                    self._bookmark.acknowledge(job.id)
                 if self._bookmark.since is not None:
                     self.is_there.set()
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple
 from urllib.parse import quote, urlencode
 
 from airflow_provider_nebula_explorer.explorer.arguments import (
@@ -21,7 +21,7 @@ from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_text,
     parse_word,
 )
-from airflow_provider_nebula_explorer.explorer.client.protocol import Call, Request
+from airflow_provider_nebula_explorer.explorer.client.protocol import Call, Request, T
 from airflow_provider_nebula_explorer.explorer.models import (
     Job,
     JobStatus,
@@ -77,31 +77,41 @@ def get_task_result(job_id: int | str, task_id: str, limit: int | str = 10) -> C
 
 
 @dataclass(frozen=True)
-class Page:
+class Page(Generic[T]):
     """One page of a list of jobs.
 
+    :param items: what could be read of it, in the list's order.
+    :param length: how many items the page had, those that could not be read among them.
     :param size: the page size that the server used, which may be smaller than the requested one.
     :param total: how many jobs the whole list has; ``None`` if the server did not say.
     """
 
-    jobs: tuple[Job, ...]
+    items: tuple[T, ...]
+    length: int
     size: int
     total: int | None
 
     @property
     def is_whole_list(self) -> bool:
         """Whether it is known to show all jobs of its list."""
-        return self.total is not None and self.total <= len(self.jobs)
+        return self.total is not None and self.total <= self.length
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no page follows the first one, as far as can be told."""
+        return self.length < self.size if self.total is None else self.is_whole_list
 
 
-def list_jobs(workflow_id: int | str | None, filter: JsonObject, page: int, page_size: int) -> Call[Page]:
+def list_jobs(
+    workflow_id: int | str | None, filter: JsonObject, page: int, page_size: int
+) -> Call[Page[Job]]:
     """Fetch one page of the jobs of a workflow, or of all workflows.
 
     :param filter: see :func:`job_filter`.
     :param page: counted from 1.
     """
 
-    def read(data: object) -> Page:
+    def read(data: object) -> Page[Job]:
         return _read_page(data, page_size)
 
     return Call(_list_request(workflow_id, filter, page, page_size), read)
@@ -119,20 +129,7 @@ class JobSummary(NamedTuple):
     created: int | None
 
 
-@dataclass(frozen=True)
-class Glance:
-    """The first page of a list of jobs, oldest first, as glimpses.
-
-    :param size: the page size that the server used.
-    :param is_complete: whether the page is the whole list.
-    """
-
-    jobs: tuple[JobSummary, ...]
-    size: int
-    is_complete: bool
-
-
-def glance(
+def list_summaries(
     workflow_id: int | str | None,
     *,
     status: JobStatus | None,
@@ -142,7 +139,7 @@ def glance(
     page_size: int,
     page: int = 1,
     known: Mapping[int, JobSummary] | None = None,
-) -> Call[Glance]:
+) -> Call[Page[JobSummary]]:
     """Fetch a page, the first unless told otherwise, of the jobs created from a time on, oldest first.
 
     An item that cannot be read is left out, as if it were not in the list.
@@ -161,7 +158,7 @@ def glance(
     if name is not None:
         wanted["name"] = parse_text("name", name)
 
-    def read(data: object) -> Glance:
+    def read(data: object) -> Page[JobSummary]:
         return _read_summaries(data, page_size, known or {})
 
     return Call(_list_request(workflow_id, wanted, page, page_size), read)
@@ -196,14 +193,17 @@ def job_filter(
 
 def oldest_success(
     workflow_id: int | str, *, name: str | None, created_after: datetime | str | None
-) -> Call[Page]:
+) -> Call[Page[Job]]:
     """Find the job of a workflow that succeeded and was created first: a page of one, or of none."""
     wanted = job_filter(name=name, status=JobStatus.SUCCESS, created_after=created_after, order="asc")
     return list_jobs(workflow_id, wanted, 1, 1)
 
 
 def walk_list(
-    fetch: Callable[[Call[Page]], Page], workflow_id: int | str | None, filter: JsonObject, page_size: int
+    fetch: Callable[[Call[Page[Job]]], Page[Job]],
+    workflow_id: int | str | None,
+    filter: JsonObject,
+    page_size: int,
 ) -> Iterator[Job]:
     """Yield the jobs of a list, fetching its pages as they are needed.
 
@@ -214,14 +214,14 @@ def walk_list(
     seen: set[int] = set()
     for number in count(1):
         page = fetch(list_jobs(workflow_id, filter, number, page_size))
-        new = [job for job in page.jobs if job.id not in seen]
+        new = [job for job in page.items if job.id not in seen]
         seen.update(job.id for job in new)
         yield from new
-        if not page.jobs or number * page.size >= _known_length(page, new):
+        if not page.items or number * page.size >= _known_length(page, new):
             return
 
 
-def _known_length(page: Page, new: list[Job]) -> float:
+def _known_length(page: Page[Job], new: list[Job]) -> float:
     if page.total is not None:
         return page.total
     # Without a total the walk goes on while pages bring something new.
@@ -247,17 +247,15 @@ def _read_new_id(data: object) -> int:
     return whole_number(data, "id", least=0)
 
 
-def _read_page(data: object, asked_size: int) -> Page:
-    items, size, total = _read_list(data, asked_size)
-    return Page(jobs=tuple(parse_job(item) for item in items), size=size, total=total)
+def _read_page(data: object, requested_size: int) -> Page[Job]:
+    items, size, total = _read_list(data, requested_size)
+    return Page(tuple(parse_job(item) for item in items), len(items), size, total)
 
 
-def _read_summaries(data: object, asked_size: int, known: Mapping[int, JobSummary]) -> Glance:
-    items, size, total = _read_list(data, asked_size)
+def _read_summaries(data: object, requested_size: int, known: Mapping[int, JobSummary]) -> Page[JobSummary]:
+    items, size, total = _read_list(data, requested_size)
     summaries = tuple([summary for item in items if (summary := _read_summary(item, known))])
-    return Glance(
-        summaries, size, is_complete=len(items) >= total if total is not None else len(items) < size
-    )
+    return Page(summaries, len(items), size, total)
 
 
 def _read_summary(item: Any, known: Mapping[int, JobSummary]) -> JobSummary | None:
@@ -288,7 +286,7 @@ def summary_of(data: JsonObject) -> JobSummary:
 _STATUSES: dict[object, JobStatus] = {status.value: status for status in JobStatus}
 
 
-def _read_list(data: object, asked_size: int) -> tuple[list[Any], int, int | None]:
+def _read_list(data: object, requested_size: int) -> tuple[list[Any], int, int | None]:
     """Return a list's items, the page size that the server used, and the whole list's length."""
     if not isinstance(data, dict):
         raise ValueError("a list of jobs is a JSON object with 'items'")
@@ -298,7 +296,7 @@ def _read_list(data: object, asked_size: int) -> tuple[list[Any], int, int | Non
     size, total = data.get("PageSize"), data.get("total")
     return (
         items or [],
-        size if type(size) is int and size > 0 else asked_size,
+        size if type(size) is int and size > 0 else requested_size,
         total if type(total) is int else None,
     )
 

@@ -32,7 +32,7 @@ from airflow_provider_nebula_explorer.explorer.client.protocol import (
     read_data,
 )
 from airflow_provider_nebula_explorer.explorer.client.redaction import redact
-from airflow_provider_nebula_explorer.explorer.metrics import count
+from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.settings import AccountEncoding, Settings
 
 log = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ class Session:
         for encoding in self._encodings:
             try:
                 self._token = self._untried = yield from self._connect(encoding)
-                count("logins")
+                increment("logins")
             except NebulaExplorerApiError as error:
                 if not _refuses_account(error):
                     raise
@@ -177,7 +177,7 @@ class Session:
                 f"{error} A job may or may not have been started."
             ) from error
         if call.metric:
-            count(call.metric)
+            increment(call.metric)
         return result
 
     def _ask(
@@ -207,7 +207,7 @@ class Session:
                 raise reason
             log.info("%s Trying again in %.1f s.", reason, pause.seconds)
             yield pause
-            count("retries")
+            increment("retries")
             attempt += 1
 
     def _read(self, call: Call[T], response: Response) -> T:

@@ -17,7 +17,7 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer.client.api import add_job
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject, show
-from airflow_provider_nebula_explorer.explorer.starting.submit import Intent, Submitter, not_told
+from airflow_provider_nebula_explorer.explorer.starting.submit import Intent, Submitter, undetermined
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe
 
 log = logging.getLogger(__name__)
@@ -221,7 +221,7 @@ class WorkflowRun:
         if note.job_id is None and note.explorer == self._wanted.explorer:
             lost = f"{_lost(note)} It wanted a different workflow or input than this attempt."
             if new := self._submitter.candidates(note.intent, lost):
-                raise not_told(note.intent, lost, new)
+                raise undetermined(note.intent, lost, new)
         else:
             self._leave(note, "this attempt wants a different connection, workflow or input")
         return self.start()

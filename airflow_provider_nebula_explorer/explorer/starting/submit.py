@@ -27,7 +27,7 @@ from airflow_provider_nebula_explorer.explorer.client.api import (
     walk_list,
 )
 from airflow_provider_nebula_explorer.explorer.client.protocol import Call
-from airflow_provider_nebula_explorer.explorer.metrics import count
+from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls, describe
 
@@ -58,7 +58,7 @@ _PAUSE_AFTER_FAILED_LOOK_SECONDS = 15.0
 class Claims(Protocol):
     """What those who start jobs side by side tell each other of whose is whose."""
 
-    def told(self) -> Sequence[int]:
+    def claimed(self) -> Sequence[int]:
         """Return the ids of the jobs that anyone has as his own."""
 
     def claim(self, job_id: int) -> None:
@@ -148,19 +148,19 @@ class Submitter:
     def intend(self, workflow_id: int) -> Intent:
         """List the workflow's newest jobs, so that a new one can be told from them."""
         page = self._client.run(list_jobs(workflow_id, job_filter(), 1, PAGE_SIZE))
-        known = {job.id for job in page.jobs} | self._created_since_set_back(workflow_id, page)
+        known = {job.id for job in page.items} | self._created_since_set_back(workflow_id, page)
         return Intent(
             workflow_id, tuple(sorted(known)), _newer_than(page), self._client.server_time, self._clock()
         )
 
-    def _created_since_set_back(self, workflow_id: int, newest: Page) -> set[int]:
+    def _created_since_set_back(self, workflow_id: int, newest: Page[Job]) -> set[int]:
         """Return the newest jobs if others, from before Explorer's clock was set back, hide them."""
         clock = self._client.server_time
         now = None if clock is None else int((clock + CLOCK_SECONDS) * 1000)
         if now is None or newest.is_whole_list or max(_times(newest), default=0) <= now:
             return set()
         wanted = {**job_filter(), "toCreateTime": now}
-        return {job.id for job in self._client.run(list_jobs(workflow_id, wanted, 1, PAGE_SIZE)).jobs}
+        return {job.id for job in self._client.run(list_jobs(workflow_id, wanted, 1, PAGE_SIZE)).items}
 
     def submit(self, call: Call[int], intent: Intent) -> int:
         """Start a job; where Explorer's answer is lost, find out what came of it.
@@ -206,12 +206,12 @@ class Submitter:
         """
         new = self.candidates(intent, lost)
         if len(new) > 1 or not self.reconciles:
-            raise not_told(intent, lost, new)
+            raise undetermined(intent, lost, new)
         if not new:
             return None
         (job,) = new
         if not self._is_ours_alone(job.id):
-            raise not_told(intent, f"{lost} Another task also claims the only job that matches.", new)
+            raise undetermined(intent, f"{lost} Another task also claims the only job that matches.", new)
         log.warning(
             "%s, created %s, is the only job of workflow %s that is new since then: adopting it.",
             describe(job),
@@ -226,7 +226,7 @@ class Submitter:
         :param lost: how the answer was lost.
         :raises NebulaExplorerAmbiguousSubmitError: where they cannot be looked at.
         """
-        count("reconciliations")
+        increment("reconciliations")
         log.warning("%s Searching for that job; this takes up to %.0f s.", lost, self._seconds_to_look)
         try:
             return self._settle(intent) if self.reconciles else self._look(intent)
@@ -252,7 +252,7 @@ class Submitter:
         if self._claims is None:
             return True
         self._claims.claim(job_id)
-        return self._claims.told().count(job_id) <= 1
+        return self._claims.claimed().count(job_id) <= 1
 
     def _settle(self, intent: Intent) -> list[Job]:
         """Look until no further job can be on its way: the one that is seen first may be another's."""
@@ -275,7 +275,7 @@ class Submitter:
             except NebulaExplorerError as error:
                 log.warning("%s", looks.failed(error))
             self._sleep(_PAUSE_AFTER_FAILED_LOOK_SECONDS)
-        taken = self._claims.told() if self._claims and new else ()
+        taken = self._claims.claimed() if self._claims and new else ()
         return [job for job in new if job.id not in taken]
 
     def _new_jobs(self, intent: Intent) -> list[Job]:
@@ -298,7 +298,7 @@ class Submitter:
         return [clock for clock in (intent.asked_at, self._client.server_time) if clock is not None]
 
 
-def _newer_than(page: Page) -> int | None:
+def _newer_than(page: Page[Job]) -> int | None:
     """Return from when on jobs that are not on the page of the newest are newer than it."""
     times = _times(page)
     if not times:
@@ -307,11 +307,11 @@ def _newer_than(page: Page) -> int | None:
     return since if page.is_whole_list else max(since, min(times))
 
 
-def _times(page: Page) -> list[int]:
-    return [parse_milliseconds("createTime", job.create_time) for job in page.jobs if job.create_time]
+def _times(page: Page[Job]) -> list[int]:
+    return [parse_milliseconds("createTime", job.create_time) for job in page.items if job.create_time]
 
 
-def not_told(intent: Intent, lost: str, new: list[Job]) -> NebulaExplorerAmbiguousSubmitError:
+def undetermined(intent: Intent, lost: str, new: list[Job]) -> NebulaExplorerAmbiguousSubmitError:
     """Return the error for a start of which it cannot be told what came of it.
 
     :param lost: how its answer was lost.

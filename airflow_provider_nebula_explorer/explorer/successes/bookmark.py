@@ -90,7 +90,7 @@ class Bookmark:
         self.open.update(job.id for job in new if not job.status.is_final or job.status.is_success)
         return new
 
-    def told(self, job_id: int) -> None:
+    def acknowledge(self, job_id: int) -> None:
         """Take a job out, for good."""
         self.open.discard(job_id)
         self.in_flight.discard(job_id)

@@ -18,7 +18,7 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer.client import api
 from airflow_provider_nebula_explorer.explorer.client.api import JobSummary
-from airflow_provider_nebula_explorer.explorer.metrics import count
+from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 from airflow_provider_nebula_explorer.explorer.waiting.planner import LARGEST_PAGE
 
@@ -111,7 +111,7 @@ class NewJobs:
     async def _answer(self, asked: _Round, status: JobStatus | None) -> _Found:
         await asyncio.sleep(_GATHER_SECONDS)
         del self._rounds[status]
-        count("polls")
+        increment("polls")
         found = await self._list_together(asked.since, status)
         others = [workflow_id for workflow_id in asked.since if workflow_id not in found]
         lists = (self._list(workflow_id, asked.since[workflow_id], status) for workflow_id in others)
@@ -145,7 +145,7 @@ class NewJobs:
         number = 1
         while True:
             page = await client.run(
-                api.glance(
+                api.list_summaries(
                     workflow_id,
                     status=status,
                     created_from=since,
@@ -154,18 +154,18 @@ class NewJobs:
                     page=number,
                 )
             )
-            jobs.update((job.id, job) for job in page.jobs if _created(job, since) >= since)
-            self.newest = latest(page.jobs, self.newest)
-            if page.is_complete or shown.issuperset(job.id for job in page.jobs):
+            jobs.update((job.id, job) for job in page.items if _created(job, since) >= since)
+            self.newest = latest(page.items, self.newest)
+            if page.is_last or shown.issuperset(job.id for job in page.items):
                 return list(jobs.values())
             # By time, so that nothing is missed where the list changes between two pages; by page number only
             # where all of a page were created in one millisecond.
-            last = _created(page.jobs[-1], since)
+            last = _created(page.items[-1], since)
             if last > since:
                 since, number, shown = last, 1, set()
             else:
                 number += 1
-                shown.update(job.id for job in page.jobs)
+                shown.update(job.id for job in page.items)
 
 
 _Found = dict[int, "list[JobSummary] | BaseException"]

@@ -16,7 +16,7 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer.client import api
 from airflow_provider_nebula_explorer.explorer.client.api import JobSummary
-from airflow_provider_nebula_explorer.explorer.metrics import count
+from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.successes.bookmark import MARGIN_MS, Bookmark
 from airflow_provider_nebula_explorer.explorer.successes.new_jobs import latest
@@ -57,9 +57,9 @@ async def first_success(
     oldest = api.oldest_success(workflow_id, name=name, created_after=created_after)
     looks = FailedPolls(f"workflow {workflow_id}", watcher.max_failures, failed_polls)
     while True:
-        count("polls")
+        increment("polls")
         try:
-            for job in (await watcher.run(oldest)).jobs:
+            for job in (await watcher.run(oldest)).items:
                 return await watcher.run(api.get_job(job.id))  # as a list's jobs come without their tasks
             looks.succeeded()
         except NebulaExplorerError as error:
@@ -113,10 +113,10 @@ class SuccessStream:
             wait.cancel()
         await asyncio.gather(*self._waits.values(), return_exceptions=True)
 
-    async def news(self) -> list[Job]:
+    async def next_batch(self) -> list[Job]:
         """Wait until jobs have succeeded, or until the next look, and return those jobs' details.
 
-        They are handed out once, but stay in the bookmark until :meth:`Bookmark.told` takes them out.
+        They are handed out once, but stay in the bookmark until :meth:`Bookmark.acknowledge` takes them out.
 
         :raises NebulaExplorerError: if Explorer cannot be observed; nothing is lost by that.
         """
@@ -151,7 +151,7 @@ class SuccessStream:
         """Return when the workflow's newest job was created, in epoch milliseconds; ``None``: it has none."""
         wanted = api.job_filter(name=self._name)
         page = await self._watcher.run(api.list_jobs(self._workflow_id, wanted, 1, 1))
-        return latest((api.summary_of(job.data) for job in page.jobs), None)
+        return latest((api.summary_of(job.data) for job in page.items), None)
 
     async def _list(self, *, since: int, status: JobStatus | None = None) -> list[JobSummary]:
         return await self._watcher.scout.jobs(self._workflow_id, since=since, name=self._name, status=status)
@@ -195,7 +195,7 @@ class SuccessStream:
                 self._bookmark.in_flight.add(job_id)
                 jobs.append(job)
             else:
-                self._bookmark.told(job_id)
+                self._bookmark.acknowledge(job_id)
         if trouble and not jobs:
             raise trouble
         return jobs
@@ -206,7 +206,7 @@ class SuccessStream:
             return error  # the job is still in the bookmark, so is waited for anew
         if isinstance(error, NebulaExplorerNotFoundError):
             log.warning("Job %s is skipped, as it is gone: %s", job_id, error)
-            self._bookmark.told(job_id)
+            self._bookmark.acknowledge(job_id)
             return None
         if job_id not in self._refused:
             log.warning("The details of job %s cannot be read, will try again: %s", job_id, error)

@@ -47,7 +47,7 @@ def _blame(job: Job) -> str:
     return f" Tasks that did not succeed: {failed}." if failed else ""
 
 
-def cancel_told(job_id: int | str, link: str, reason: str, error: Exception | None) -> LogLine:
+def cancel_log_line(job_id: int | str, link: str, reason: str, error: Exception | None) -> LogLine:
     """Return what to say of the cancelling of a job that nobody waits for any more.
 
     :param link: the address of its page.

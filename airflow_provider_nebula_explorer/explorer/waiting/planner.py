@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_nebula_explorer.explorer.client.api import Glance, JobSummary
+from airflow_provider_nebula_explorer.explorer.client.api import JobSummary, Page
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 
 LARGEST_PAGE = 1000
@@ -158,10 +158,10 @@ class PollPlanner:
             return Plan(singles=(*rest, *alone))
         return self._plan_of(stretches, tuple(alone))
 
-    def read(self, listing: PageRequest, glance: Glance) -> Shown:
+    def read(self, listing: PageRequest, page: Page[JobSummary]) -> Shown:
         """Take note of what a listing showed. Jobs neither seen nor missing are to be planned again."""
-        self._cap, self._cap_until = glance.size, self._plans + _MEMORY
-        seen = {summary.id: summary for summary in glance.jobs if summary.id in self._watched}
+        self._cap, self._cap_until = page.size, self._plans + _MEMORY
+        seen = {summary.id: summary for summary in page.items if summary.id in self._watched}
         for job_id, summary in seen.items():
             if self.known.get(job_id) is not summary:
                 self._note(summary)
@@ -169,10 +169,10 @@ class PollPlanner:
             del self._doubted[job_id]
         asked = [job_id for job_id in listing.job_ids if job_id in self._watched]
         absent = [job_id for job_id in asked if job_id not in seen]
-        passed = [job_id for job_id in absent if self._is_passed(job_id, glance)]
+        passed = [job_id for job_id in absent if self._is_passed(job_id, page)]
         missing = [job_id for job_id in passed if not self._guess_again(job_id, listing.view)]
         if passed or len(absent) < len(asked):
-            self._measure(listing, glance)
+            self._measure(listing, page)
         elif asked:
             self._give_up(listing.view)  # as the list does not begin where it was told to
             missing = [asked[0]]
@@ -291,11 +291,11 @@ class PollPlanner:
             return anchor
         return nearest
 
-    def _is_passed(self, job_id: int, glance: Glance) -> bool:
+    def _is_passed(self, job_id: int, page: Page[JobSummary]) -> bool:
         """Say whether a page goes past a job's place."""
-        if glance.is_complete or not glance.jobs:
-            return glance.is_complete
-        known, last = self.known.get(job_id), glance.jobs[-1]
+        if page.is_last or not page.items:
+            return page.is_last
+        known, last = self.known.get(job_id), page.items[-1]
         if known and known.created is not None and last.created is not None:
             return known.created < last.created
         return job_id < last.id
@@ -307,8 +307,8 @@ class PollPlanner:
         self._guesses[job_id] = self._guesses.get(job_id, 0) + 1
         return self._guesses[job_id] < len(_GUESSES)
 
-    def _measure(self, listing: PageRequest, glance: Glance) -> None:
-        ids = [listing.job_ids[0], *(summary.id for summary in glance.jobs)]
-        if glance.is_complete:
+    def _measure(self, listing: PageRequest, page: Page[JobSummary]) -> None:
+        ids = [listing.job_ids[0], *(summary.id for summary in page.items)]
+        if page.is_last:
             ids.append(listing.job_ids[-1])
-        self._densities[listing.view] = (len(glance.jobs) or 1) / (max(ids) - min(ids) + 1), self._plans
+        self._densities[listing.view] = (len(page.items) or 1) / (max(ids) - min(ids) + 1), self._plans

@@ -23,7 +23,7 @@ from airflow_provider_nebula_explorer.explorer.arguments import SHORTEST_INTERVA
 from airflow_provider_nebula_explorer.explorer.client import api
 from airflow_provider_nebula_explorer.explorer.client.api import JobSummary
 from airflow_provider_nebula_explorer.explorer.client.protocol import Call, T
-from airflow_provider_nebula_explorer.explorer.metrics import count
+from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.successes.new_jobs import NewJobs
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls
@@ -92,7 +92,7 @@ class Watcher:
         :raises NebulaExplorerTimeoutError: at the deadline.
         :raises NebulaExplorerError: if Explorer refuses, or too many polls in a row failed.
         """
-        count("waits.started")
+        increment("waits.started")
         interval = max(interval, SHORTEST_INTERVAL_SECONDS)
         wait = Wait(job_id, targets, interval, deadline, seen.status if seen else None)
         if failed_polls:
@@ -105,7 +105,7 @@ class Watcher:
             if last_call:
                 last_call.cancel()
             self._end(wait)
-            count("waits.ended")
+            increment("waits.ended")
 
     async def run(self, call: Call[T]) -> T:
         """Make a call with the client that all waits share."""
@@ -218,7 +218,7 @@ class Watcher:
 
     async def _poll(self) -> None:
         left = self._due()
-        count("polls")
+        increment("polls")
         try:
             await self._poll_for(left)
         except NebulaExplorerLoginError:
@@ -251,8 +251,8 @@ class Watcher:
     async def _list(self, listing: PageRequest, left: set[int]) -> bool:
         """Make a listing, take from ``left`` what it showed, and say whether that is all it should."""
         try:
-            glance = await self.run(
-                api.glance(
+            page = await self.run(
+                api.list_summaries(
                     listing.view.workflow_id,
                     status=listing.view.status,
                     created_from=listing.created_from,
@@ -265,7 +265,7 @@ class Watcher:
             _raise_where_for_all(error)
             await self._list_failed(listing, left, error)
             return False
-        shown = self._planner.read(listing, glance)
+        shown = self._planner.read(listing, page)
         now = time.monotonic()
         for job_id, summary in shown.seen.items():
             watched = self._watched[job_id]

@@ -33,8 +33,10 @@ def test_all_seven_calls(open_client, explorer):
     assert (job.id, job.status, job.data) == (job_id, JobStatus.SUCCESS, explorer.job(job_id))
     rows = client.run(api.get_task_result(job_id, job.tasks[0].id, 1))
     assert rows == [["player110", "0.150000"]]
-    assert [listed.id for listed in client.run(api.list_jobs(5, api.job_filter(), 1, 10)).jobs] == [job_id]
-    assert [listed.id for listed in client.run(api.list_jobs(None, api.job_filter(), 1, 10)).jobs] == [job_id]
+    assert [listed.id for listed in client.run(api.list_jobs(5, api.job_filter(), 1, 10)).items] == [job_id]
+    assert [listed.id for listed in client.run(api.list_jobs(None, api.job_filter(), 1, 10)).items] == [
+        job_id
+    ]
     other = client.run(api.add_job("5"))
     client.run(api.cancel_job(other))
     assert client.run(api.get_job(other)).status is JobStatus.STOPPING
@@ -261,7 +263,7 @@ def test_speaking_https_to_a_plain_server_is_named(open_client, explorer, pauses
 def test_the_clients_names_and_types_reach_the_server(open_client, explorer):
     client = open_client(settings_of(explorer))
     found = client.run(api.list_jobs(5, api.job_filter(name='ü & "x" +/?#'), 1, 10))
-    assert found.jobs == ()
+    assert found.items == ()
     assert '"name":"ü & \\"x\\" +/?#"' in explorer.calls[-1].query["filter"]
 
 

@@ -154,17 +154,17 @@ def test_a_certificate_that_nobody_signed_is_refused_in_words(open_client, explo
 
 
 def test_a_ca_bundle_of_ones_own_is_trusted(open_client, explorer, front, bundle):
-    assert ask(open_client, explorer, front, verify=bundle).jobs == ()
+    assert ask(open_client, explorer, front, verify=bundle).items == ()
 
 
 def test_verification_can_be_switched_off(open_client, explorer, front):
-    assert ask(open_client, explorer, front, verify=False).jobs == ()
+    assert ask(open_client, explorer, front, verify=False).items == ()
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
 def test_true_leaves_the_environment_in_force(open_client, explorer, front, bundle, monkeypatch, name):
     monkeypatch.setenv(name, bundle)
-    assert ask(open_client, explorer, front, verify=True).jobs == ()
+    assert ask(open_client, explorer, front, verify=True).items == ()
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
@@ -172,8 +172,8 @@ def test_a_path_wins_over_the_environment(open_client, explorer, front, bundle, 
     other = tmp_path / "other.pem"
     trustme.CA().cert_pem.write_to_path(str(other))
     monkeypatch.setenv(name, str(other))
-    assert ask(open_client, explorer, front, verify=bundle).jobs == ()
-    assert ask(open_client, explorer, front, verify=False).jobs == ()
+    assert ask(open_client, explorer, front, verify=bundle).items == ()
+    assert ask(open_client, explorer, front, verify=False).items == ()
     with pytest.raises(NebulaExplorerConnectionError, match="not trusted"):
         ask(open_client, explorer, front, verify=True)
 
@@ -199,7 +199,7 @@ def test_mutual_tls(open_client, explorer, context, authority, bundle, tmp_path,
     front = TlsFront(explorer.port, context)
     try:
         changes = {"verify": bundle, "client_cert": str(cert), "client_key": str(key) if is_split else None}
-        assert ask(open_client, explorer, front, **changes).jobs == ()
+        assert ask(open_client, explorer, front, **changes).items == ()
         with pytest.raises(NebulaExplorerConnectionError):
             ask(open_client, explorer, front, verify=bundle)
     finally:
@@ -373,4 +373,4 @@ def test_a_folder_of_certificates_is_trusted(open_client, explorer, front, autho
         ["openssl", "x509", "-hash", "-noout", "-in", bundle], check=True, capture_output=True, text=True
     ).stdout.strip()
     shutil.copy(bundle, folder / f"{digest}.0")
-    assert ask(open_client, explorer, front, verify=str(folder)).jobs == ()
+    assert ask(open_client, explorer, front, verify=str(folder)).items == ()

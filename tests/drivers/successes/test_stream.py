@@ -33,7 +33,7 @@ def now_ms():
 
 
 class Listener:
-    """Takes what a feed tells, as one who is restarted at times does."""
+    """Takes what a stream tells, as one who is restarted at times does."""
 
     def __init__(self, workflow_id=5, bookmark=None, *, name=None):
         self.workflow_id = workflow_id
@@ -44,12 +44,12 @@ class Listener:
         self._changed = asyncio.Condition()
 
     async def listen(self, watcher):
-        feed = SuccessStream(watcher, self.bookmark, self.workflow_id, name=self.name, interval=INTERVAL)
-        async with feed:
+        stream = SuccessStream(watcher, self.bookmark, self.workflow_id, name=self.name, interval=INTERVAL)
+        async with stream:
             while True:
-                for job in await feed.news():
+                for job in await stream.next_batch():
                     self.heard.append(job.id)
-                    self.bookmark.told(job.id)
+                    self.bookmark.acknowledge(job.id)
                 self.looks += 1
                 async with self._changed:
                     self._changed.notify_all()
@@ -81,8 +81,8 @@ async def during(watcher, listeners, act):
     return acting.result()
 
 
-async def first_news(feed):
-    while not (jobs := await feed.news()):
+async def first_batch(stream):
+    while not (jobs := await stream.next_batch()):
         pass
     return [job.id for job in jobs]
 
@@ -95,7 +95,7 @@ def listen(explorer, act, *listeners, **changes):
     return run(test())
 
 
-def test_a_feed_begins_with_the_jobs_that_have_not_succeeded_yet(explorer):
+def test_a_stream_begins_with_the_jobs_that_have_not_succeeded_yet(explorer):
     explorer.start_job(5, plan=DONE)
     running = explorer.start_job(5, plan=JobPlan(running=1000))
     listener = Listener()
@@ -112,7 +112,7 @@ def test_a_feed_begins_with_the_jobs_that_have_not_succeeded_yet(explorer):
     assert listen(explorer, act(), listener) == listener.heard
 
 
-def test_feeds_of_many_workflows_share_one_login_and_one_list(explorer):
+def test_streams_of_many_workflows_share_one_login_and_one_list(explorer):
     listeners = [Listener(number) for number in range(1, 41)]
 
     async def act():
@@ -176,10 +176,10 @@ def test_a_job_that_was_handed_out_but_not_told_is_told_by_the_next(explorer):
 
     async def test():
         async with watching(explorer) as watcher:
-            feed = SuccessStream(watcher, bookmark, 5, interval=INTERVAL)
-            async with feed:
-                first = await first_news(feed)
-                again = [await feed.news() for _ in range(3)]
+            stream = SuccessStream(watcher, bookmark, 5, interval=INTERVAL)
+            async with stream:
+                first = await first_batch(stream)
+                again = [await stream.next_batch() for _ in range(3)]
             return first, again
 
     assert run(test()) == ([job_id], [[], [], []])
@@ -193,9 +193,9 @@ def test_a_workflow_that_is_refused_disturbs_no_other(explorer):
     explorer.start_job(5, plan=ENDLESS)
 
     async def refused(watcher):
-        feed = SuccessStream(watcher, Bookmark(), 6, interval=INTERVAL)
-        async with feed:
-            await feed.news()
+        stream = SuccessStream(watcher, Bookmark(), 6, interval=INTERVAL)
+        async with stream:
+            await stream.next_batch()
 
     async def test():
         # Refused are the list of all jobs and, in the order of the requests, that of one of the workflows.
@@ -218,14 +218,14 @@ def test_a_workflow_that_is_refused_disturbs_no_other(explorer):
     assert explorer.count("list_workflow_jobs") > 0, "lists of the workflows are asked for instead"
 
 
-def test_what_is_not_found_ends_the_feed_that_asked(explorer):
+def test_what_is_not_found_ends_the_stream_that_asked(explorer):
     explorer.fail(Fault("code", "list_workflow_jobs", code=40404000, times=None))
 
     async def test():
         async with watching(explorer) as watcher:
-            feed = SuccessStream(watcher, Bookmark(), 6, interval=INTERVAL)
-            async with feed:
-                await feed.news()
+            stream = SuccessStream(watcher, Bookmark(), 6, interval=INTERVAL)
+            async with stream:
+                await stream.next_batch()
 
     with pytest.raises(NebulaExplorerNotFoundError):
         run(test())
@@ -261,12 +261,12 @@ def test_trouble_with_a_waiting_job_leaves_it_in_the_bookmark(explorer):
 
     async def test():
         async with watching(explorer) as watcher:
-            feed = SuccessStream(watcher, bookmark, 5, interval=INTERVAL)
-            async with feed:
+            stream = SuccessStream(watcher, bookmark, 5, interval=INTERVAL)
+            async with stream:
                 with pytest.raises(NebulaExplorerServerError):
-                    await first_news(feed)
+                    await first_batch(stream)
                 left = set(bookmark.open)
-                return left, await first_news(feed)
+                return left, await first_batch(stream)
 
     assert run(test()) == ({job_id}, [job_id])
 

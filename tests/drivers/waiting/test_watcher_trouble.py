@@ -8,7 +8,7 @@ import threading
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from factories import answer
+from factories import response_of
 from watching import INTERVAL, outcome, run, seconds_of_polls, start_jobs, watching, watching_scripted
 
 from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
@@ -274,7 +274,7 @@ class ManyJobs:
 
     def __call__(self, request):
         if "/jobs?" not in request.target:
-            return answer(self._job(int(request.path.rsplit("/", 1)[1])))
+            return response_of(self._job(int(request.path.rsplit("/", 1)[1])))
         wanted = json.loads(parse_qs(urlsplit(request.target).query)["filter"][0])
         status = wanted.get("status")
         self.lists.append(status)
@@ -285,7 +285,7 @@ class ManyJobs:
         first = max(1, wanted["fromCreateTime"] - self.begin)
         jobs = (self._job(number) for number in range(first, 20000))
         items = [job for job in jobs if status in (None, job["status"])][:1000]
-        return answer({"items": items, "total": 20000 if status is None else len(items)})
+        return response_of({"items": items, "total": 20000 if status is None else len(items)})
 
     def _job(self, number):
         status = 1 if self.all_run else (number // 2500 + 1) % 2
@@ -365,9 +365,9 @@ def test_no_interval_stops_the_event_loop_or_storms_explorer(explorer, interval)
 def test_a_date_of_thousands_of_digits_ends_no_wait():
     def respond(request):
         if "/jobs?" in request.target:
-            return answer({"items": [], "total": 0})
+            return response_of({"items": [], "total": 0})
         number = int(request.path.rsplit("/", 1)[1])
-        return answer({"id": number, "status": 1, "workflowId": "7", "createTime": 10**4299})
+        return response_of({"id": number, "status": 1, "workflowId": "7", "createTime": 10**4299})
 
     async def test():
         async with watching_scripted(respond) as watcher:

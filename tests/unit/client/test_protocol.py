@@ -4,7 +4,7 @@ import json
 import pickle
 
 import pytest
-from factories import answer, refusal
+from factories import refusal, response_of
 
 from airflow_provider_nebula_explorer import exceptions
 from airflow_provider_nebula_explorer.exceptions import (
@@ -32,7 +32,7 @@ def error_of(response):
 
 
 def test_success_gives_the_data():
-    assert read_data("x", answer({"a": 1})) == {"a": 1}
+    assert read_data("x", response_of({"a": 1})) == {"a": 1}
 
 
 def test_data_may_be_missing():
@@ -94,7 +94,7 @@ def test_every_code_of_overload_may_pass(response):
 
 
 def test_the_code_counts_not_the_http_status():
-    assert read_data("x", answer({"a": 1}, status=500)) == {"a": 1}
+    assert read_data("x", response_of({"a": 1}, status=500)) == {"a": 1}
     assert isinstance(error_of(refusal(40404000, status=200)), NebulaExplorerNotFoundError)
 
 

@@ -8,11 +8,11 @@ from factories import (
     PUBLISHED_JOB,
     TOKEN,
     Played,
-    answer,
     broken,
     logged_in,
     no_jitter,
     refusal,
+    response_of,
     settings,
 )
 
@@ -29,7 +29,7 @@ from airflow_provider_nebula_explorer.explorer.client.protocol import Response, 
 from airflow_provider_nebula_explorer.explorer.client.session import Session
 from airflow_provider_nebula_explorer.explorer.settings import Account
 
-JOB = answer(PUBLISHED_JOB)
+JOB = response_of(PUBLISHED_JOB)
 REFUSED = refusal(40004000, "ErrBadRequest::failed to authenticate")
 EXPIRED = refusal(40104001, "ErrSession")
 
@@ -149,7 +149,7 @@ def test_a_login_is_renewed_no_more_than_twice_for_one_call():
 
 def test_adding_a_job_is_repeated_after_a_renewal_as_it_was_refused():
     session = a_session_with_token()
-    played = Played(session.call(api.add_job(5)), EXPIRED, logged_in("second"), answer({"id": 107}))
+    played = Played(session.call(api.add_job(5)), EXPIRED, logged_in("second"), response_of({"id": 107}))
     assert (played.asked, played.value) == (
         ["POST workflows/5/jobs", "POST connect", "POST workflows/5/jobs"],
         107,
@@ -276,7 +276,7 @@ PASSING = [
 )
 def test_what_is_safe_is_repeated_with_growing_pauses(reply, call, data):
     session = a_session_with_token()
-    played = Played(session.call(call), reply, reply, answer(data))
+    played = Played(session.call(call), reply, reply, response_of(data))
     assert played.error is None
     assert len(played.requests) == 3
     assert played.pauses == [0.5, 1.0]
@@ -297,7 +297,7 @@ def test_retries_end_with_the_error(reply):
 @pytest.mark.parametrize(
     "reply",
     [refusal(40004000), refusal(40304000), refusal(40404000), refusal(50004003), refusal(41804000)]
-    + [Response(302), answer({"id": 1})],
+    + [Response(302), response_of({"id": 1})],
     ids=str,
 )
 def test_what_time_does_not_mend_is_not_repeated(reply):
@@ -329,12 +329,12 @@ def test_a_login_that_fails_before_a_job_is_added_is_not_ambiguous(reply):
 
 
 def test_adding_a_job_is_repeated_when_it_certainly_never_left():
-    played = Played(a_session_with_token().call(api.add_job(5)), broken(sent=False), answer({"id": 107}))
+    played = Played(a_session_with_token().call(api.add_job(5)), broken(sent=False), response_of({"id": 107}))
     assert (played.value, played.pauses) == (107, [0.5])
 
 
 def test_an_answer_of_another_shape_is_an_error_of_ours():
-    played = get_job(a_session_with_token(), answer({"id": 1}))
+    played = get_job(a_session_with_token(), response_of({"id": 1}))
     assert isinstance(played.error, NebulaExplorerConnectionError)
     assert "GET http://graph:7002/api-open/v1/jobs/1" in str(played.error)
     assert "'status'" in str(played.error)
@@ -350,7 +350,11 @@ def test_no_error_text_holds_a_secret_that_the_server_sends_back():
     account = settings().account
     session = a_session_with_token()
     leaks = f"{account.password} {account.encoded('json')} {account.encoded('colon')} {TOKEN}"
-    for reply in (refusal(40004000, f"ErrBadRequest::{leaks}"), answer(leaks), answer({"id": leaks})):
+    for reply in (
+        refusal(40004000, f"ErrBadRequest::{leaks}"),
+        response_of(leaks),
+        response_of({"id": leaks}),
+    ):
         played = get_job(session, reply)
         assert isinstance(played.error, NebulaExplorerError)
         shown = "".join(traceback.format_exception(played.error)) + getattr(played.error, "message", "")

@@ -247,7 +247,7 @@ class Claims:
         self.ids = []
         self.too_late = too_late
 
-    def told(self):
+    def claimed(self):
         return self.ids
 
     def claim(self, job_id):

@@ -39,7 +39,7 @@ def test_what_may_succeed_or_has_is_open_until_it_is_told():
         [job(1, NOON), job(2, NOON, JobStatus.RUNNING), job(3, NOON, JobStatus.FAILED)], NOON, NOON
     )
     assert bookmark.open == {1, 2}
-    bookmark.told(1)
+    bookmark.acknowledge(1)
     assert bookmark.open == {2}
 
 
@@ -75,7 +75,7 @@ def test_it_stays_small():
     bookmark = Bookmark(NOON, NOON)
     for number in range(5000):
         bookmark.learn([job(number, NOON + number)], NOON + number, NOON + number)
-        bookmark.told(number)
+        bookmark.acknowledge(number)
     assert len(json.dumps(bookmark.as_json)) < 20_000
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from airflow_provider_nebula_explorer.explorer.client.api import Glance, JobSummary
+from airflow_provider_nebula_explorer.explorer.client.api import JobSummary, Page
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 from airflow_provider_nebula_explorer.explorer.waiting.planner import PageRequest, PollPlanner
 
@@ -33,15 +33,15 @@ class Explorer:
     def requests(self) -> int:
         return len(self.listed) + len(self.asked)
 
-    def glance(self, listing: PageRequest, page_size: int) -> Glance:
+    def page(self, listing: PageRequest, page_size: int) -> Page[JobSummary]:
         self.listed.append(listing)
         size = min(page_size, self.page_cap)
         shown = sorted(
             (job for job in self.jobs.values() if self._shows(listing, job)),
             key=lambda job: (job.created or 0, job.id),
         )
-        is_complete = len(shown) <= size if self.knows_total else len(shown) < size
-        return Glance(tuple(shown[:size]), size, is_complete)
+        items = tuple(shown[:size])
+        return Page(items, len(items), size, len(shown) if self.knows_total else None)
 
     def _shows(self, listing: PageRequest, job: JobSummary) -> bool:
         if self.ignores_filters:
@@ -75,7 +75,7 @@ def poll(survey: PollPlanner, explorer: Explorer, job_ids) -> dict[int, JobStatu
         plan = survey.plan(left)
         ask(plan.singles)
         for listing in plan.listings:
-            shown = survey.read(listing, explorer.glance(listing, survey.page_size))
+            shown = survey.read(listing, explorer.page(listing, survey.page_size))
             seen.update((job_id, job.status) for job_id, job in shown.seen.items())
             left.difference_update(shown.seen)
             ask(shown.missing)
