@@ -22,7 +22,7 @@ from airflow_provider_nebula_explorer.connection import read_connection, unknown
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError, NebulaExplorerError
 from airflow_provider_nebula_explorer.explorer import arguments
 from airflow_provider_nebula_explorer.explorer.client import api
-from airflow_provider_nebula_explorer.explorer.client.protocol import Call, Request, Response
+from airflow_provider_nebula_explorer.explorer.client.protocol import ROOT, Call, Request, Response
 from airflow_provider_nebula_explorer.explorer.client.session import Session
 from airflow_provider_nebula_explorer.explorer.models import Job
 from airflow_provider_nebula_explorer.explorer.settings import Account, Settings
@@ -148,11 +148,11 @@ def _check_base_url(base_url: str) -> None:
     assert found, base_url
     prefix = found[4]
     assert not {".", ".."} & set(prefix.lower().replace("%2e", ".").split("/")), base_url
-    url = f"{base_url}{api.ROOT}/jobs/1"
+    url = f"{base_url}{ROOT}/jobs/1"
     with contextlib.suppress(httpx.InvalidURL):
-        assert httpx.URL(url).raw_path.decode() == f"{prefix}{api.ROOT}/jobs/1"
+        assert httpx.URL(url).raw_path.decode() == f"{prefix}{ROOT}/jobs/1"
     with contextlib.suppress(requests.RequestException):
-        assert requests.Request("GET", url).prepare().path_url == f"{prefix}{api.ROOT}/jobs/1"
+        assert requests.Request("GET", url).prepare().path_url == f"{prefix}{ROOT}/jobs/1"
 
 
 PARSERS = (

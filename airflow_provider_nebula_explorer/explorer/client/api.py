@@ -21,7 +21,7 @@ from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_text,
     parse_word,
 )
-from airflow_provider_nebula_explorer.explorer.client.protocol import Call, Request, T
+from airflow_provider_nebula_explorer.explorer.client.protocol import ROOT, Call, Request, T
 from airflow_provider_nebula_explorer.explorer.models import (
     Job,
     JobStatus,
@@ -32,7 +32,6 @@ from airflow_provider_nebula_explorer.explorer.models import (
 )
 from airflow_provider_nebula_explorer.explorer.settings import Account, AccountEncoding
 
-ROOT = "/api-open/v1"
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 

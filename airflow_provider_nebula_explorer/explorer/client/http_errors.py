@@ -13,9 +13,12 @@ from typing import Any
 
 from airflow_provider_nebula_explorer import __version__
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError
-from airflow_provider_nebula_explorer.explorer.client.api import ROOT
-from airflow_provider_nebula_explorer.explorer.client.protocol import MAX_RESPONSE_BYTES, Request
-from airflow_provider_nebula_explorer.explorer.client.session import COOKIE
+from airflow_provider_nebula_explorer.explorer.client.protocol import (
+    COOKIE,
+    MAX_RESPONSE_BYTES,
+    ROOT,
+    Request,
+)
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 
 HEADERS = {"Accept": "application/json", "User-Agent": f"airflow-provider-nebula-explorer/{__version__}"}

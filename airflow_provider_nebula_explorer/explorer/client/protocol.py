@@ -24,6 +24,12 @@ from airflow_provider_nebula_explorer.explorer.models import JsonObject
 
 T = TypeVar("T")
 
+ROOT = "/api-open/v1"
+"""All paths of the API begin with this, below the base address."""
+
+COOKIE = "explorer_token"
+"""The cookie that carries the token."""
+
 MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 """Larger answers are refused: a page of 100 jobs takes about 30 KiB."""
 

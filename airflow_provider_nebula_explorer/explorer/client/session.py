@@ -20,6 +20,7 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer.client.api import connect
 from airflow_provider_nebula_explorer.explorer.client.protocol import (
+    COOKIE,
     Call,
     Exchange,
     Request,
@@ -36,8 +37,6 @@ from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.settings import AccountEncoding, Settings
 
 log = logging.getLogger(__name__)
-
-COOKIE = "explorer_token"
 
 _LONG = 40
 """A part of a token that is as long as this is no common word; the first part, which all have, is shorter."""
