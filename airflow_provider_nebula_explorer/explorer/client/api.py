@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import count
 from typing import Any, Generic, NamedTuple
 from urllib.parse import quote, urlencode
@@ -64,7 +64,7 @@ def get_job(job_id: int | str) -> Call[Job]:
 
 
 def cancel_job(job_id: int | str) -> Call[None]:
-    """Ask Explorer to stop a job: its status becomes Stopping, then Interrupted."""
+    """Request that Explorer stops a job: its status becomes Stopping, then Interrupted."""
     path = f"{ROOT}/jobs/{parse_id('job_id', job_id)}/cancel"
     return Call(Request("PUT", path, FORM), _read_nothing, metric="cancels")
 
@@ -79,9 +79,9 @@ def get_task_result(job_id: int | str, task_id: str, limit: int | str = 10) -> C
 class Page(Generic[T]):
     """One page of a list of jobs.
 
-    :param items: what could be read of it, in the list's order.
-    :param length: how many items the page had, those that could not be read among them.
-    :param size: the page size that the server used, which may be smaller than the requested one.
+    :param items: those that could be read, in the list's order.
+    :param length: how many items the page had, including those that could not be read.
+    :param size: the page size that the server used; it may be smaller than the requested one.
     :param total: how many jobs the whole list has; ``None`` if the server did not say.
     """
 
@@ -92,12 +92,12 @@ class Page(Generic[T]):
 
     @property
     def is_whole_list(self) -> bool:
-        """Whether it is known to show all jobs of its list."""
+        """Whether it certainly shows all jobs of its list."""
         return self.total is not None and self.total <= self.length
 
     @property
     def is_last(self) -> bool:
-        """Whether no page follows the first one, as far as can be told."""
+        """Whether no page follows it, if it is the first; without a total, a full page is not the last."""
         return self.length < self.size if self.total is None else self.is_whole_list
 
 
@@ -109,15 +109,12 @@ def list_jobs(
     :param filter: see :func:`job_filter`.
     :param page: counted from 1.
     """
-
-    def read(data: object) -> Page[Job]:
-        return _read_page(data, page_size)
-
+    read = partial(_read_page, page_size, parse_job)
     return Call(_list_request(workflow_id, filter, page, page_size), read)
 
 
 class JobSummary(NamedTuple):
-    """The little of a job that tells whether to look closer.
+    """The fields of a job that lists are searched for.
 
     :param created: epoch milliseconds; ``None`` if Explorer did not say.
     """
@@ -139,28 +136,26 @@ def list_summaries(
     page: int = 1,
     known: Mapping[int, JobSummary] | None = None,
 ) -> Call[Page[JobSummary]]:
-    """Fetch a page, the first unless told otherwise, of the jobs created from a time on, oldest first.
+    """Fetch one page of the jobs created from a time on, oldest first.
 
-    An item that cannot be read is left out, as if it were not in the list.
+    Items that cannot be read are left out of the page.
 
     :param created_from: epoch milliseconds; jobs of the millisecond before it may be shown, too.
     :param created_to: epoch milliseconds; jobs of the millisecond after it may be shown, too.
     :param name: the jobs' name, as Explorer's own search understands it.
-    :param known: earlier glimpses, by id; one of an unchanged job comes back as it is, which is quicker.
+    :param page: counted from 1.
+    :param known: earlier summaries, by job id; that of an unchanged job is returned again, which is quicker.
     """
-    # Explorer's pages do not say whether a window's own ends are in it.
-    wanted: JsonObject = {"orderByCreateTime": "asc", "fromCreateTime": created_from - 1}
+    # Explorer's API pages do not say whether both ends of the time window belong to it.
+    fields: JsonObject = {"orderByCreateTime": "asc", "fromCreateTime": created_from - 1}
     if created_to is not None:
-        wanted["toCreateTime"] = created_to + 1
+        fields["toCreateTime"] = created_to + 1
     if status is not None:
-        wanted["status"] = int(status)
+        fields["status"] = int(status)
     if name is not None:
-        wanted["name"] = parse_text("name", name)
-
-    def read(data: object) -> Page[JobSummary]:
-        return _read_summaries(data, page_size, known or {})
-
-    return Call(_list_request(workflow_id, wanted, page, page_size), read)
+        fields["name"] = parse_text("name", name)
+    read = partial(_read_page, page_size, partial(_read_summary, known or {}))
+    return Call(_list_request(workflow_id, fields, page, page_size), read)
 
 
 def _list_request(workflow_id: int | str | None, filter: JsonObject, page: int, page_size: int) -> Request:
@@ -178,24 +173,24 @@ def job_filter(
     order: str = "desc",
 ) -> JsonObject:
     """Return the ``filter`` of a list; all its numbers are JSON numbers, its times in milliseconds."""
-    wanted: dict[str, Any] = {"orderByCreateTime": parse_word("order", order, ("desc", "asc"))}
+    fields: JsonObject = {"orderByCreateTime": parse_word("order", order, ("desc", "asc"))}
     if name is not None:
-        wanted["name"] = parse_text("name", name)
+        fields["name"] = parse_text("name", name)
     if status is not None:
-        wanted["status"] = int(parse_status("status", status))
+        fields["status"] = int(parse_status("status", status))
     if created_after is not None:
-        wanted["fromCreateTime"] = parse_milliseconds("created_after", created_after)
+        fields["fromCreateTime"] = parse_milliseconds("created_after", created_after)
     if created_before is not None:
-        wanted["toCreateTime"] = parse_milliseconds("created_before", created_before)
-    return wanted
+        fields["toCreateTime"] = parse_milliseconds("created_before", created_before)
+    return fields
 
 
 def oldest_success(
     workflow_id: int | str, *, name: str | None, created_after: datetime | str | None
 ) -> Call[Page[Job]]:
-    """Find the job of a workflow that succeeded and was created first: a page of one, or of none."""
-    wanted = job_filter(name=name, status=JobStatus.SUCCESS, created_after=created_after, order="asc")
-    return list_jobs(workflow_id, wanted, 1, 1)
+    """Fetch the oldest successful job of a workflow: the page has one item, or none."""
+    successes = job_filter(name=name, status=JobStatus.SUCCESS, created_after=created_after, order="asc")
+    return list_jobs(workflow_id, successes, 1, 1)
 
 
 def walk_list(
@@ -206,7 +201,7 @@ def walk_list(
 ) -> Iterator[Job]:
     """Yield the jobs of a list, fetching its pages as they are needed.
 
-    A job that comes up twice, because the list moved between two pages, is told once.
+    A job that two pages show, because the list moved between them, is yielded once.
 
     :param fetch: makes the call for a page.
     """
@@ -216,15 +211,10 @@ def walk_list(
         new = [job for job in page.items if job.id not in seen]
         seen.update(job.id for job in new)
         yield from new
-        if not page.items or number * page.size >= _known_length(page, new):
+        # Without a total, the walk goes on as long as pages show new jobs.
+        is_end = not new if page.total is None else number * page.size >= page.total
+        if is_end or not page.items:
             return
-
-
-def _known_length(page: Page[Job], new: list[Job]) -> float:
-    if page.total is not None:
-        return page.total
-    # Without a total the walk goes on while pages bring something new.
-    return math.inf if new else 0
 
 
 def _json_text(value: object) -> str:
@@ -246,18 +236,24 @@ def _read_new_id(data: object) -> int:
     return whole_number(data, "id", least=0)
 
 
-def _read_page(data: object, requested_size: int) -> Page[Job]:
-    items, size, total = _read_list(data, requested_size)
-    return Page(tuple(parse_job(item) for item in items), len(items), size, total)
+def _read_page(requested_size: int, read_item: Callable[[Any], T | None], data: object) -> Page[T]:
+    """Read a page; an item for which ``None`` is returned is left out."""
+    if not isinstance(data, dict):
+        raise ValueError("a list of jobs is a JSON object with 'items'")
+    raw = [] if data.get("items") is None else data["items"]
+    if not isinstance(raw, list):
+        raise ValueError("'items' is not a list")
+    items = tuple([item for it in raw if (item := read_item(it)) is not None])
+    size, total = data.get("PageSize"), data.get("total")
+    return Page(
+        items,
+        len(raw),
+        size if type(size) is int and size > 0 else requested_size,
+        total if type(total) is int else None,
+    )
 
 
-def _read_summaries(data: object, requested_size: int, known: Mapping[int, JobSummary]) -> Page[JobSummary]:
-    items, size, total = _read_list(data, requested_size)
-    summaries = tuple([summary for item in items if (summary := _read_summary(item, known))])
-    return Page(summaries, len(items), size, total)
-
-
-def _read_summary(item: Any, known: Mapping[int, JobSummary]) -> JobSummary | None:
+def _read_summary(known: Mapping[int, JobSummary], item: Any) -> JobSummary | None:
     try:
         before = known.get(item["id"])
         if before is not None and before.status == item["status"]:
@@ -268,11 +264,11 @@ def _read_summary(item: Any, known: Mapping[int, JobSummary]) -> JobSummary | No
 
 
 def summary_of(data: JsonObject) -> JobSummary:
-    """Return the glimpse of a job's object.
+    """Return the summary of a job's object.
 
     :raises ValueError: if it has no usable ``id`` or ``status``.
     """
-    # A page has a thousand of these, so what comes as documented takes the short way.
+    # A page may have a thousand jobs, so documented forms take a short path.
     job_id, status, created = data.get("id"), _STATUSES.get(data.get("status")), data.get("createTime")
     if type(job_id) is not int or not 0 <= job_id < 10**20 or status is None:
         job_id, status = whole_number(data, "id", least=0), JobStatus(whole_number(data, "status"))
@@ -283,21 +279,6 @@ def summary_of(data: JsonObject) -> JobSummary:
 
 
 _STATUSES: dict[object, JobStatus] = {status.value: status for status in JobStatus}
-
-
-def _read_list(data: object, requested_size: int) -> tuple[list[Any], int, int | None]:
-    """Return a list's items, the page size that the server used, and the whole list's length."""
-    if not isinstance(data, dict):
-        raise ValueError("a list of jobs is a JSON object with 'items'")
-    items = data.get("items")
-    if items is not None and not isinstance(items, list):
-        raise ValueError("'items' is not a list")
-    size, total = data.get("PageSize"), data.get("total")
-    return (
-        items or [],
-        size if type(size) is int and size > 0 else requested_size,
-        total if type(total) is int else None,
-    )
 
 
 def _read_rows(data: object) -> list[list[str]]:
