@@ -12,7 +12,7 @@ from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnection
 from airflow_provider_nebula_explorer.explorer.client.protocol import (
     Exchange,
     Pause,
-    Reply,
+    StepResult,
     Request,
     Response,
     Secret,
@@ -83,7 +83,7 @@ def broken(*, sent: bool = True) -> NebulaExplorerConnectionError:
 class Played:
     """An exchange that was played against scripted replies: what it asked for, and how it ended."""
 
-    def __init__(self, exchange: Exchange[Any], *replies: Reply) -> None:
+    def __init__(self, exchange: Exchange[Any], *replies: StepResult) -> None:
         self.requests: list[Request] = []
         self.pauses: list[float] = []
         self.value: Any = None
@@ -94,7 +94,7 @@ class Played:
         except Exception as error:
             self.error = error
 
-    def _play(self, exchange: Exchange[Any], replies: Iterator[Reply]) -> Any:
+    def _play(self, exchange: Exchange[Any], replies: Iterator[StepResult]) -> Any:
         try:
             step = next(exchange)
             while True:
@@ -102,7 +102,7 @@ class Played:
         except StopIteration as done:
             return done.value
 
-    def _reply_to(self, step: Step, replies: Iterator[Reply]) -> Reply:
+    def _reply_to(self, step: Step, replies: Iterator[StepResult]) -> StepResult:
         if isinstance(step, SingleFlight):
             return self._play(step.begin(), replies)
         if isinstance(step, Secret):

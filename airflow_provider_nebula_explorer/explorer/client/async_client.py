@@ -1,4 +1,4 @@
-"""The asynchronous driver, based on httpx: sends what a session requests and returns the responses to it."""
+"""The asynchronous client, based on httpx: it performs the steps of a session's exchanges."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from collections.abc import Awaitable, Callable
 import anyio
 import httpx
 
-from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerConfigError,
+    NebulaExplorerConnectionError,
+)
 from airflow_provider_nebula_explorer.explorer.client.http_errors import (
     HEADERS,
-    Library,
+    LibraryErrors,
     append,
-    failure,
+    connection_error,
     no_cookies,
     redact_loggers,
 )
@@ -24,11 +27,11 @@ from airflow_provider_nebula_explorer.explorer.client.protocol import (
     Call,
     Exchange,
     Pause,
-    Reply,
     Request,
     Response,
     SingleFlight,
     Step,
+    StepResult,
     T,
 )
 from airflow_provider_nebula_explorer.explorer.client.proxies import proxy_of, unusable_proxy
@@ -65,10 +68,10 @@ class AsyncClient:
         self._sleep = sleep or asyncio.sleep
         self._login: asyncio.Task[str] | None = None
         self._clock = clock
-        self._silent_until = -math.inf
+        self._paused_until = -math.inf
         self._free = asyncio.Semaphore(_MAX_CONNECTIONS)
         self._http = _open_httpx(settings)
-        # httpcore logs the headers of answers at DEBUG, and so our token; httpx each request at INFO.
+        # httpcore logs the headers of responses at DEBUG, and so our token; httpx each request at INFO.
         redact_loggers("httpx", "httpcore.http11", "httpcore.proxy")
 
     @property
@@ -77,7 +80,7 @@ class AsyncClient:
         return self._session.server_time
 
     async def run(self, call: Call[T]) -> T:
-        """Make a call; see :meth:`.transport.Client.run`."""
+        """Make a call; see :meth:`.sync_client.Client.run`."""
         return await self._drive(self._session.call(call))
 
     async def login(self) -> None:
@@ -100,9 +103,9 @@ class AsyncClient:
             value: T = done.value
             return value
 
-    async def _perform(self, step: Step) -> Reply:
+    async def _perform(self, step: Step) -> StepResult:
         if isinstance(step, Request):
-            return await self._answer(step)
+            return await self._send(step)
         if isinstance(step, SingleFlight):
             return await self._share(step)
         if isinstance(step, Pause):
@@ -113,47 +116,47 @@ class AsyncClient:
 
     async def _share(self, step: SingleFlight) -> str:
         if self._login is None:
-            self._login = asyncio.ensure_future(self._drive(step.begin()))
+            self._login = asyncio.create_task(self._drive(step.begin()), name=f"{__name__}: login")
             self._login.add_done_callback(self._forget_login)
-        # A caller that is cancelled must not take the others' login with it.
+        # A caller that is cancelled must not cancel the login of the others.
         return await asyncio.shield(self._login)
 
     def _forget_login(self, done: asyncio.Task[str]) -> None:
         self._login = None
         if not done.cancelled():
-            done.exception()  # told to whoever waits for it; there may be nobody any more
+            done.exception()  # asyncio would log it as never retrieved if all callers were cancelled
 
     async def _pause(self, pause: Pause) -> None:
-        if pause.is_for_all:  # made before the next request, whoever's it is
-            self._silent_until = max(self._silent_until, self._clock() + pause.seconds)
+        if pause.is_for_all:  # made before the next request of any call
+            self._paused_until = max(self._paused_until, self._clock() + pause.seconds)
         else:
             await self._sleep(pause.seconds)
 
-    async def _answer(self, request: Request) -> Reply:
+    async def _send(self, request: Request) -> Response | NebulaExplorerConnectionError:
         async with self._free:
-            silence = self._silent_until - self._clock()
-            if silence > 0:
-                await self._sleep(silence)
+            left = self._paused_until - self._clock()
+            if left > 0:
+                await self._sleep(left)
             try:
                 # Not asyncio.wait_for, which before Python 3.12 may lose the cancellation of its caller.
                 with anyio.fail_after(self._settings.timeout):
-                    return await self._send(request)
+                    return await self._transmit(request)
             except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-                return failure(request, self._settings, error, _HTTPX)
+                return connection_error(request, self._settings, error, _HTTPX)
 
-    async def _send(self, request: Request) -> Response:
+    async def _transmit(self, request: Request) -> Response:
         url = self._settings.base_url + request.target
         async with self._http.stream(
             request.method, url, headers=request.headers, content=request.body
-        ) as answer:
+        ) as response:
             body = bytearray()
-            async for chunk in answer.aiter_bytes():
+            async for chunk in response.aiter_bytes():
                 append(body, chunk)
-            return Response(answer.status_code, answer.headers, bytes(body))
+            return Response(response.status_code, response.headers, bytes(body))
 
 
 def _open_httpx(settings: Settings) -> httpx.AsyncClient:
-    proxy_of(settings)  # is one that can be used
+    proxy_of(settings)  # raises if it cannot be used
     tls = tls_context(settings)
     try:
         return httpx.AsyncClient(
@@ -162,7 +165,7 @@ def _open_httpx(settings: Settings) -> httpx.AsyncClient:
             timeout=settings.timeout,
             verify=tls or False,
             proxy=settings.proxy,
-            # httpx drops idle connections after 5 s, so before the next poll, unless told otherwise.
+            # By default, httpx drops idle connections after 5 s, so before the next poll.
             limits=httpx.Limits(
                 max_connections=_MAX_CONNECTIONS,
                 max_keepalive_connections=_MAX_CONNECTIONS,
@@ -177,7 +180,7 @@ def _open_httpx(settings: Settings) -> httpx.AsyncClient:
         raise unusable_proxy() from None
 
 
-_HTTPX = Library(
+_HTTPX = LibraryErrors(
     proxy=(httpx.ProxyError,),
     timeout=(httpx.TimeoutException,),
     before_sending=(httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout),

@@ -1,4 +1,4 @@
-"""What the two drivers share: headers, limits, and the error for a response that did not arrive."""
+"""What both clients share: headers, limits, and the error for a response that did not arrive."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from airflow_provider_nebula_explorer import __version__
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError
@@ -30,7 +29,7 @@ def no_cookies() -> http.cookiejar.DefaultCookiePolicy:
 
 
 class _Redacting(logging.Filter):
-    """Drops log records that hold a token, or that tell of one of our requests: there is one at each poll."""
+    """Drops log records that contain a token, and the one that each of our requests makes at INFO."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
@@ -47,81 +46,81 @@ def redact_loggers(*loggers: str) -> None:
 
 
 class ResponseTooLargeError(OSError):
-    """An answer holds more than :data:`.protocol.MAX_RESPONSE_BYTES`."""
+    """A response is larger than :data:`.protocol.MAX_RESPONSE_BYTES`."""
 
 
 def append(body: bytearray, chunk: bytes) -> None:
-    """Add a chunk to an answer's body.
+    """Add a chunk to a response's body.
 
-    :raises ResponseTooLargeError: where that makes it too large.
+    :raises ResponseTooLargeError: if that makes it too large.
     """
     body += chunk
     if len(body) > MAX_RESPONSE_BYTES:
         raise ResponseTooLargeError
 
 
-Kinds = tuple[type[BaseException], ...]
+ErrorTypes = tuple[type[BaseException], ...]
 
 
 @dataclass(frozen=True)
-class Library:
-    """What an HTTP library raises, beside what the standard library does, for what we tell apart.
+class LibraryErrors:
+    """What an HTTP library raises, in addition to the standard library's errors, by what it means.
 
-    :param proxy: where a proxy does not let a request through.
-    :param timeout: where nothing came in time.
-    :param before_sending: before the first byte of a request could have left.
-    :param permanent: what time does not mend.
+    :param proxy: a proxy did not let a request through.
+    :param timeout: nothing came in time.
+    :param before_sending: no byte of a request can have left.
+    :param permanent: the same request will fail again.
     """
 
-    proxy: Kinds
-    timeout: Kinds
-    before_sending: Kinds
-    permanent: Kinds
+    proxy: ErrorTypes
+    timeout: ErrorTypes
+    before_sending: ErrorTypes
+    permanent: ErrorTypes
 
 
-def failure(
-    request: Request, settings: Settings, error: Exception, library: Library
+def connection_error(
+    request: Request, settings: Settings, error: Exception, library: LibraryErrors
 ) -> NebulaExplorerConnectionError:
-    """Return the error for an answer that did not come, in words, and whether the request may have."""
+    """Return the error for a response that did not arrive: why, and whether the request may have arrived."""
     causes = list(_causes(error))
-    before_sending: Kinds = (
+    before_sending: ErrorTypes = (
         socket.gaierror,
         ConnectionRefusedError,
         ssl.SSLCertVerificationError,
         *library.before_sending,
     )
-    permanent: Kinds = (ResponseTooLargeError, ssl.SSLCertVerificationError, *library.permanent)
+    permanent: ErrorTypes = (ResponseTooLargeError, ssl.SSLCertVerificationError, *library.permanent)
+    text = f"{request.method} {settings.base_url}{request.path}: {_explain(settings, causes, library)}"
     failed = NebulaExplorerConnectionError(
-        f"{request.method} {settings.base_url}{request.path}: {_in_words(settings, causes, library)} "
-        f"({type(error).__name__})",
+        f"{text} ({type(error).__name__})",
         sent=not any(isinstance(cause, before_sending) for cause in causes),
         transient=not any(isinstance(cause, permanent) for cause in causes),
     )
-    # h11 quotes a header that it cannot read, and the functions that read too large an answer hold it.
+    # h11 quotes a header that it cannot read. The traceback of a response that is too large keeps its body.
     if not any(COOKIE in str(cause) or isinstance(cause, ResponseTooLargeError) for cause in causes):
         failed.__cause__ = error
     return failed
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and all that it wraps: the libraries hide the socket's own error at many depths."""
-    left, seen = [error], set[int]()
-    while left:
-        current = left.pop(0)
+    """Yield an error and all that it wraps: the libraries wrap the socket's own error at various depths."""
+    remaining, seen = [error], set[int]()
+    while remaining:
+        current = remaining.pop(0)
         if id(current) in seen:
             continue
         seen.add(id(current))
         yield current
-        # Not __context__: an error that the caller is handling just now says nothing about this one.
-        inner: tuple[Any, ...] = (current.__cause__, getattr(current, "reason", None))
-        left.extend(item for item in (*inner, *current.args) if isinstance(item, BaseException))
+        # Not __context__: an error that the caller is just handling says nothing about this one.
+        wrapped: tuple[object, ...] = (current.__cause__, getattr(current, "reason", None), *current.args)
+        remaining.extend(item for item in wrapped if isinstance(item, BaseException))
 
 
-def _in_words(settings: Settings, causes: list[BaseException], library: Library) -> str:
-    for kinds, words in _words(library):
-        found = next((cause for cause in causes if isinstance(cause, kinds)), None)
+def _explain(settings: Settings, causes: list[BaseException], library: LibraryErrors) -> str:
+    for types, text in _explanations(library):
+        found = next((cause for cause in causes if isinstance(cause, types)), None)
         if found is not None:
-            return words.format(
+            return text.format(
                 timeout=settings.timeout,
                 limit=MAX_RESPONSE_BYTES // 2**20,
                 verify=settings.verify,
@@ -133,7 +132,7 @@ def _in_words(settings: Settings, causes: list[BaseException], library: Library)
     )
 
 
-def _words(library: Library) -> tuple[tuple[Kinds, str], ...]:
+def _explanations(library: LibraryErrors) -> tuple[tuple[ErrorTypes, str], ...]:
     return (
         ((ResponseTooLargeError,), "the response exceeds {limit} MiB and was rejected. Is this Explorer?"),
         (

@@ -31,14 +31,13 @@ COOKIE = "explorer_token"
 """The cookie that carries the token."""
 
 MAX_RESPONSE_BYTES = 32 * 1024 * 1024
-"""Larger answers are refused: a page of 100 jobs takes about 30 KiB."""
-
+"""Larger responses are rejected: a page of 100 jobs takes about 30 KiB."""
 
 LONGEST_MESSAGE = 1000
-"""Of a longer message of Explorer's, this many letters are kept."""
+"""A longer message of Explorer's is cut to this many characters."""
 
-_LONGEST_READ = 20_000
-"""And in this many secrets are looked for: in millions that would take seconds."""
+_LONGEST_SEARCHED = 20_000
+"""Secrets are searched for in this many characters of a message: in millions, that would take seconds."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Request:
     """One HTTP request.
 
     :param target: path and query, below the base address.
-    :param headers: may hold the account or the token, so they are not shown.
+    :param headers: they may hold the account or the token, so they are not shown.
     """
 
     method: str
@@ -62,9 +61,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """One HTTP answer.
+    """One HTTP response.
 
-    :param headers: names in any case; may hold the token, so they are not shown.
+    :param headers: names in any case; they may hold the token, so they are not shown.
     """
 
     status: int
@@ -78,9 +77,9 @@ class Response:
 
 @dataclass(frozen=True)
 class Pause:
-    """A wait before this call's next request, in seconds.
+    """A pause before this call's next request, in seconds.
 
-    :param is_for_all: whether the server asked for it: then it is before the next request of any call.
+    :param is_for_all: whether the server requested it; then every call pauses before its next request.
     """
 
     seconds: float
@@ -89,26 +88,26 @@ class Pause:
 
 @dataclass(frozen=True)
 class Secret:
-    """Something that no log may show; told before it is first used."""
+    """A text that no log may show; it is yielded before its first use, so that it can be masked."""
 
     text: str = field(repr=False)
 
 
 @dataclass(frozen=True)
 class SingleFlight:
-    """An exchange that calls made at the same time have in common: it runs once, and all get its value."""
+    """An exchange that concurrent calls share: it runs once, and all of them get its value."""
 
     begin: Callable[[], Exchange[str]]
 
 
 Step = Request | Pause | Secret | SingleFlight
-"""What an exchange asks its driver to do."""
+"""What an exchange yields, for its driver to perform."""
 
-Reply = Response | NebulaExplorerConnectionError | str | None
-"""What a driver hands back: the response, why there is none, a :class:`SingleFlight`'s value, or nothing."""
+StepResult = Response | NebulaExplorerConnectionError | str | None
+"""What comes of a step: a response, why there is none, a :class:`SingleFlight`'s value, or nothing."""
 
-Exchange = Generator[Step, Reply, T]
-"""A whole call: yields steps, is sent replies, returns the call's value."""
+Exchange = Generator[Step, StepResult, T]
+"""A whole call: yields steps, is sent their results, returns the call's value."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ class Call(Generic[T]):
 
     :param read: raises ``ValueError`` if the data does not have the documented shape.
     :param is_repeatable: whether sending it twice does no more than sending it once.
-    :param metric: what to count it as when it succeeds.
+    :param metric: incremented when the call succeeds.
     """
 
     request: Request
@@ -126,19 +125,19 @@ class Call(Generic[T]):
     metric: Metric | None = None
 
 
-def read_data(asked: str, response: Response, redact: Callable[[str], str] = str) -> object:
-    """Return the ``data`` of an answer of Explorer's.
+def read_data(request_text: str, response: Response, redact: Callable[[str], str] = str) -> object:
+    """Return the ``data`` of a response of Explorer's.
 
-    :param asked: the request in words, for error texts.
-    :param hide: takes secrets out of a text that came from outside.
+    :param request_text: the request, as error texts show it.
+    :param redact: takes secrets out of a text that came from outside.
     :raises NebulaExplorerError: the narrowest class for what came back instead.
     """
     envelope = _parse_envelope(response.body)
     if envelope is None:
-        raise _without_envelope(asked, response)
+        raise _without_envelope(request_text, response)
     if envelope["code"] != 0:
-        message = _shown(envelope.get("message"), redact)
-        raise _refusal(asked, response.status, envelope["code"], message)
+        message = _presentable(envelope.get("message"), redact)
+        raise _refusal(request_text, response.status, envelope["code"], message)
     return envelope.get("data")
 
 
@@ -153,37 +152,37 @@ def _parse_envelope(body: bytes) -> JsonObject | None:
 
 
 def _finite(text: str) -> float:
-    """Read a number; NaN and the infinite, which Python's JSON knows, are refused by databases."""
+    """Read a number; Python's JSON also reads NaN and infinities, which databases reject."""
     number = float(text)
     if not math.isfinite(number):
         raise ValueError
     return number
 
 
-def _shown(message: object, redact: Callable[[str], str]) -> str:
-    """Return a message as a log can show it: without secrets, neither endless nor as lines of its own."""
+def _presentable(message: object, redact: Callable[[str], str]) -> str:
+    """Return a message as a log can show it: without secrets, of limited length and on one line."""
     text = message if isinstance(message, str) else ""
-    hidden = redact(text[:_LONGEST_READ])
-    if len(text) > _LONGEST_READ and len(hidden) < _LONGEST_READ // 2:
-        return ""  # mostly secrets, and the last one was cut, so that it is not hidden
-    return "".join(letter if letter.isprintable() else " " for letter in hidden[:LONGEST_MESSAGE])
+    redacted = redact(text[:_LONGEST_SEARCHED])
+    if len(text) > _LONGEST_SEARCHED and len(redacted) < _LONGEST_SEARCHED // 2:
+        return ""  # it is mostly secrets, and the last one was cut, so it was not recognized
+    return "".join(letter if letter.isprintable() else " " for letter in redacted[:LONGEST_MESSAGE])
 
 
-def _refusal(asked: str, http_status: int, code: int, message: str) -> NebulaExplorerApiError:
+def _refusal(request_text: str, http_status: int, code: int, message: str) -> NebulaExplorerApiError:
     name, meaning = CODES.get(code, ("", "a code this version does not know"))
     error_class = class_of(code, http_status)
     hint = "Renew Explorer's license." if code == LICENCE_ERROR else error_class.hint
     return error_class(
-        f"{asked}: Explorer refused with code {code}, {message or name} ({meaning}). {hint}",
+        f"{request_text}: Explorer refused with code {code}, {message or name} ({meaning}). {hint}",
         code=code,
         message=message,
         http_status=http_status,
     )
 
 
-def _without_envelope(asked: str, response: Response) -> NebulaExplorerError:
+def _without_envelope(request_text: str, response: Response) -> NebulaExplorerError:
     status = response.status
-    came_back = f"{asked}: answered with HTTP {status} and {_describe_body(response)}"
+    came_back = f"{request_text}: the response is HTTP {status} with {_describe_body(response)}"
     if 300 <= status < 400:
         text = f"{came_back}, a redirect. Explorer's API sends none: set the connection to the final address."
         return NebulaExplorerConnectionError(text, transient=False)
@@ -218,12 +217,12 @@ def pause_before_retry(attempt: int, response: Response | None, jitter: float) -
     """Return the pause before a request is sent again.
 
     :param attempt: how many times it was sent again before; 0 for the first time.
-    :param response: the answer to the last try, whose ``Retry-After`` counts; ``None`` if there was none.
+    :param response: the response to the last try, whose ``Retry-After`` counts; ``None`` if there was none.
     :param jitter: a random number from 0 to 1; it spreads clients that failed together.
     """
-    wanted = _retry_after(response) if response else None
-    if wanted is not None:
-        return Pause(min(wanted, RETRY_AFTER_CAP_SECONDS) + jitter, is_for_all=True)
+    requested = _retry_after(response) if response else None
+    if requested is not None:
+        return Pause(min(requested, RETRY_AFTER_CAP_SECONDS) + jitter, is_for_all=True)
     backoff = min(BACKOFF_CAP_SECONDS, BACKOFF_SECONDS * 2 ** min(attempt, 10))
     return Pause(backoff * (0.5 + jitter / 2))
 

@@ -1,4 +1,4 @@
-"""The rules for talking to Explorer: login, renewal, retry. Pure: drivers send and wait."""
+"""The rules for talking to Explorer: login, renewal, retry. They are pure: a driver sends and pauses."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import random
 import re
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerAmbiguousSubmitError,
@@ -38,51 +40,52 @@ from airflow_provider_nebula_explorer.explorer.settings import AccountEncoding, 
 
 log = logging.getLogger(__name__)
 
-_LONG = 40
-"""A part of a token that is as long as this is no common word; the first part, which all have, is shorter."""
+_SECRET_PART_LENGTH = 40
+"""Parts of a token from this length on are redacted, too; words are shorter, and so is a JWT's header."""
 
 _RENEWALS = 2
 """How often one call may renew the login: an Explorer that restarts twice forgets it twice."""
 
 _TOKENS_KEPT = 10
-"""So many of the latest are kept out of texts: a session may be renewed for as long as a triggerer runs."""
+"""Only so many of the latest are redacted: in a triggerer, renewals go on for as long as it runs."""
 
 
 class Session:
     """One login of one account, and the calls made under it.
 
-    The token's life is not watched: ``Max-Age`` may be missing or wrong, and a session may end long
-    before. A refusal with 401 tells the end for certain.
+    A token is used until it is refused with 401: its ``Max-Age`` may be missing or wrong, and Explorer
+    may end the login long before.
 
-    :param jitter: gives random numbers from 0 to 1.
+    :param jitter: returns random numbers from 0 to 1.
     """
 
     def __init__(self, settings: Settings, *, jitter: Callable[[], float] = random.random) -> None:
         self._settings = settings
         self._jitter = jitter
-        self._secrets = settings.account.secrets
+        self._account_secrets = settings.account.secrets
         self._tokens: deque[str] = deque(maxlen=_TOKENS_KEPT)
-        self._told: set[str] = set()
+        self._masked: set[str] = set()
         self._encodings = settings.account.encodings
         self._token: str | None = None  # the latest, though Explorer may have forgotten it
-        self._untried: str | None = None  # that token, until something else than a refusal has come of it
+        self._untried: str | None = None  # that token, until a request with it meets no refusal
         self._date = ""
 
     @property
     def server_time(self) -> float | None:
-        """Explorer's clock at its last answer, in epoch seconds; ``None`` where that told none."""
+        """Explorer's clock in its last response, in epoch seconds; ``None`` if that had no ``Date``."""
         return parse_date(self._date)
 
     def copy(self) -> Session:
-        """Return a session of the same login; what each of them learns from now on is its own."""
+        """Return another session under the same login; what either learns from now on, the other does not."""
         clone = copy.copy(self)
-        clone._tokens, clone._told = self._tokens.copy(), set(self._told)  # noqa: SLF001 - one of us
+        clone._tokens, clone._masked = self._tokens.copy(), self._masked.copy()  # noqa: SLF001 - its own class
         return clone
 
     def call(self, call: Call[T]) -> Exchange[T]:
-        """Make a call: log in first where there is no token, and once more where the token is refused.
+        """Make a call: log in first if there is no token, and once more if the token is refused.
 
-        Where that login worked, or met trouble, before it was refused too, it has ended anew: then once more.
+        If the new token is accepted, or meets an error of another kind, before it is refused as well, that
+        login has ended, too: a second renewal follows.
 
         :raises NebulaExplorerError: the narrowest class for what came back instead of the data.
         """
@@ -96,17 +99,17 @@ class Session:
                 if refusals > 1 and (token == self._untried or refusals > _RENEWALS):
                     raise
             else:
-                self._has_met_something_else(token)
+                self._mark_tried(token)
                 return result
             token = yield from self._renew(token)
 
-    def _has_met_something_else(self, token: str) -> None:
-        """Note that something else than a refusal came of a token: if it is refused now, it has ended."""
+    def _mark_tried(self, token: str) -> None:
+        """Note that a request with a token met no refusal: if one does from now on, the login has ended."""
         if token == self._untried:
             self._untried = None
 
     def _renew(self, refused: str | None) -> Exchange[str]:
-        """Return another token than the one that was refused; calls made at the same time share the login."""
+        """Return another token than the refused one; concurrent calls share the login."""
 
         def login_unless_done() -> Exchange[str]:
             if self._token is not None and self._token != refused:
@@ -118,10 +121,10 @@ class Session:
         return token
 
     def login(self) -> Exchange[str]:
-        """Log in, with the account encoding that worked before, else with each in turn.
+        """Log in: first with the account encoding that worked before, then with the others.
 
         :return: the token, which is as secret as the password.
-        :raises NebulaExplorerLoginError: where Explorer refuses the account in every encoding.
+        :raises NebulaExplorerLoginError: if Explorer refuses the account in every encoding.
         """
         refusals: list[NebulaExplorerApiError] = []
         for encoding in self._encodings:
@@ -140,8 +143,8 @@ class Session:
     def _connect(self, encoding: AccountEncoding) -> Exchange[str]:
         call = connect(self._settings.account, encoding)
         encoded = self._settings.account.encoded(encoding)
-        if encoded not in self._told:
-            self._told.add(encoded)
+        if encoded not in self._masked:
+            self._masked.add(encoded)
             yield Secret(encoded)
 
         def read_token(response: Response) -> str:
@@ -154,21 +157,17 @@ class Session:
                 )
             return token
 
-        token = yield from self._ask(call.request, read_token)
+        token = yield from self._send_with_retries(call.request, read_token)
         if token not in self._tokens:
             self._tokens.append(token)
             yield Secret(token)
         return token
 
     def _call_with(self, token: str, call: Call[T]) -> Exchange[T]:
-        headers = {**call.request.headers, "Cookie": f"{COOKIE}={token}"}
-        request = Request(call.request.method, call.request.target, headers, call.request.body)
-
-        def read(response: Response) -> T:
-            return self._read(call, response)
-
+        request = replace(call.request, headers={**call.request.headers, "Cookie": f"{COOKIE}={token}"})
+        read = partial(self._read, call)
         try:
-            result = yield from self._ask(request, read, is_repeatable=call.is_repeatable)
+            result = yield from self._send_with_retries(request, read, is_repeatable=call.is_repeatable)
         except NebulaExplorerError as error:
             if call.is_repeatable or not error.may_have_acted:
                 raise
@@ -179,53 +178,59 @@ class Session:
             increment(call.metric)
         return result
 
-    def _ask(
+    def _send_with_retries(
         self, request: Request, read: Callable[[Response], T], *, is_repeatable: bool = True
     ) -> Exchange[T]:
-        """Send a request, and again after a pause while that is safe and may help."""
+        """Send a request and read its response; again, after a pause, while that is safe and may help."""
         attempt = 0
         while True:
             response = None
             try:
-                reply = yield request
-                if isinstance(reply, NebulaExplorerConnectionError):
-                    raise reply
-                assert isinstance(reply, Response)  # noqa: S101 - what a request is answered with
-                response = reply
-                self._date = response.header("date")
+                response = yield from self._send(request)
                 return read(response)
             except NebulaExplorerError as error:
                 if not isinstance(error, NebulaExplorerAuthError):
-                    self._has_met_something_else(_token_of(request))
-                is_safe = is_repeatable or not error.was_sent
-                reason = error
+                    self._mark_tried(_token_of(request))
+                failure = error
+            is_safe = is_repeatable or not failure.was_sent
             pause = pause_before_retry(attempt, response, self._jitter())
-            if attempt >= self._settings.max_retries or not (reason.is_transient and is_safe):
+            if attempt >= self._settings.max_retries or not (failure.is_transient and is_safe):
                 if pause.is_for_all:
-                    yield pause  # what Explorer asks for holds for the calls that follow, too
-                raise reason
-            log.info("%s Trying again in %.1f s.", reason, pause.seconds)
+                    yield pause  # Explorer requests it for later calls, too
+                raise failure
+            log.info("%s Trying again in %.1f s.", failure, pause.seconds)
             yield pause
             increment("retries")
             attempt += 1
 
+    def _send(self, request: Request) -> Exchange[Response]:
+        result = yield request
+        if isinstance(result, NebulaExplorerConnectionError):
+            raise result
+        assert isinstance(result, Response)  # noqa: S101 - what else comes of a request
+        self._date = result.header("date")
+        return result
+
     def _read(self, call: Call[T], response: Response) -> T:
-        asked = self._describe(call.request)
-        data = read_data(asked, response, self._redact)
+        request_text = self._describe(call.request)
+        data = read_data(request_text, response, self._redact)
         try:
             return call.read(data)
         except ValueError as error:
-            text = f"{asked}: the response is not as Explorer's API documents it: {self._redact(str(error))}."
-            raise NebulaExplorerConnectionError(text, transient=False) from None
+            raise NebulaExplorerConnectionError(
+                f"{request_text}: the response is not as Explorer's API documents it: "
+                f"{self._redact(str(error))}.",
+                transient=False,
+            ) from None
 
     def _describe(self, request: Request) -> str:
         return f"{request.method} {self._settings.base_url}{request.path}"
 
     def _redact(self, text: str) -> str:
-        tokens = tuple(self._tokens)  # as another thread may add one meanwhile
-        # Of a token that is a JWT, the middle part alone tells the password.
-        parts = (part for token in tokens for part in token.split(".") if len(part) >= _LONG)
-        return redact((*self._secrets, *tokens, *parts), text)
+        tokens = tuple(self._tokens)  # a copy, as another thread may add one meanwhile
+        # The middle part of a token that is a JWT may itself contain the password.
+        parts = (part for token in tokens for part in token.split(".") if len(part) >= _SECRET_PART_LENGTH)
+        return redact((*self._account_secrets, *tokens, *parts), text)
 
     def _login_error(self, refusal: NebulaExplorerApiError) -> NebulaExplorerLoginError:
         account = self._settings.account
@@ -249,8 +254,8 @@ class Session:
         )
 
 
-# Explorer answers every refused login with one code; only the detail, graphd's own words or those of
-# Go's net package, tells an unreachable graphd from a wrong password.
+# Explorer refuses every login with the same code. Only its message, in the words of graphd or of Go's net
+# package, distinguishes an unreachable graphd from a wrong password.
 _GRAPHD_UNREACHABLE = re.compile(
     r"dial tcp|connection refused|no such host|no route to host|unreachable|i/o timeout|failed to open",
     re.IGNORECASE,
@@ -268,6 +273,6 @@ def _token_of(request: Request) -> str:
 
 
 def _token_in(response: Response) -> str | None:
-    """Return the last token set; its attributes do not matter, so they are not read."""
+    """Return the last token that the response sets; the cookie's attributes do not matter."""
     tokens = re.findall(rf'(?:^|[\s,;]){COOKIE}="?([!#-+\--:<-~]+)', response.header("set-cookie"))
     return tokens[-1] if tokens else None

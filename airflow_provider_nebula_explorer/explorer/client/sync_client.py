@@ -1,4 +1,4 @@
-"""The blocking driver, based on requests: sends what a session requests and returns the responses to it."""
+"""The blocking client, based on requests: it performs the steps of a session's exchanges."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 import requests
 import urllib3.exceptions
 
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError
 from airflow_provider_nebula_explorer.explorer.client.http_errors import (
     HEADERS,
-    Library,
+    LibraryErrors,
     append,
-    failure,
+    connection_error,
     no_cookies,
     redact_loggers,
 )
@@ -23,11 +24,11 @@ from airflow_provider_nebula_explorer.explorer.client.protocol import (
     Call,
     Exchange,
     Pause,
-    Reply,
     Request,
     Response,
     SingleFlight,
     Step,
+    StepResult,
     T,
 )
 from airflow_provider_nebula_explorer.explorer.client.proxies import proxy_of
@@ -43,7 +44,7 @@ class Client:
 
     :param on_secret: called with each secret before it is first used: the encoded account, the token.
     :param sleep: makes the pauses, in seconds.
-    :param clock: a monotonic clock, in seconds; it times the pauses that Explorer requests.
+    :param clock: a monotonic clock, in seconds; it times requests, and the pauses that Explorer requests.
     """
 
     def __init__(
@@ -59,17 +60,17 @@ class Client:
         self._on_secret = on_secret
         self._sleep = sleep or time.sleep
         self._clock = clock
-        self._silent_until = -math.inf
-        # What is wrong with these is said now, and in the same words for both.
+        self._paused_until = -math.inf
+        # Wrong files and a wrong proxy are errors now, with the same text for both clients.
         tls_context(settings)
         proxy_of(settings)
-        # urllib3 warns of headers that it cannot read, and shows what follows them, so perhaps our token.
+        # urllib3 warns of headers that it cannot read, and quotes what follows them, which may be our token.
         redact_loggers("urllib3.connection", "urllib3.connectionpool")
-        self._http = _Direct()
+        self._http = _NoRedirects()
         self._http.headers.update(HEADERS)
         self._http.cookies.set_policy(no_cookies())
-        # Without an auth of its own, requests takes one from ~/.netrc and overwrites our header.
-        self._http.auth = _leave_as_it_is
+        # Without this, requests would take an account from ~/.netrc and overwrite our header.
+        self._http.auth = _keep_headers
 
     def run(self, call: Call[T]) -> T:
         """Make a call.
@@ -109,9 +110,9 @@ class Client:
             value: T = done.value
             return value
 
-    def _perform(self, step: Step) -> Reply:
+    def _perform(self, step: Step) -> StepResult:
         if isinstance(step, Request):
-            return self._answer(step)
+            return self._send(step)
         if isinstance(step, SingleFlight):
             return self._drive(step.begin())
         if isinstance(step, Pause):
@@ -122,22 +123,22 @@ class Client:
 
     def _pause(self, pause: Pause) -> None:
         if pause.is_for_all:
-            self._silent_until = max(self._silent_until, self._clock() + pause.seconds)
+            self._paused_until = max(self._paused_until, self._clock() + pause.seconds)
         else:
             self._sleep(pause.seconds)
 
-    def _answer(self, request: Request) -> Reply:
-        silence = self._silent_until - self._clock()
-        if silence > 0:
-            self._sleep(silence)
+    def _send(self, request: Request) -> Response | NebulaExplorerConnectionError:
+        left = self._paused_until - self._clock()
+        if left > 0:
+            self._sleep(left)
         try:
-            return self._send(request)
+            return self._transmit(request)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            return failure(request, self._settings, error, _REQUESTS)
+            return connection_error(request, self._settings, error, _REQUESTS)
 
-    def _send(self, request: Request) -> Response:
+    def _transmit(self, request: Request) -> Response:
         settings = self._settings
-        deadline = time.monotonic() + settings.timeout
+        deadline = self._clock() + settings.timeout
         with (
             _no_warning_at_every_request(),
             self._http.request(
@@ -151,27 +152,26 @@ class Client:
                 verify=trust(settings),
                 cert=client_cert(settings),
                 proxies={"http": settings.proxy, "https": settings.proxy} if settings.proxy else None,
-            ) as answer,
+            ) as response,
         ):
-            return Response(answer.status_code, answer.headers, _read_body(answer, deadline))
+            return Response(response.status_code, response.headers, self._read_body(response, deadline))
+
+    def _read_body(self, response: requests.Response, deadline: float) -> bytes:
+        # requests' own timeout is for the time between two bytes, so a slow response could take any time.
+        # read1 returns what has arrived, so the clock is checked after each piece.
+        body = bytearray()
+        while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+            if self._clock() > deadline:
+                raise TimeoutError
+            append(body, chunk)
+        return bytes(body)
 
 
-class _Direct(requests.Session):
-    """Does not look where a redirect leads: for that, requests would read all of the answer."""
+class _NoRedirects(requests.Session):
+    """Does not look for a redirect's target: for that, requests would read the whole response."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         return None
-
-
-def _read_body(answer: requests.Response, deadline: float) -> bytes:
-    # requests' own timeout counts from byte to byte, so a slow answer could take for ever; read1 comes
-    # back with what is there, and so gives the chance to look at the clock.
-    body = bytearray()
-    while chunk := answer.raw.read1(_CHUNK_BYTES, decode_content=True):
-        if time.monotonic() > deadline:
-            raise TimeoutError
-        append(body, chunk)
-    return bytes(body)
 
 
 @contextlib.contextmanager
@@ -182,11 +182,11 @@ def _no_warning_at_every_request() -> Iterator[None]:
         yield
 
 
-def _leave_as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+def _keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-_REQUESTS = Library(
+_REQUESTS = LibraryErrors(
     proxy=(requests.exceptions.ProxyError,),
     timeout=(requests.Timeout, urllib3.exceptions.TimeoutError),
     before_sending=(urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError),
