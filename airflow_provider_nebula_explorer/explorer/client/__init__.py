@@ -1,1 +1,1 @@
-"""Talks to Explorer: makes one call, which is answered or refused."""
+"""Talks to Explorer: each call returns the response's data, or raises why there is none."""

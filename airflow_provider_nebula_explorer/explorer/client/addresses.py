@@ -1,4 +1,4 @@
-"""Which addresses a connection may contain: readers raise ``ValueError`` or ``TypeError`` for others."""
+"""The addresses that a connection may contain: for others, these raise ``ValueError`` or ``TypeError``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 _HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
 _ZONE = re.compile(r"[A-Za-z0-9._~-]+")
-"""Of an IPv6 address, ``eth0`` in ``fe80::1%eth0``; Python's own check lets line ends pass, and all else."""
+"""``eth0`` in ``fe80::1%eth0``; Python's own check of an IPv6 address accepts any zone, line ends too."""
 
 _PLACE = re.compile(r"(\[[^][]*\]|[^][:]*)(:[0-9]*)?")
 
@@ -32,8 +32,8 @@ def read_url(value: str) -> SplitResult:
     """Return the parts of a URL."""
     parts = urlsplit(value)
     place = parts.netloc.rpartition("@")[2]
-    # urlsplit takes line ends out without a word, and overlooks what follows the brackets of an IPv6 address;
-    # before Python 3.11.4 what is in them, too.
+    # urlsplit silently removes line ends, and ignores what follows the brackets of an IPv6 address;
+    # before Python 3.11.4, it does not check what is between them either.
     if not value.isprintable() or not _PLACE.fullmatch(place):
         raise ValueError
     if place.startswith("["):
@@ -42,9 +42,9 @@ def read_url(value: str) -> SplitResult:
 
 
 def read_prefix(path: str) -> str:
-    """Return a URL's path, without a slash at the end, as it is put before the API's own."""
+    """Return a URL's path without a slash at its end, to be put before the API's paths."""
     prefix = unquote(path).rstrip("/")
-    # Where these lead is for each client and proxy on the way to say.
+    # Clients and proxies resolve these in different ways.
     if "\\" in prefix or {"", ".", ".."} & set(prefix.split("/")[1:]):
         raise ValueError
     return quote(prefix)
@@ -62,15 +62,15 @@ def read_proxy(value: Any) -> str:
 
 
 def check_proxy(parts: SplitResult) -> None:
-    """Refuse what the HTTP libraries refuse too, but in errors of all kinds that show the password."""
+    """Refuse addresses for which the HTTP libraries raise errors of all kinds, which show the password."""
     read_address(parts.hostname)
     if parts.port == 0:
         raise ValueError
-    unquote(f"{parts.username}{parts.password}").encode("latin-1")  # requests writes no other letters
+    unquote(f"{parts.username}{parts.password}").encode("latin-1")  # requests can write no other characters
 
 
 def read_job_url(value: Any) -> str:
-    """Return the template of a job's page."""
+    """Return the template of the address of a job's page."""
     for _, name, specification, conversion in string.Formatter().parse(value):
         if name not in (None, "job_id", "workflow_id", "base_url") or specification or conversion:
             raise ValueError

@@ -1,4 +1,4 @@
-"""The proxy between us and Explorer: the connection's, else the environment's."""
+"""The proxy on the way to Explorer: the connection's, else the environment's."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from airflow_provider_nebula_explorer.explorer.settings import Settings
 
 
 def proxy_of(settings: Settings) -> str | None:
-    """Return the proxy's URL; ``None`` where there is none.
+    """Return the proxy's URL; ``None`` if there is none.
 
-    :raises NebulaExplorerConfigError: where the environment names one that cannot be used.
+    :raises NebulaExplorerConfigError: if the environment names one that cannot be used.
     """
     return settings.proxy or _proxy_of_environment(settings.base_url)
 
 
 def unusable_proxy() -> NebulaExplorerConfigError:
-    """Return what is said of an address that is none; it is not shown, as it may hold a password."""
+    """Return the error for an unusable proxy; its address is not shown, as it may contain a password."""
     return NebulaExplorerConfigError(
         "The proxy's address cannot be used: the connection's, and the environment's, must be an http:// or "
         "https:// URL. Check proxy in the connection's extra, and the variables http_proxy, https_proxy and "

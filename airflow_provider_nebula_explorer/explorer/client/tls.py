@@ -1,4 +1,4 @@
-"""Whom to trust and who we are, if Explorer uses TLS: one rule for both drivers."""
+"""TLS: which certificates are trusted, and which one the client shows; one rule for both clients."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def trust(settings: Settings) -> bool | str:
 
 
 def client_cert(settings: Settings) -> str | tuple[str, str] | None:
-    """Return the file of the client's certificate, with that of its key where that is another."""
+    """Return the file of the client's certificate, and that of its key if it is another one."""
     if settings.client_cert and settings.client_key:
         return settings.client_cert, settings.client_key
     return settings.client_cert
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:
-    """Return how to speak TLS; ``None`` where Explorer is reached without it.
+    """Return how to speak TLS; ``None`` if Explorer is reached without it.
 
-    :raises NebulaExplorerConfigError: where a file of certificates or keys cannot be used.
+    :raises NebulaExplorerConfigError: if a file of certificates or keys cannot be used.
     """
     if not settings.base_url.startswith("https:"):
         return None
