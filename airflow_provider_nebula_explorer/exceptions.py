@@ -12,19 +12,17 @@
     │   ├── NebulaExplorerForbiddenError    403xxxxx
     │   ├── NebulaExplorerNotFoundError     404xxxxx
     │   └── NebulaExplorerServerError       5xxxxxxx, 900xxxxx and HTTP 5xx
-    ├── NebulaExplorerJobError              a job ended in a status that was not wanted: .job
+    ├── NebulaExplorerJobError              a job ended in another status than the wanted one: .job
     ├── NebulaExplorerTimeoutError          a wait took longer than its timeout (also a TimeoutError)
     └── NebulaExplorerAmbiguousSubmitError  a job may or may not have been started: .candidates
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from airflow_provider_nebula_explorer.explorer.models import Job
+from airflow_provider_nebula_explorer.explorer.models import Job
 
 
 class NebulaExplorerError(Exception):
@@ -102,7 +100,7 @@ class NebulaExplorerApiError(NebulaExplorerError):
 
     @property
     def may_have_acted(self) -> bool:
-        # Without a code of Explorer's, a gateway spoke, and what happened behind it is not known.
+        # A response without a code of Explorer's comes from a gateway; what happened behind it is unknown.
         return self.code is None
 
 
@@ -126,10 +124,11 @@ class NebulaExplorerLoginError(NebulaExplorerAuthError):
     """Explorer refused the login, in each account encoding that was tried.
 
     :param transient: whether the same login worked before, and only graphd is unreachable now.
+    :param refusal: as for :class:`NebulaExplorerApiError`.
     """
 
-    def __init__(self, text: str = "", *, transient: bool = False, **told: Any) -> None:
-        super().__init__(text, **told)
+    def __init__(self, text: str = "", *, transient: bool = False, **refusal: Any) -> None:
+        super().__init__(text, **refusal)
         self._transient = transient
 
     @property
@@ -156,12 +155,12 @@ class NebulaExplorerServerError(NebulaExplorerApiError):
 
     @property
     def is_transient(self) -> bool:
-        # Time does not mend a licence.
+        # A licence does not recover with time.
         return self.code != LICENCE_ERROR
 
 
 class NebulaExplorerJobError(NebulaExplorerError):
-    """A job ended in a status that was not wanted.
+    """A job ended in another status than the wanted one.
 
     :param text: the job, its status and the tasks that failed.
     :param job: the job as Explorer last returned it.

@@ -8,12 +8,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from airflow_provider_nebula_explorer.explorer.client.proxies import proxy_of
 from airflow_provider_nebula_explorer.explorer.metrics import Metric, install
+from airflow_provider_nebula_explorer.explorer.settings import Settings
 
 if TYPE_CHECKING:
     from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
     from airflow_provider_nebula_explorer.explorer.client.sync_client import Client
-    from airflow_provider_nebula_explorer.explorer.settings import Settings
 
 
 def open_client(settings: Settings) -> Client:
@@ -37,34 +38,33 @@ async def open_async_client(settings: Settings) -> AsyncClient:
         _mask_proxy(settings)
         return AsyncClient(settings, on_secret=sync_to_async(_mask))
 
-    # In a thread, as both to import and to build it reads files, and Airflow masks by asking its supervisor.
+    # In threads: importing and building it reads files, and Airflow's masking calls its supervisor.
     return await sync_to_async(build)()
 
 
 @cache
 def load_metrics() -> Any:
-    """Return Airflow's metrics. The first time this imports them, so not on an event loop."""
+    """Return Airflow's metrics. The first call imports them, so do not make it on an event loop."""
     from airflow.providers.common.compat.sdk import Stats
 
     return Stats
 
 
 def _measure(metric: Metric) -> None:
-    with suppress(Exception):  # whatever a metrics backend does, work goes on
+    with suppress(Exception):  # an error of the metrics backend stops no work
         load_metrics().incr(f"nebula_explorer.{metric}")
 
 
 def _mask_proxy(settings: Settings) -> None:
-    # Airflow masks the connection's password itself, but not parts of extra, nor the environment.
-    from airflow_provider_nebula_explorer.explorer.client.proxies import proxy_of
-
+    # Airflow itself masks the connection's password, but neither parts of extra nor of the environment.
     parts = urlsplit(proxy_of(settings) or "")
     if not parts.password:
         return
     account = f"{unquote(parts.username or '')}:{unquote(parts.password)}"
-    # A proxy may say in a header, which httpcore logs at DEBUG, what it was sent; each driver sends its own.
-    sent = (base64.b64encode(account.encode(encoding, "replace")) for encoding in ("utf-8", "latin-1"))
-    for secret in (parts.password, unquote(parts.password), *(header.decode() for header in sent)):
+    # A proxy may quote the account in a header, and httpcore logs headers at DEBUG. The two clients encode
+    # an account differently.
+    encoded = (base64.b64encode(account.encode(encoding, "replace")) for encoding in ("utf-8", "latin-1"))
+    for secret in (parts.password, unquote(parts.password), *(header.decode() for header in encoded)):
         _mask(secret)
 
 
