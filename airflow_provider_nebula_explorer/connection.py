@@ -1,6 +1,6 @@
 """The fields of an Airflow connection to Explorer: one table to read them, check them and show the form.
 
-Nothing here imports Airflow, so that its discovery of providers stays quick.
+Airflow's discovery of providers imports this module, which therefore does not import Airflow.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SCHEME = "nebula-explorer"
 
 
 class AirflowConnection(Protocol):
-    """What is read of an Airflow connection; every version's class fits."""
+    """The part of an Airflow connection that is read; every version's class has it."""
 
     conn_id: str
     host: str | None
@@ -47,7 +47,7 @@ class AirflowConnection(Protocol):
 
 @dataclass(frozen=True)
 class StandardField:
-    """A field that every Airflow connection has, as ours calls it."""
+    """A field that every Airflow connection has, as our form labels it."""
 
     name: str
     label: str
@@ -56,15 +56,15 @@ class StandardField:
 
 @dataclass(frozen=True)
 class ExtraField:
-    """A field of ours, kept in the connection's ``extra``.
+    """A field of our own, kept in the connection's ``extra``.
 
-    :param help: what a newcomer asks of the field.
-    :param allowed: what values are right, for the error text.
-    :param read: turns the form's value into ours; raises ``ValueError`` for a wrong one.
+    :param help: explains the field to a newcomer.
+    :param allowed: the allowed values, for the error text.
+    :param read: returns the setting for a value of the form; raises ``ValueError`` for a wrong one.
     :param schema: the field's JSON schema, as Airflow 3's form reads it.
-    :param default: ours for a field that is left empty, given as the form would give it.
-    :param is_filled_in: whether the form begins with the default in the field. Airflow 3 takes each text in
-        ``extra`` for a secret, and warns in a task's log of one under five letters: such defaults are not.
+    :param default: the value for a field that is left empty, as the form would give it.
+    :param is_filled_in: whether the form shows the default in the field. Airflow 3 takes each text in
+        ``extra`` for a secret and warns, in task logs, of secrets under five letters: it does not show these.
     """
 
     name: str
@@ -79,7 +79,7 @@ class ExtraField:
 
     @property
     def form_default(self) -> Any:
-        """What the form begins with."""
+        """The value that an empty form shows."""
         return self.default if self.is_filled_in else None
 
 
@@ -95,7 +95,7 @@ def _whole_number(minimum: int, maximum: int) -> Callable[[Any], int]:
 
 
 def _read_seconds(value: Any) -> float:
-    # Python reads 1_0, and digits of other scripts, too.
+    # Python's float() also reads 1_0, and digits of other scripts.
     is_odd = isinstance(value, str) and not re.fullmatch(r"[0-9.eE+-]+", value)
     if is_odd or isinstance(value, bool) or not 0 < float(value) <= 3600:
         raise ValueError
@@ -140,7 +140,7 @@ STANDARD_FORM = {
     "relabeling": {field.name: field.label for field in STANDARD_FIELDS},
     "placeholders": {field.name: field.placeholder for field in STANDARD_FIELDS},
 }
-"""What the form calls the standard fields, in the words that every version of Airflow reads."""
+"""The form's names for the standard fields, under the keys that every version of Airflow reads."""
 
 EXTRA_FIELDS = (
     ExtraField(
@@ -264,12 +264,12 @@ def read_connection(connection: AirflowConnection) -> Settings:
 
 
 def unknown_extras(connection: AirflowConnection) -> list[str]:
-    """Return the keys of ``extra`` that mean nothing here; a misspelt one is easily overlooked."""
+    """Return the keys of ``extra`` that are not known here, such as a misspelt one."""
     return sorted(set(connection.extra_dejson) - {field.name for field in EXTRA_FIELDS})
 
 
 class _Reader:
-    """Reads the fields of one connection; whatever it refuses, it names."""
+    """Reads the fields of one connection; its errors name the field."""
 
     def __init__(self, connection: AirflowConnection) -> None:
         self._connection = connection
@@ -285,11 +285,11 @@ class _Reader:
         )
 
     def _may_be_secret(self, name: str, value: object) -> bool:
-        # A password may be in the wrong field, an address with an @ may hold one, and a text of several
-        # lines may be a key where its path belongs.
+        # A password may be in the wrong field, an address with an @ may contain one, and a text of several
+        # lines may be a key in the place of its path.
         password = self._connection.password
-        hidden = ("@", "\n", *((password, repr(password)[1:-1]) if password else ()))
-        return name == "password" or any(secret in text for secret in hidden for text in _forms_of(value))
+        signs = ("@", "\n", *((password, repr(password)[1:-1]) if password else ()))
+        return name == "password" or any(sign in text for sign in signs for text in _forms_of(value))
 
     def required(self, name: str, allowed: str) -> str:
         text = self.text(name)
@@ -369,7 +369,7 @@ class _Reader:
 
 
 def _forms_of(value: object) -> tuple[str, ...]:
-    """Return a value as texts, in which a secret would be found."""
+    """Return the texts of a value in which a secret would be found."""
     try:
         return (str(value), repr(value))
     except (ValueError, RecursionError):  # neither is shown

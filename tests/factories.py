@@ -12,12 +12,12 @@ from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnection
 from airflow_provider_nebula_explorer.explorer.client.protocol import (
     Exchange,
     Pause,
-    StepResult,
     Request,
     Response,
     Secret,
     SingleFlight,
     Step,
+    StepResult,
 )
 from airflow_provider_nebula_explorer.explorer.models import Job, parse_job
 from airflow_provider_nebula_explorer.explorer.settings import Account, Settings

@@ -26,7 +26,7 @@ def parse_id(name: str, value: object) -> int:
 
     :param value: a number, or text of digits as templates give it.
     """
-    # 20 digits hold every id of 64 bits; more would only meet limits further on.
+    # Every id of 64 bits has at most 20 digits; longer ones would only meet limits later.
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,20}", value):
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**20:
@@ -105,11 +105,11 @@ def parse_seconds(name: str, value: object) -> float:
 
 
 SHORTEST_INTERVAL_SECONDS = 0.1
-"""Between two polls: a shorter one would occupy the event loop that all waits of a triggerer share."""
+"""The shortest time between two polls; all waits of a triggerer share an event loop, which polls occupy."""
 
 
 def parse_interval(name: str, value: object) -> float:
-    """Return the seconds between two polls: what is shorter becomes :data:`SHORTEST_INTERVAL_SECONDS`."""
+    """Return the seconds between two polls, at least :data:`SHORTEST_INTERVAL_SECONDS`."""
     return max(parse_seconds(name, value), SHORTEST_INTERVAL_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""Metrics of this process: a program may install where they go, as the hook does for Airflow's."""
+"""The metrics of this process, and where they go: a program may install a sink, as hooks do for Airflow's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Metric = Literal[
     "cancels",  # of jobs, that Explorer accepted
     "events",  # successes of workflows, delivered to those who observe them
     "logins",
-    "polls",  # for jobs that are waited for: one for all of a watcher, one for each that waits alone
+    "polls",  # one for all jobs of a watcher, and one for each job that is waited for alone
     "reconciliations",  # searches for the job of a start whose response was lost
     "retries",  # of requests
     "waits.ended",  # in a watcher
@@ -25,9 +25,9 @@ _sink: Callable[[Metric], None] = _ignore
 
 
 def install(sink: Callable[[Metric], None]) -> None:
-    """Send all metrics of this process to a sink, in the place of the one before.
+    """Send all metrics of this process to a sink, which replaces the one before.
 
-    :param sink: is called with the metric's name at each increment, from threads and event loops: it must
+    :param sink: called with the metric's name at each increment, from threads and event loops: it must
         neither block nor raise.
     """
     global _sink  # noqa: PLW0603 - a process has one

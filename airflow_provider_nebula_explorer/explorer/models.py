@@ -40,7 +40,7 @@ class JobStatus(IntEnum):
 
     @property
     def is_success(self) -> bool:
-        """Whether the job ended as it should."""
+        """Whether the job or task ended as it should."""
         return self is JobStatus.SUCCESS
 
     @property
@@ -77,8 +77,11 @@ class Task:
 class Job:
     """One run of a workflow.
 
-    :param workflow_id: digits, as Explorer writes it.
+    :param workflow_id: digits, as text.
     :param tasks: the job's tasks; empty if the job came from a list.
+    :param run_begin_time: when it began, in UTC; ``None`` before that.
+    :param run_end_time: when it ended, in UTC; ``None`` before that.
+    :param create_time: when it was created, in UTC; ``None`` if Explorer did not say.
     :param data: Explorer's own object, unchanged.
     """
 
@@ -126,7 +129,7 @@ def parse_job(data: object) -> Job:
 
 
 def _parse_task(data: JsonObject) -> Task:
-    # Go leaves a zero out where a field is marked so: a task without a status has not started.
+    # Go omits zeros of fields marked omitempty: a task without a status has not started.
     status = whole_number(data, "status") if data.get("status") is not None else JobStatus.PREPARING
     return Task(
         id=_text(data, "id"),
@@ -142,7 +145,7 @@ def _objects(value: object) -> list[JsonObject]:
 
 
 def whole_number(data: JsonObject, key: str, *, least: int = -(10**20)) -> int:
-    """Return a number of an object of Explorer's, of up to 20 digits, which may have come as text.
+    """Return the number, of up to 20 digits, of a field of Explorer's object; it may be text there.
 
     :raises ValueError: if there is none.
     """
@@ -153,7 +156,7 @@ def whole_number(data: JsonObject, key: str, *, least: int = -(10**20)) -> int:
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         raise ValueError(f"{key!r} is out of range")
-    # The value is not shown: whatever comes from outside may hold a secret.
+    # The value is not shown: what comes from outside may contain a secret.
     raise ValueError(f"{key!r} is not a whole number but {type(value).__name__}")
 
 
@@ -163,7 +166,7 @@ def _text(data: JsonObject, key: str) -> str:
 
 
 def show(value: object) -> str:
-    """Return a value from outside as an error text shows it: cut where it is long."""
+    """Return a value from outside as error texts show it: cut if it is long."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # whole numbers of thousands of digits, lists in lists in lists
@@ -174,8 +177,8 @@ def show(value: object) -> str:
 def parse_time(value: object) -> datetime | None:
     """Read a time of Explorer's: epoch milliseconds, or ISO 8601 text with an offset.
 
-    :return: the time in UTC; ``None`` for a time that has not come yet (``0``, ``null``, ``""``,
-        Go's zero time) and for what is no time at all.
+    :return: the time in UTC; ``None`` for one that has not come yet (``0``, ``null``, ``""``, Go's zero
+        time) and for what is no time at all.
     """
     if isinstance(value, str) and not value.isdigit():
         return _parse_past(value)
@@ -191,7 +194,7 @@ def parse_iso(text: str) -> datetime:
 
     :raises ValueError: if it is none.
     """
-    if len(text) > 100:  # no time; and the patterns below take long for what is long
+    if len(text) > 100:  # it is no time, and the patterns below would take long
         raise ValueError
     # Python 3.10 reads neither "Z", nor "+0800", nor a fraction of other than 3 or 6 digits.
     text = re.sub(r"\.\d+", lambda fraction: fraction[0][:7].ljust(7, "0"), text.replace("Z", "+00:00"))

@@ -1,4 +1,4 @@
-"""How to reach one Explorer and as whom: plain values, already checked."""
+"""How to reach one Explorer, and with which account: plain values, already checked."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Account:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not appear in any text: the password and its encodings."""
+        """The texts that must not appear anywhere: the password, and the account in both encodings."""
         known = (self.password, self.encoded("json"), self.encoded("colon"))
         return tuple(secret for secret in known if secret)
 
@@ -71,5 +71,5 @@ class Settings:
 
     def job_link(self, job_id: int, workflow_id: int | str = "") -> str:
         """Return the address of a job's web page."""
-        place = quote(str(workflow_id), safe="", errors="replace")  # it may be Explorer's own text
+        place = quote(str(workflow_id), safe="", errors="replace")  # it may come from Explorer
         return self.job_url.format(job_id=job_id, workflow_id=place, base_url=self.base_url)
