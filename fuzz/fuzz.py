@@ -1,7 +1,8 @@
-"""Tries what comes from outside with a coverage-guided fuzzer: ``make fuzz``.
+"""Tries values from outside with a coverage-guided fuzzer: ``make fuzz``.
 
-The first argument names the target, others go to libFuzzer. What shall hold is in ``tests/properties.py``;
-hypothesis tries it, too. Here is how bytes become values, in forms in which seeds can be written by hand.
+The first argument names the target; the others go to libFuzzer. ``tests/properties.py`` says what must be
+true of every value; hypothesis tests it, too. This module turns bytes into values, in forms in which seeds
+can be written by hand.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ with atheris.instrument_imports(include=["airflow_provider_nebula_explorer", "em
     from airflow_provider_nebula_explorer.explorer.client.protocol import Response
 
 
-def answers(data: bytes) -> None:
-    """An answer as HTTP writes it: the status, a line for each header, an empty line, the body."""
+def responses(data: bytes) -> None:
+    """A response as HTTP writes it: the status, a line for each header, an empty line, the body."""
     head, _, body = data.partition(b"\n\n")
     status, *lines = head.decode("latin-1").split("\n")
     headers = dict(line.split(": ", 1) for line in lines if ": " in line)
     if status.isascii() and status.isdigit() and len(status) == 3:
-        properties.any_answer_is_read_or_refused(Response(int(status), headers, body))
+        properties.any_response_is_read_or_refused(Response(int(status), headers, body))
 
 
 def connections(data: bytes) -> None:
@@ -40,7 +41,7 @@ def connections(data: bytes) -> None:
 
 
 def arguments(data: bytes) -> None:
-    """An argument, in JSON; what is none is a text."""
+    """An argument, in JSON; anything else is taken as text."""
     value = _json(data)
     properties.any_argument_is_taken_or_refused(data.decode("latin-1") if value is None else value)
 
@@ -87,30 +88,30 @@ ODD = (
 
 
 def mutate(data: bytes, max_size: int, seed: int) -> bytes:
-    """Exchange a value in the JSON, every other time; most of what libFuzzer makes of JSON is none."""
+    """Replace a value in the JSON, every other time: libFuzzer alone rarely produces valid JSON."""
     chance = random.Random(seed)
     head, gap, body = data.rpartition(b"\n\n")
     value = _json(body)
     if value is None or chance.random() < 0.5:
         return bytes(atheris.Mutate(data, max_size))
-    changed = head + gap + json.dumps(_exchange(value, chance)).encode()
+    changed = head + gap + json.dumps(_replace(value, chance)).encode()
     return changed if len(changed) <= max_size else bytes(atheris.Mutate(data, max_size))
 
 
-def _exchange(value: Any, chance: random.Random) -> Any:
+def _replace(value: Any, chance: random.Random) -> Any:
     if not value or not isinstance(value, (dict, list)) or chance.random() < 0.1:
         return chance.choice(ODD)
     key = chance.choice(list(value) if isinstance(value, dict) else range(len(value)))
     changed = value.copy()
-    changed[key] = _exchange(value[key], chance)
+    changed[key] = _replace(value[key], chance)
     return changed
 
 
-TARGETS = {target.__name__: target for target in (answers, connections, arguments)}
+TARGETS = {target.__name__: target for target in (responses, connections, arguments)}
 
 
 def main() -> None:
-    """Fuzz one target; what is found stays in ``.fuzz``, for the next time to begin with."""
+    """Fuzz one target; inputs that led to new code stay in ``.fuzz``, and the next run starts with them."""
     name, *options = sys.argv[1:]
     found = FOLDER.parent / ".fuzz" / name
     found.mkdir(parents=True, exist_ok=True)

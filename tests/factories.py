@@ -1,4 +1,4 @@
-"""Small makers of the values that tests are about."""
+"""Makes small values for tests."""
 
 from __future__ import annotations
 
@@ -81,30 +81,30 @@ def broken(*, sent: bool = True) -> NebulaExplorerConnectionError:
 
 
 class Played:
-    """An exchange that was played against scripted replies: what it asked for, and how it ended."""
+    """An exchange that was played with scripted responses: the steps that it yielded, and how it ended."""
 
-    def __init__(self, exchange: Exchange[Any], *replies: StepResult) -> None:
+    def __init__(self, exchange: Exchange[Any], *responses: StepResult) -> None:
         self.requests: list[Request] = []
         self.pauses: list[float] = []
         self.value: Any = None
         self.error: BaseException | None = None
         self.secrets: list[str] = []
         try:
-            self.value = self._play(exchange, iter(replies))
+            self.value = self._play(exchange, iter(responses))
         except Exception as error:
             self.error = error
 
-    def _play(self, exchange: Exchange[Any], replies: Iterator[StepResult]) -> Any:
+    def _play(self, exchange: Exchange[Any], responses: Iterator[StepResult]) -> Any:
         try:
             step = next(exchange)
             while True:
-                step = exchange.send(self._reply_to(step, replies))
+                step = exchange.send(self._perform(step, responses))
         except StopIteration as done:
             return done.value
 
-    def _reply_to(self, step: Step, replies: Iterator[StepResult]) -> StepResult:
+    def _perform(self, step: Step, responses: Iterator[StepResult]) -> StepResult:
         if isinstance(step, SingleFlight):
-            return self._play(step.begin(), replies)
+            return self._play(step.begin(), responses)
         if isinstance(step, Secret):
             self.secrets.append(step.text)
             return None
@@ -112,12 +112,12 @@ class Played:
             self.pauses.append(step.seconds)
             return None
         self.requests.append(step)
-        reply = next(replies, None)
-        assert reply is not None, f"unexpected request {step.method} {step.target}"
-        return reply
+        response = next(responses, None)
+        assert response is not None, f"unexpected request {step.method} {step.target}"
+        return response
 
     @property
-    def asked(self) -> list[str]:
+    def sent(self) -> list[str]:
         """The requests in short: ``["POST connect", "GET jobs/1"]``."""
         return [f"{r.method} {r.path.removeprefix('/api-open/v1/')}" for r in self.requests]
 

@@ -1,6 +1,6 @@
-"""What holds whatever comes in from outside: from Explorer, from a connection's form, from a template.
+"""What is true of every value from outside: from Explorer, from a connection's form, from a template.
 
-Two drivers try these: hypothesis, in ``tests/unit/test_hostile_values.py``, and the fuzzer in ``fuzz``.
+Both hypothesis, in ``tests/unit/test_hostile_values.py``, and the fuzzer in ``fuzz`` test it.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ CALLS: tuple[Call[Any], ...] = (
 )
 
 
-def any_answer_is_read_or_refused(response: Response) -> None:
-    """Every call, the login too, ends with a value or an error of ours; no error holds a secret."""
+def any_response_is_read_or_refused(response: Response) -> None:
+    """Every call, the login too, ends with a value or an error of ours; no error contains a secret."""
     for call in CALLS:
         session = _session(max_retries=0)
         played = Played(session.call(call), logged_in(), response, logged_in(), response)
@@ -87,7 +87,7 @@ def _check_request(request: Request) -> None:
 def _check_value(value: object) -> None:
     jobs = value.items if isinstance(value, api.Page) else [value] if isinstance(value, Job) else []
     for job in jobs:
-        _check_request(api.get_job(job.id).request)  # what Explorer names can be asked for
+        _check_request(api.get_job(job.id).request)  # a job that Explorer names can be fetched
         assert isinstance(job.status.is_final, bool)
         assert re.fullmatch(r"[A-Z]+|UNKNOWN_[0-9]{1,20}", job.status.name)
     if isinstance(value, Job):
@@ -100,7 +100,7 @@ def _check_value(value: object) -> None:
 
 
 def any_connection_is_read_or_refused(fields: dict[str, Any]) -> None:
-    """A connection makes settings that both drivers can use and that lead nowhere else, or an error."""
+    """A connection becomes settings that both clients can use and that lead nowhere else, or is an error."""
     extra = fields.get("extra")
     connection = SimpleNamespace(
         conn_id="graph",
@@ -137,7 +137,7 @@ def _check_settings(read: Settings) -> None:
     if read.proxy:
         assert read.proxy.isprintable()
         assert urllib3.util.parse_url(read.proxy).host
-        if read.proxy.isascii():  # what httpx makes of other names is for its driver to tell
+        if read.proxy.isascii():  # other names are errors when the client is opened
             httpx.Proxy(read.proxy)
 
 

@@ -1,4 +1,4 @@
-"""A server that answers with the bytes it is given, and keeps what it was sent."""
+"""A server that responds with given bytes, and records the requests."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from collections.abc import Callable
 from typing_extensions import Self
 
 OK = b'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 10\r\n\r\n{"code":0}'
-"""What Explorer answers where there is nothing to tell; a client must not use the connection again."""
+"""Explorer's response without data; the client must not use the connection again."""
 
 
 def logged_in_with(cookie: bytes) -> bytes:
-    """Return the answer to a login that sets a cookie."""
+    """Return the response to a login, which sets a cookie."""
     return OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: " + cookie + b"\r\n\r\n")
 
 
 class RawServer:
     """Listens on loopback; each connection is for one request.
 
-    :param answers: sent one after the other, the last one for ever.
+    :param responses: sent one after the other; the last one is sent for all further requests.
     """
 
-    def __init__(self, *answers: bytes) -> None:
-        self.answers = list(answers)
+    def __init__(self, *responses: bytes) -> None:
+        self.responses = list(responses)
         self.requests: list[bytes] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -54,12 +54,12 @@ class RawServer:
             except OSError:
                 return
             with client:
-                _without_end(lambda client=client: self._answer(client))
+                _ignoring_disconnects(lambda client=client: self._respond(client))
 
-    def _answer(self, client: socket.socket) -> None:
+    def _respond(self, client: socket.socket) -> None:
         client.settimeout(10)
         self.requests.append(read_request(client))
-        client.sendall(self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
+        client.sendall(self.responses.pop(0) if len(self.responses) > 1 else self.responses[0])
 
 
 def read_request(client: socket.socket) -> bytes:
@@ -79,8 +79,8 @@ def _length_of(request: bytes) -> int:
     return len(head + gap) + (int(lines[0].partition(b":")[2]) if lines else 0)
 
 
-def _without_end(work: Callable[[], None]) -> None:
+def _ignoring_disconnects(work: Callable[[], None]) -> None:
     try:
         work()
-    except OSError:  # the client had enough
+    except OSError:  # the client closed the connection
         pass

@@ -10,7 +10,7 @@ from airflow_provider_nebula_explorer.explorer.client.sync_client import Client
 
 
 class Blocking:
-    """The blocking driver, for tests that are about both."""
+    """The blocking client, behind an interface that both share."""
 
     def __init__(self, settings, pauses, on_secret):
         self.client = Client(settings, on_secret=on_secret, sleep=pauses.append)
@@ -20,18 +20,18 @@ class Blocking:
 
 
 class Asynchronous:
-    """The asynchronous driver, with a loop of its own."""
+    """The asynchronous client, with an event loop of its own."""
 
     def __init__(self, settings, pauses, on_secret):
         async def sleep(seconds):
             pauses.append(seconds)
 
-        async def tell(secret):
+        async def mask(secret):
             if on_secret:
                 on_secret(secret)
 
         async def open_client():
-            return AsyncClient(settings, on_secret=tell, sleep=sleep)
+            return AsyncClient(settings, on_secret=mask, sleep=sleep)
 
         self.loop = asyncio.new_event_loop()
         try:
@@ -54,13 +54,13 @@ class Asynchronous:
 
 @pytest.fixture
 def pauses():
-    """The pauses that clients made, in seconds; they take no time."""
+    """The pauses that clients made, in seconds; in tests they take no time."""
     return []
 
 
 @pytest.fixture(params=[Blocking, Asynchronous], ids=["requests", "httpx"])
 def open_client(request, pauses):
-    """Open clients of one driver, and close them in the end."""
+    """Open clients of one kind; they are closed at the end."""
     clients = []
 
     def open_client(settings, on_secret=None):

@@ -1,4 +1,4 @@
-"""Whatever Explorer, a connection or a template gives: what holds then is in ``tests/properties.py``."""
+"""Any value from Explorer, a connection or a template; ``tests/properties.py`` says what must be true."""
 
 from __future__ import annotations
 
@@ -136,8 +136,8 @@ ARGUMENTS = (
 
 @tried
 @given(RESPONSES)
-def test_any_answer_is_read_or_refused(response):
-    properties.any_answer_is_read_or_refused(response)
+def test_any_response_is_read_or_refused(response):
+    properties.any_response_is_read_or_refused(response)
 
 
 @tried
@@ -167,9 +167,9 @@ def test_no_depth_of_lists_in_lists_is_too_much():
     ):  # what is just read may be too much for what is made of it
         nested = "[" * depth + "]" * depth
         body = f'{{"code": 0, "data": {{"id": 1, "status": 1, "name": {nested}, "items": [{nested}]}}}}'
-        properties.any_answer_is_read_or_refused(Response(200, {}, body.encode()))
+        properties.any_response_is_read_or_refused(Response(200, {}, body.encode()))
         body = f'{{"code": 40004000, "message": {nested}}}'
-        properties.any_answer_is_read_or_refused(Response(400, {}, body.encode()))
+        properties.any_response_is_read_or_refused(Response(400, {}, body.encode()))
 
 
 @pytest.mark.parametrize("text", [":" * 1_000_000, "." + "0" * 1_000_000 + "x", ":+00" * 300_000])

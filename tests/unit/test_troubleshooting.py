@@ -18,15 +18,15 @@ PAGE = " ".join((ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8
 ERRORS = [
     name for name, kind in vars(exceptions).items() if isinstance(kind, type) and issubclass(kind, Exception)
 ]
-TOLD_ELSEWHERE = {
+EXPLAINED_ELSEWHERE = {
     "connection.py": "a value's text says itself what is allowed",
     "arguments.py": "the same",
     "provider_info.py": "no error",
     "start_from_trigger.py": "docs/waiting.md has the reasons",
 }
 
-NOT_TOLD = {
-    "attempts.py: this is not the note of",  # told as "The note of an earlier attempt cannot be read"
+NOT_ON_THE_PAGE = {
+    "attempts.py: this is not the note of",  # on it as "The note of an earlier attempt cannot be read"
     "submit.py: this is not an intent to",  # the same
     "submit.py: at an unknown time",  # in the place of a job's time
 }
@@ -46,15 +46,15 @@ def test_the_page_holds_the_words_of_every_error_and_warning():
     missing = {
         f"{path.name}: {words}"
         for path in PACKAGE.rglob("*.py")
-        if "emulator" not in path.parts and path.name not in TOLD_ELSEWHERE
+        if "emulator" not in path.parts and path.name not in EXPLAINED_ELSEWHERE
         for text in texts(ast.parse(path.read_text(encoding="utf-8")))
         if (words := first_words(text)) and words not in PAGE
     }
-    assert missing == NOT_TOLD
+    assert missing == NOT_ON_THE_PAGE
 
 
 def texts(node: ast.AST) -> Iterator[str]:
-    """Yield the texts in code, with … for what is put in; no docstrings, nothing logged below a warning."""
+    """Yield the texts in code, with … for values; no docstrings, nothing logged below a warning."""
     if isinstance(node, ast.JoinedStr):
         yield "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):

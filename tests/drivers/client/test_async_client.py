@@ -1,4 +1,4 @@
-"""What only the asynchronous driver can do: calls at the same time."""
+"""What only the asynchronous client does: concurrent calls."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_lost_session_is_renewed_once_for_all(explorer, job_ids):
     assert explorer.logins == 2
 
 
-def test_a_refused_login_is_told_to_all_and_asked_once(explorer, job_ids):
+def test_a_refused_login_is_made_once_and_every_call_raises_it(explorer, job_ids):
     async def use(client):
         calls = (client.run(api.get_job(job_id)) for job_id in job_ids)
         return await asyncio.gather(*calls, return_exceptions=True)
@@ -81,7 +81,17 @@ def test_a_cancelled_caller_does_not_take_the_others_login_with_it(explorer, job
     assert explorer.logins == 1
 
 
-def test_retry_after_holds_every_call(explorer, job_ids):
+def test_the_shared_login_is_a_task_with_a_name(explorer, job_ids):
+    names = set()
+
+    async def mask(secret):
+        names.add(asyncio.current_task().get_name())
+
+    with_client(settings_of(explorer), get_all(job_ids[:1]), on_secret=mask)
+    assert names == {f"{AsyncClient.__module__}: login"}
+
+
+def test_retry_after_delays_every_call(explorer, job_ids):
     explorer.fail(Fault("status", "get_job", status=429, retry_after=1))
     pausing = asyncio.Event()
 
@@ -92,16 +102,16 @@ def test_retry_after_holds_every_call(explorer, job_ids):
     async def use(client):
         first = asyncio.create_task(client.run(api.get_job(job_ids[0])))
         await pausing.wait()
-        asked = time.monotonic()
+        begun = time.monotonic()
         await client.run(api.get_job(job_ids[1]))
-        waited = time.monotonic() - asked
+        waited = time.monotonic() - begun
         await first
         return waited
 
     assert with_client(settings_of(explorer), use, sleep=sleep) > 0.8
 
 
-def test_what_the_last_try_is_asked_to_wait_holds_the_next_call(explorer, job_ids):
+def test_a_pause_that_the_last_try_was_sent_delays_the_next_call(explorer, job_ids):
     explorer.fail(Fault("status", "get_job", status=429, retry_after=7))
     pauses = []
 
@@ -111,7 +121,7 @@ def test_what_the_last_try_is_asked_to_wait_holds_the_next_call(explorer, job_id
     async def use(client):
         first, *_ = await asyncio.gather(client.run(api.get_job(job_ids[0])), return_exceptions=True)
         assert first.http_status == 429
-        assert pauses == [], "whoever gives up need not wait"
+        assert pauses == [], "a call that gives up need not pause"
         return await client.run(api.get_job(job_ids[1]))
 
     assert with_client(settings_of(explorer, max_retries=0), use, sleep=sleep).id == job_ids[1]

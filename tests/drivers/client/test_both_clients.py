@@ -1,4 +1,4 @@
-"""Both drivers against a real server: each test runs over requests and over httpx."""
+"""Both clients against a real server: each test runs over requests and over httpx."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_lasting_faults_are_errors_of_ours(open_client, explorer, pauses, fault)
 
 
 @pytest.mark.parametrize("kind", ["lost", "truncate"])
-def test_a_job_whose_answer_is_lost_is_not_added_again(open_client, explorer, kind):
+def test_a_job_whose_response_is_lost_is_not_added_again(open_client, explorer, kind):
     client = open_client(settings_of(explorer))
     explorer.fail(Fault(kind, "run_workflow"))
     with pytest.raises(NebulaExplorerAmbiguousSubmitError):
@@ -162,13 +162,13 @@ def test_no_redirect_is_followed(open_client, explorer):
 
 
 @pytest.mark.parametrize("kind", ["huge", "gzip_bomb"])
-def test_a_huge_answer_is_refused(open_client, explorer, kind):
+def test_a_huge_response_is_rejected(open_client, explorer, kind):
     client = open_client(settings_of(explorer))
     explorer.fail(Fault(kind, "get_job"))
     with pytest.raises(NebulaExplorerConnectionError, match="exceeds 32 MiB") as raised:
         client.run(api.get_job(1))
     assert explorer.count("get_job") == 1
-    assert kept_by(raised.value) < 1024 * 1024, "an error that somebody keeps does not keep the answer"
+    assert kept_by(raised.value) < 1024 * 1024, "an error that somebody keeps does not keep the response"
 
 
 def kept_by(error: BaseException | None) -> int:
@@ -285,21 +285,21 @@ def test_a_netrc_does_not_touch_the_account(open_client, explorer, tmp_path, mon
 
 def test_no_token_is_logged_at_any_level(open_client, explorer, caplog):
     caplog.set_level("DEBUG")
-    told = []
-    client = open_client(settings_of(explorer), on_secret=told.append)
+    secrets = []
+    client = open_client(settings_of(explorer), on_secret=secrets.append)
     client.run(api.get_job(explorer.start_job(5)))
-    assert len(told) == 2
+    assert len(secrets) == 2
     assert caplog.records
     text = "\n".join(record.getMessage() for record in caplog.records)
-    assert not [secret for secret in ("stand-in-secret", *told) if secret in text]
+    assert not [secret for secret in ("stand-in-secret", *secrets) if secret in text]
 
 
 @pytest.mark.parametrize("headers", ["No header\r\nSet-Cookie: {}", "Set-Cookie : {}"])
 def test_no_token_is_logged_where_headers_cannot_be_read(open_client, caplog, headers):
     caplog.set_level("DEBUG")
     cookie = "explorer_token=header.payload.signature; Path=/"
-    answer = f"HTTP/1.1 200 OK\r\n{headers.format(cookie)}\r\nContent-Length: 11\r\n\r\n" + '{"code": 0}'
-    with RawServer(answer.encode()) as server:
+    response = f"HTTP/1.1 200 OK\r\n{headers.format(cookie)}\r\nContent-Length: 11\r\n\r\n" + '{"code": 0}'
+    with RawServer(response.encode()) as server:
         client = open_client(settings(base_url=server.url, max_retries=0))
         with pytest.raises(NebulaExplorerConnectionError):
             client.login()

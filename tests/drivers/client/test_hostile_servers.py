@@ -1,4 +1,4 @@
-"""What answers may be no Explorer, or one that means harm: both drivers stay whole and give nothing away."""
+"""A server that is no Explorer, or a malicious one: both clients keep working and leak nothing."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_where_a_redirect_leads_does_not_matter(open_client, location):
             client.login()
 
 
-def test_a_redirect_with_a_huge_body_is_refused_as_any_huge_answer(open_client):
+def test_a_redirect_with_a_huge_body_is_rejected_as_any_huge_response(open_client):
     endless = b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n" + bytes(40 * 2**20)
     with RawServer(endless) as server:
         client = open_client(settings(base_url=server.url, max_retries=0))
@@ -108,7 +108,7 @@ def test_nothing_but_the_login_carries_the_account(open_client, tmp_path, monkey
     assert call == []
 
 
-ODD_ANSWERS = [
+ODD_RESPONSES = [
     *(
         b"",
         b"\x00\xff" * 50,
@@ -138,8 +138,8 @@ ODD_ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize("odd", ODD_ANSWERS, ids=lambda odd: repr(odd[:70]))
-def test_an_answer_that_is_no_http_is_an_error_of_ours(open_client, odd):
+@pytest.mark.parametrize("odd", ODD_RESPONSES, ids=lambda odd: repr(odd[:70]))
+def test_a_response_that_is_no_http_is_an_error_of_ours(open_client, odd):
     with RawServer(odd) as server:
         client = open_client(settings(base_url=server.url, max_retries=0, timeout=10))
         with pytest.raises(NebulaExplorerError):

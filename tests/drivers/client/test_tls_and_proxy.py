@@ -1,4 +1,4 @@
-"""TLS and proxies: both drivers obey the same settings and the same environment."""
+"""TLS and proxies: both clients obey the same settings and the same environment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from airflow_provider_nebula_explorer.explorer.client import api
 
 
 class Relay:
-    """Takes connections on loopback, and lets pass what goes through them to a server."""
+    """Accepts connections on loopback, and forwards their bytes to a server."""
 
     def __init__(self, port):
         self.target = ("127.0.0.1", port)
@@ -47,8 +47,8 @@ class Relay:
                 return
             self.sockets.append(client)
             try:
-                self.answer(client)
-            except OSError:  # the client had enough
+                self.serve(client)
+            except OSError:  # the client closed the connection
                 client.close()
 
     def join(self, client):
@@ -84,14 +84,14 @@ class Relay:
 
 
 class TlsFront(Relay):
-    """Ends TLS before a plain server, as Explorer's own HTTPS would."""
+    """Terminates TLS in front of a plain server, as Explorer's own HTTPS would."""
 
     def __init__(self, port, context):
         self.context = context
         super().__init__(port)
         self.url = f"https://localhost:{self.port}"
 
-    def answer(self, client):
+    def serve(self, client):
         self.join(self.context.wrap_socket(client, server_side=True))
 
 
@@ -138,7 +138,7 @@ def test_a_file_that_holds_no_certificate_is_named_before_any_request(
     assert explorer.connections == 0
 
 
-def ask(open_client, explorer, front, **changes):
+def list_jobs(open_client, explorer, front, **changes):
     client = open_client(settings_of(explorer, base_url=front.url, max_retries=0, **changes))
     return client.run(api.list_jobs(None, {}, 1, 10))
 
@@ -147,24 +147,24 @@ def test_a_certificate_that_nobody_signed_is_refused_in_words(open_client, explo
     with pytest.raises(
         NebulaExplorerConnectionError, match=r"TLS: the certificate is not trusted .* Set verify"
     ) as e:
-        ask(open_client, explorer, front)
+        list_jobs(open_client, explorer, front)
     assert not e.value.may_have_acted
     assert not e.value.is_transient
     assert explorer.count() == 0
 
 
 def test_a_ca_bundle_of_ones_own_is_trusted(open_client, explorer, front, bundle):
-    assert ask(open_client, explorer, front, verify=bundle).items == ()
+    assert list_jobs(open_client, explorer, front, verify=bundle).items == ()
 
 
 def test_verification_can_be_switched_off(open_client, explorer, front):
-    assert ask(open_client, explorer, front, verify=False).items == ()
+    assert list_jobs(open_client, explorer, front, verify=False).items == ()
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
 def test_true_leaves_the_environment_in_force(open_client, explorer, front, bundle, monkeypatch, name):
     monkeypatch.setenv(name, bundle)
-    assert ask(open_client, explorer, front, verify=True).items == ()
+    assert list_jobs(open_client, explorer, front, verify=True).items == ()
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
@@ -172,10 +172,10 @@ def test_a_path_wins_over_the_environment(open_client, explorer, front, bundle, 
     other = tmp_path / "other.pem"
     trustme.CA().cert_pem.write_to_path(str(other))
     monkeypatch.setenv(name, str(other))
-    assert ask(open_client, explorer, front, verify=bundle).items == ()
-    assert ask(open_client, explorer, front, verify=False).items == ()
+    assert list_jobs(open_client, explorer, front, verify=bundle).items == ()
+    assert list_jobs(open_client, explorer, front, verify=False).items == ()
     with pytest.raises(NebulaExplorerConnectionError, match="not trusted"):
-        ask(open_client, explorer, front, verify=True)
+        list_jobs(open_client, explorer, front, verify=True)
 
 
 def test_a_certificate_for_another_name_is_refused(open_client, explorer, front, bundle):
@@ -199,9 +199,9 @@ def test_mutual_tls(open_client, explorer, context, authority, bundle, tmp_path,
     front = TlsFront(explorer.port, context)
     try:
         changes = {"verify": bundle, "client_cert": str(cert), "client_key": str(key) if is_split else None}
-        assert ask(open_client, explorer, front, **changes).items == ()
+        assert list_jobs(open_client, explorer, front, **changes).items == ()
         with pytest.raises(NebulaExplorerConnectionError):
-            ask(open_client, explorer, front, verify=bundle)
+            list_jobs(open_client, explorer, front, verify=bundle)
     finally:
         front.close()
 
@@ -234,7 +234,7 @@ def test_a_certificate_that_has_expired_is_refused(open_client, explorer, author
     front = TlsFront(explorer.port, context)
     try:
         with pytest.raises(NebulaExplorerConnectionError, match="not trusted .*expired"):
-            ask(open_client, explorer, front, verify=bundle)
+            list_jobs(open_client, explorer, front, verify=bundle)
     finally:
         front.close()
     assert explorer.count() == 0
@@ -243,52 +243,52 @@ def test_a_certificate_that_has_expired_is_refused(open_client, explorer, author
 def test_no_redirect_leads_from_https_to_http(open_client, explorer, front, bundle):
     client = open_client(settings_of(explorer, base_url=front.url, verify=bundle))
     client.login()
-    asked = explorer.connections
+    before = explorer.connections
     explorer.fail(Fault("redirect", "get_job", location=f"{explorer.url}/api-open/v1/jobs/1"))
     with pytest.raises(NebulaExplorerConnectionError, match="a redirect"):
         client.run(api.get_job(1))
     assert explorer.count("get_job") == 1
-    assert explorer.connections <= asked + 1
+    assert explorer.connections <= before + 1
 
 
 class ConnectProxy(Relay):
-    """A proxy for https: keeps what it can read, lets through whom it likes."""
+    """A proxy for https: records the requests that it can read, and accepts or refuses them."""
 
-    def __init__(self, port, reply=b"HTTP/1.1 200 Connection established\r\n\r\n"):
-        self.reply, self.asked = reply, []
+    def __init__(self, port, response=b"HTTP/1.1 200 Connection established\r\n\r\n"):
+        self.response, self.received = response, []
         super().__init__(port)
         self.place = f"127.0.0.1:{self.port}"
 
-    def answer(self, client):
-        self.asked.append(read_request(client).decode())
-        client.sendall(self.reply)
-        if b" 200 " in self.reply:
+    def serve(self, client):
+        self.received.append(read_request(client).decode())
+        client.sendall(self.response)
+        if b" 200 " in self.response:
             self.join(client)
         else:
             client.shutdown(socket.SHUT_RDWR)
 
 
-def test_a_proxy_for_https_is_told_its_own_account_and_reads_nothing_else(
+def test_a_proxy_for_https_receives_its_own_account_and_reads_nothing_else(
     open_client, explorer, front, bundle, caplog
 ):
     caplog.set_level("DEBUG")
     proxy = ConnectProxy(int(front.url.rpartition(":")[2]))
-    told = []
+    secrets = []
     try:
         changes = {
             "base_url": front.url,
             "verify": bundle,
             "proxy": f"http://user:pr0xy-secret@{proxy.place}",
         }
-        open_client(settings_of(explorer, **changes), told.append).run(api.list_jobs(None, {}, 1, 10))
+        open_client(settings_of(explorer, **changes), secrets.append).run(api.list_jobs(None, {}, 1, 10))
     finally:
         proxy.close()
     account = base64.b64encode(b"user:pr0xy-secret").decode()
-    assert proxy.asked[0].startswith(f"CONNECT {front.url.removeprefix('https://')} ")
-    assert f"Basic {account}" in proxy.asked[0]
-    assert len(told) == 2
-    for secret in told:
-        assert secret not in proxy.asked[0]
+    assert proxy.received[0].startswith(f"CONNECT {front.url.removeprefix('https://')} ")
+    assert f"Basic {account}" in proxy.received[0]
+    assert len(secrets) == 2
+    for secret in secrets:
+        assert secret not in proxy.received[0]
         assert secret.encode() not in proxy.seen
     assert "pr0xy-secret" not in caplog.text
     assert account not in caplog.text
@@ -307,7 +307,7 @@ def test_the_account_of_a_proxy_that_refuses_is_in_no_text(open_client, explorer
             open_client(settings_of(explorer, proxy=url, **changes)).login()
     finally:
         proxy.close()
-    assert len(proxy.asked) == 1
+    assert len(proxy.received) == 1
     shown = "".join(traceback.format_exception(raised.value)) + caplog.text
     assert not [
         text for text in ("pr0xy-secret", base64.b64encode(b"user:pr0xy-secret").decode()) if text in shown
@@ -373,4 +373,4 @@ def test_a_folder_of_certificates_is_trusted(open_client, explorer, front, autho
         ["openssl", "x509", "-hash", "-noout", "-in", bundle], check=True, capture_output=True, text=True
     ).stdout.strip()
     shutil.copy(bundle, folder / f"{digest}.0")
-    assert ask(open_client, explorer, front, verify=str(folder)).items == ()
+    assert list_jobs(open_client, explorer, front, verify=str(folder)).items == ()

@@ -74,21 +74,21 @@ def test_a_result_without_rows_is_empty(data):
     assert api.get_task_result(1, TASK).read(data) == []
 
 
-def test_lists_are_asked_for_by_workflow_or_whole():
+def test_a_list_is_of_one_workflow_or_of_all():
     assert api.list_jobs(7, {}, 1, 10).request.path == "/api-open/v1/workflows/7/jobs"
     assert api.list_jobs(None, {}, 1, 10).request.path == "/api-open/v1/jobs"
 
 
 def test_a_filter_is_url_encoded_json_with_numbers_as_numbers():
     since = datetime(2022, 7, 12, 2, 33, 32, 505000, tzinfo=timezone.utc)
-    wanted = api.job_filter(
+    fields = api.job_filter(
         name='a "b" & ü',
         status="failed",
         created_after=since,
         created_before="2022-07-13T00:00:00Z",
         order="asc",
     )
-    sent = query(api.list_jobs(None, wanted, 3, 50))
+    sent = query(api.list_jobs(None, fields, 3, 50))
     assert json.loads(sent["filter"]) == {
         "name": 'a "b" & ü',
         "status": 3,
@@ -185,7 +185,7 @@ def test_a_walk_without_a_total_goes_on_to_the_empty_page():
     assert walked(server) == list(range(25))
 
 
-def test_jobs_that_move_to_the_next_page_are_told_once():
+def test_jobs_that_move_to_the_next_page_are_yielded_once():
     server = Server(range(100, 75, -1))
     walk = api.walk_list(server, None, {}, 100)
     seen = [next(walk).id for _ in range(10)]

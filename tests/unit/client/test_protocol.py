@@ -27,7 +27,7 @@ from airflow_provider_nebula_explorer.explorer.client.protocol import (
 def error_of(response):
     with pytest.raises(exceptions.NebulaExplorerError) as raised:
         read_data("GET http://graph:7002/x", response)
-    assert str(raised.value).startswith("GET http://graph:7002/x: "), "every text says what was asked"
+    assert str(raised.value).startswith("GET http://graph:7002/x: "), "every text begins with the request"
     return raised.value
 
 

@@ -37,15 +37,15 @@ PASSWORD = "Xk7:pä$$ \"q'\\<&>%41+/ Nq8"
         lambda text: quote(text, safe="!'()*"),
     ],
 )
-def test_a_secret_is_hidden_however_it_is_written(write):
-    hidden = redact([PASSWORD], f"failed to authenticate {write(PASSWORD)} at graphd")
-    assert "Xk7" not in hidden
-    assert "Nq8" not in hidden
-    assert hidden.startswith("failed to authenticate ")
-    assert hidden.endswith(" at graphd")
+def test_a_secret_is_redacted_however_it_is_written(write):
+    redacted = redact([PASSWORD], f"failed to authenticate {write(PASSWORD)} at graphd")
+    assert "Xk7" not in redacted
+    assert "Nq8" not in redacted
+    assert redacted.startswith("failed to authenticate ")
+    assert redacted.endswith(" at graphd")
 
 
-def test_base64_is_hidden_without_its_padding_and_as_urls_have_it():
+def test_base64_is_redacted_without_its_padding_and_as_urls_have_it():
     secret = base64.b64encode(b"??>>!??>>!").decode()
     assert "+" not in redact([secret], secret.rstrip("="))
     assert redact([secret], secret.replace("+", "-").replace("/", "_").rstrip("=")) == "***"
@@ -57,9 +57,9 @@ def test_a_text_without_secrets_is_left_as_it_is(secret):
     assert redact([secret], text) == text
 
 
-def test_parts_of_a_token_are_hidden_in_what_explorer_says():
+def test_parts_of_a_token_are_redacted_in_explorers_messages():
     payload, signature = "eyJwYXNzd29yZCI6" * 4, "c2lnbmF0dXJl" * 4
     session = Session(settings(max_retries=0), jitter=no_jitter)
-    replies = logged_in(f"header.{payload}.{signature}"), refusal(50004000, f"bad {payload} of {signature}")
-    error = Played(session.call(api.get_job(1)), *replies).error
+    responses = logged_in(f"header.{payload}.{signature}"), refusal(50004000, f"bad {payload} of {signature}")
+    error = Played(session.call(api.get_job(1)), *responses).error
     assert error.message == "bad *** of ***"
