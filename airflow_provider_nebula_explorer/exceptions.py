@@ -4,7 +4,7 @@
 
     NebulaExplorerError
     ├── NebulaExplorerConfigError           a wrong connection field or argument (also a ValueError)
-    ├── NebulaExplorerConnectionError       Explorer cannot be reached, or something else answers
+    ├── NebulaExplorerConnectionError       Explorer cannot be reached, or something else responds
     ├── NebulaExplorerApiError              Explorer refused: .code, .message, .http_status
     │   ├── NebulaExplorerBadRequestError   400xxxxx
     │   ├── NebulaExplorerAuthError         401xxxxx
@@ -52,7 +52,7 @@ class NebulaExplorerConfigError(NebulaExplorerError, ValueError):
 
 
 class NebulaExplorerConnectionError(NebulaExplorerError):
-    """Explorer cannot be reached, or something else answers.
+    """Explorer cannot be reached, or something else responds.
 
     :param text: what was requested, what came back, what to do next.
     :param sent: whether Explorer may have received the request.
@@ -155,7 +155,7 @@ class NebulaExplorerServerError(NebulaExplorerApiError):
 
     @property
     def is_transient(self) -> bool:
-        # A licence does not recover with time.
+        # Time does not renew a licence.
         return self.code != LICENCE_ERROR
 
 

@@ -105,7 +105,7 @@ def parse_seconds(name: str, value: object) -> float:
 
 
 SHORTEST_INTERVAL_SECONDS = 0.1
-"""The shortest time between two polls; all waits of a triggerer share an event loop, which polls occupy."""
+"""The shortest time between two polls; more polls would block the event loop of all waits of a triggerer."""
 
 
 def parse_interval(name: str, value: object) -> float:
@@ -121,7 +121,7 @@ def parse_word(name: str, value: object, allowed: tuple[str, ...]) -> str:
 
 
 def parse_input(value: object) -> dict[str, Any] | None:
-    """Return a run's input, given as a mapping or as its JSON text; ``None`` where there is none."""
+    """Return a run's input, given as a mapping or as its JSON text; ``None`` if there is none."""
     if isinstance(value, str):
         try:
             value = json.loads(value)

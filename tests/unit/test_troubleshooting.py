@@ -71,7 +71,7 @@ def is_quiet(node: ast.AST) -> bool:
 
 
 def first_words(text: str) -> str:
-    """Return how the longest part of a text begins that never differs; nothing for what is no sentence."""
+    """Return the first words of a text's longest constant part; nothing if it is no sentence."""
     parts = [part.strip(" .,:;()'") for part in re.split(r"…|\{[^}]*\}|%\.?\d*[srdf]", text)]
     words = max(parts, key=len).split()
     return " ".join(words[:6]) if len(words) > 3 and "|" not in text else ""

@@ -114,7 +114,7 @@ def list_jobs(
 
 
 class JobSummary(NamedTuple):
-    """The fields of a job that lists are searched for.
+    """The part of a job that a poll of a list reads.
 
     :param created: epoch milliseconds; ``None`` if Explorer did not say.
     """

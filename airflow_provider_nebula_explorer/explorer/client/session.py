@@ -67,7 +67,7 @@ class Session:
         self._masked: set[str] = set()
         self._encodings = settings.account.encodings
         self._token: str | None = None  # the latest, though Explorer may have forgotten it
-        self._untried: str | None = None  # that token, until a request with it meets no refusal
+        self._untried: str | None = None  # that token, until Explorer did not refuse it once
         self._date = ""
 
     @property
@@ -76,7 +76,7 @@ class Session:
         return parse_date(self._date)
 
     def copy(self) -> Session:
-        """Return another session under the same login; what either learns from now on, the other does not."""
+        """Return an independent session that begins with the same login."""
         clone = copy.copy(self)
         clone._tokens, clone._masked = self._tokens.copy(), self._masked.copy()  # noqa: SLF001 - its own class
         return clone
@@ -104,7 +104,7 @@ class Session:
             token = yield from self._renew(token)
 
     def _mark_tried(self, token: str) -> None:
-        """Note that a request with a token met no refusal: if one does from now on, the login has ended."""
+        """Note that Explorer did not refuse a token: a refusal from now on means that the login has ended."""
         if token == self._untried:
             self._untried = None
 

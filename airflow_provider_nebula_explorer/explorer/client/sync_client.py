@@ -61,7 +61,7 @@ class Client:
         self._sleep = sleep or time.sleep
         self._clock = clock
         self._paused_until = -math.inf
-        # Wrong files and a wrong proxy are errors now, with the same text for both clients.
+        # Unusable files and proxies are errors now, with the same text for both clients.
         tls_context(settings)
         proxy_of(settings)
         # urllib3 warns of headers that it cannot read, and quotes what follows them, which may be our token.
@@ -168,7 +168,7 @@ class Client:
 
 
 class _NoRedirects(requests.Session):
-    """Does not look for a redirect's target: for that, requests would read the whole response."""
+    """Ignores where a redirect leads: to find out, requests would read the whole response."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         return None
