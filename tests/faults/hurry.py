@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scenes import Stage
 
 RETRIES = 10
-"""Of a request. A fifth of all requests fails, so with the default of 5 one in sixteen thousand would, too."""
+"""Of a request. A fifth of all fails, so with the default of 5 one in sixteen thousand would fail, too."""
 
 _PATIENCE = 4.0
 """A pause of at least so many seconds lasts until Explorer is back from a restart. On a busy machine that is
