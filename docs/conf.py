@@ -31,5 +31,5 @@ nitpick_ignore_regex = [
     ("py:class", "datetime|Path"),  # as they are written where they are imported for type checkers alone
     # Names of types that the texts describe in words, and of what is no part of the public interface.
     ("py:class", r"(.*\.)?(Cookie|Encoding|HasJob|JsonObject|T|WorkflowInput)"),
-    ("py:(class|data|func)", r"(.*\.)?(Glimpse|INSTEAD|KINDS|Request|parse_input)"),
+    ("py:(class|data|func)", r"(.*\.)?(JobSummary|INSTEAD|KINDS|Request|SHORTEST_INTERVAL_SECONDS|parse_input)"),
 ]

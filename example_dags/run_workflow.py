@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 from airflow.providers.common.compat.sdk import dag, task
 
-from airflow_provider_nebula_explorer.explorer.models import JobStatus
+from airflow_provider_nebula_explorer.explorer import JobStatus
 from airflow_provider_nebula_explorer.operators.nebula_explorer import (
     NebulaExplorerGetJobOperator,
     NebulaExplorerGetTaskResultOperator,
