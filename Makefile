@@ -96,9 +96,9 @@ bench-waiting: .venv-bench/installed ## Measure waiting, beside peers; about ten
 
 # Longer finds more: make fuzz SECONDS=3600
 SECONDS = 60
-fuzz: .venv-fuzz/installed ## Try hostile answers, connections and arguments; SECONDS for each of the three
+fuzz: .venv-fuzz/installed ## Try hostile responses, connections and arguments; SECONDS for each of the three
 	@mkdir -p .fuzz
-	@for target in answers connections arguments; do \
+	@for target in responses connections arguments; do \
 	    .venv-fuzz/bin/python fuzz/fuzz.py $$target -max_total_time=$(SECONDS) >.fuzz/$$target.log 2>&1 \
 	        || { cat .fuzz/$$target.log; exit 1; }; \
 	    echo "$$target: nothing found; $$(tail -n 1 .fuzz/$$target.log)"; \
