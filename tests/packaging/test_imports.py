@@ -10,8 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "airflow_provider_nebula_explorer"
-NEEDED = {"lineage.facets": "openlineage.client", "triggers.shared_stream": "airflow.triggers.shared_stream"}
-"""Modules that need what not every installation has, so they are imported where they are used."""
+NEEDED = {"lineage.facets": "openlineage.client", "triggers.stream": "airflow.triggers.shared_stream"}
+"""Modules that are loaded where they are used, as they need what is not everywhere."""
 
 
 def is_installed(module):
@@ -22,7 +22,7 @@ def is_installed(module):
 
 
 def imported_by(*statements):
-    """Return the modules that Python loads for some statements, in a process of its own."""
+    """The modules that Python loads for some statements, in a process of its own."""
     program = "; ".join([*statements, "import sys; print(*sorted(sys.modules))"])
     ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     return set(ran.stdout.split())
