@@ -2,7 +2,7 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
-# With a home of its own, as the pages are made from classes that import Airflow, which reads its settings there.
+# With an AIRFLOW_HOME of its own: the pages document classes that import Airflow, which reads its settings there.
 SPHINX = AIRFLOW_HOME='$(CURDIR)/docs/_build/airflow' .venv-docs/bin/sphinx-build --quiet --nitpicky
 INPUTS := pyproject.toml constraints.txt requirements-dev.txt scripts/make_venv.sh
 
@@ -19,12 +19,12 @@ endif
 ifneq ($(AIRFLOW)$(VERSIONS),)
 export CONSTRAINTS := $(if $(filter lowest,$(VERSIONS)),pyproject.toml,/dev/null)
 endif
-# What an Airflow does not work with, and does not say so.
+# What an Airflow does not work with, although its metadata allow it.
 BESIDE_3.0 := 'fastapi<0.117'
 OTHER_AIRFLOW := $(AIRFLOW:%='apache-airflow==%.*') $(BESIDE_$(AIRFLOW))
 
 export PYTHON
-# With this set, each start of Airflow would compile all of it afresh.
+# If this were set, each start of Airflow would compile all of it anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -40,12 +40,12 @@ demo: $(VENV)/installed ## Run a workflow on a real Airflow and show what comes 
 ui: $(VENV)/installed ## The same in Airflow's own pages, until Ctrl-C
 	@$(BIN)/python scripts/demo.py --ui
 
-# All of them in several processes, the tests of a file in one; what ARGS names, one after the other. Four, as
-# many tests wait.
+# Several processes run all tests, each file in one of them; the tests that ARGS names run one after the other.
+# Four processes, as many tests wait.
 test: $(VENV)/installed-dev ## Run all tests
 	$(BIN)/python -m pytest $(or $(ARGS),-n 4 --dist loadfile --no-loadscope-reorder)
 
-test-e2e: $(VENV)/installed-dev ## Kill tasks at every step on a whole Airflow, look for secrets; about six minutes
+test-e2e: $(VENV)/installed-dev ## Kill tasks at every step on a whole Airflow, search for secrets; about six minutes
 	$(BIN)/python -m pytest tests/e2e $(ARGS)
 
 # Another seed, or more of everything:  make test-faults SEED=7 TIMES=10
@@ -61,13 +61,13 @@ test-cluster: $(VENV)/installed-cluster ## Kill the parts of a cluster at work; 
 pictures: $(VENV)/installed-browser ## The same, and put its pictures into docs/images
 	$(BIN)/python -m pytest -x tests/browser --pictures docs/images
 
-lint: $(VENV)/installed-dev ## Check style, types, and the workflows of .github
+lint: $(VENV)/installed-dev ## Check style, types, and the workflows in .github
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
-format: $(VENV)/installed-dev ## Mend style where a tool can
+format: $(VENV)/installed-dev ## Fix style where a tool can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -104,9 +104,9 @@ fuzz: .venv-fuzz/installed ## Try hostile responses, connections and arguments; 
 	    echo "$$target: nothing found; $$(tail -n 1 .fuzz/$$target.log)"; \
 	done
 
-# What an installation gets today, and what development uses. What cannot be looked up counts as found.
-audit: .venv-audit/installed ## Look for known vulnerabilities in what the package needs; needs the internet
-	@echo "Where PyPI's list of vulnerabilities cannot be reached, this stops at the first package, as if it was unknown."
+# Checks what an installation gets today, and what development uses. Fails if it cannot look something up.
+audit: .venv-audit/installed ## Check dependencies for known vulnerabilities; needs the internet
+	@echo "If PyPI's list of vulnerabilities cannot be reached, this stops at the first package, as if that were unknown."
 	.venv-audit/bin/pip-audit --strict --progress-spinner off .
 	.venv-audit/bin/pip-audit --strict --progress-spinner off --no-deps --disable-pip --requirement constraints.txt
 
@@ -116,7 +116,7 @@ constraints: ## Pin the newest versions for development into constraints.txt (ne
 	    requirements-dev.txt requirements-browser.txt requirements-cluster.txt requirements-docs.txt \
 	    requirements-fuzz.txt requirements-audit.txt -o constraints.txt
 
-clean: ## Remove all that was built or installed here
+clean: ## Remove everything that was built or installed here
 	rm -rf .venv .venv-* $(VENV) build dist docs/_build .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -140,12 +140,12 @@ $(VENV)/installed-cluster: $(VENV)/installed-dev requirements-cluster.txt
 	@scripts/make_venv.sh $(VENV) --requirement requirements-cluster.txt
 	@touch $@
 
-# With the peers' newest versions, so without our constraints.
+# Without our constraints, as other providers are measured in their newest versions.
 .venv-bench/installed: $(INPUTS) requirements-bench.txt
 	@CONSTRAINTS=/dev/null scripts/make_venv.sh .venv-bench --requirement requirements-bench.txt
 	@touch $@
 
-# An environment of its own, as a site needs neither the linters nor the tests.
+# An environment of its own, as the site needs neither linters nor tests.
 .venv-docs/installed: $(INPUTS) requirements-docs.txt
 	@scripts/make_venv.sh .venv-docs --requirement requirements-docs.txt
 	@touch $@

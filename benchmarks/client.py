@@ -1,6 +1,6 @@
 """Measure what the package costs: importing it in a DAG file, one get-job task, a thousand calls of one hook.
 
-Peers that happen to be installed are measured in the same run. Prints the table of docs/performance.md.
+Other providers are measured in the same run, if they are installed. Prints the tables of docs/performance.md.
 """
 
 from __future__ import annotations
@@ -71,14 +71,14 @@ def measure_import(name: str, modules: list[str]) -> None:
         ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
         seconds, http, count = ran.stdout.split()[-3:]
         spent.append(float(seconds) * 1000)
-    del spent[0]  # the first may have compiled
+    del spent[0]  # the first run may have compiled the modules
     print(f"| {name} | {statistics.median(spent):.1f} | {min(spent):.1f} | {http} | {count} |")
 
 
 def measure_calls() -> None:
     import requests
 
-    logging.disable(logging.WARNING)  # a line for each request would be measured too
+    logging.disable(logging.WARNING)  # otherwise a log line for each request would be measured, too
     from airflow_provider_nebula_explorer.emulator import Emulator, JobPlan
     from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
     from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerGetJobOperator

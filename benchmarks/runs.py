@@ -23,10 +23,11 @@ SETTLING = 0.5
 class Layout:
     """Which jobs a server has.
 
-    :param title: what a table's row says.
-    :param among: how many jobs there are at least, those that are waited for included.
-    :param is_spread: whether those are spread evenly; else they are in a row in the middle.
-    :param others: the status of the rest; where they run, they are of other workflows.
+    :param title: what it is called in the tables.
+    :param among: how many jobs there are at least, awaited ones included.
+    :param is_spread: whether the awaited jobs are spread evenly; otherwise they are in a row in the middle.
+    :param others: the status of the other jobs; if those run, they are of other workflows.
+    :param max_page: how many jobs the server shows on a page at most.
     """
 
     title: str = ""
@@ -77,10 +78,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Phase:
-    """What a stretch of time cost.
+    """What one phase cost.
 
-    :param held: each time that the event loop was held, in seconds.
-    :param collected: the longest collection of garbage, in seconds.
+    :param held: how long each pass of the event loop took, in seconds.
+    :param collected: the longest garbage collection, in seconds.
     """
 
     seconds: float
@@ -106,15 +107,16 @@ class Phase:
 
     @property
     def longest(self) -> float:
-        """The longest that the loop was held."""
+        """The longest pass of the event loop, in seconds."""
         return max(self.held, default=0.0)
 
     @property
     def late(self) -> float:
-        """What a task that becomes ready at some moment waits for its turn: the 99th percentile.
+        """The 99th percentile of how long a task that becomes ready at a random moment waits for its turn.
 
-        More than ``x`` befalls the moments of ``sum(max(h - x, 0))`` seconds, ``h`` each time that the loop
-        was held; sought is the ``x`` for which these are a hundredth of all.
+        In a pass of ``h`` seconds, a task waits for more than ``x`` if it becomes ready in the first
+        ``h - x`` of them. So over all passes, the moments with a longer wait make up
+        ``sum(max(h - x, 0))`` seconds. This returns the ``x`` for which they are a hundredth of all time.
         """
         total, found = -self.seconds / 100, 0.0
         for count, longest in enumerate(sorted(self.held, reverse=True), 1):
@@ -125,9 +127,10 @@ class Phase:
 
 @dataclass(frozen=True)
 class Wave:
-    """Jobs that finished together: how long after that each event came, in seconds.
+    """Jobs that finished together.
 
-    :param rate: how many details were asked each second.
+    :param delays: how long after that each event came, in seconds.
+    :param rate: requests for details per second.
     """
 
     delays: Sequence[float]
@@ -144,7 +147,7 @@ class Wave:
 
 @dataclass(frozen=True)
 class Result:
-    """What a case cost, in its three phases; ``wrong`` counts events by what is wrong with them."""
+    """What a case cost, in its three phases; ``wrong`` counts faulty events by their fault."""
 
     start: Phase
     waiting: Phase
@@ -159,7 +162,7 @@ class Result:
 
 
 class Run:
-    """Measures one case with a server and a triggerer that were started for it."""
+    """Measures one case, with a server and a triggerer of its own."""
 
     def __init__(self, case: Case, server: Child, triggerer: Child) -> None:
         self._job_ids = LAYOUTS[case.layout].waited(case.jobs)
@@ -178,14 +181,14 @@ class Run:
         return Result(start, waiting, ending, waves, self._server.call("counts"), self._wrong())
 
     def _phase(self, act: Callable[[], None]) -> Phase:
-        before, asked = self._moment()
+        before, counts_before = self._moment()
         act()
-        after, asked_then = self._moment()
+        after, counts_after = self._moment()
         return Phase(
             seconds=after.moment - before.moment,
             cpu=after.cpu - before.cpu,
             memory=after.memory - before.memory,
-            requests=asked_then.requests - asked.requests,
+            requests=counts_after.requests - counts_before.requests,
             held=after.held,
             collected=after.collected,
         )
@@ -196,24 +199,24 @@ class Run:
     def _start(self) -> None:
         self._triggerer.call("start", self._job_ids)
         patiently(lambda: self._triggerer.call("running") == len(self._job_ids))
-        patiently(lambda: self._server.call("has_told", self._job_ids))
+        patiently(lambda: self._server.call("has_shown", self._job_ids))
         time.sleep(SETTLING)
 
     def _end(self) -> None:
-        self._server.call("answer_after", LATENCY)
+        self._server.call("respond_after", LATENCY)
         self._rates = [self._wave(job_ids) for job_ids in self._groups()]
-        time.sleep(SETTLING)  # for an event too many
+        time.sleep(SETTLING)  # a superfluous event would come now
         self._collect()
 
     def _groups(self) -> Iterator[Sequence[int]]:
-        """Yield one job, then some, then all the others; each time from all over the table."""
+        """Yield one job, then some, then all others, each time chosen at random."""
         job_ids = random.Random(0).sample(self._job_ids, len(self._job_ids))
         yield job_ids[:1]
         yield job_ids[1 : TOGETHER + 1]
         yield job_ids[TOGETHER + 1 :]
 
     def _wave(self, job_ids: Sequence[int]) -> float:
-        """Let jobs finish together, and return how fast details were asked then."""
+        """Let jobs finish together, and return the rate of requests for details then."""
         moment = self._server.call("finish", job_ids)
         self._finished.update(dict.fromkeys(job_ids, moment))
         patiently(lambda: self._collect() >= len(self._finished))
@@ -230,19 +233,19 @@ class Run:
 
     def _wrong(self) -> Counter[str]:
         came = Counter(event.job_id for event in self._events)
-        amiss = self._triggerer.call("amiss")
-        for text in amiss[:3]:
+        failures = self._triggerer.call("failures")
+        for text in failures[:3]:
             print(text, file=sys.stderr)
         return +Counter(
             lost=len(self._finished.keys() - came.keys()),
             twice=came.total() - len(came),
             early=sum(event.moment < self._finished[event.job_id] for event in self._events),
-            amiss=len(amiss),
+            failures=len(failures),
         )
 
 
 def patiently(is_done: Callable[[], bool]) -> None:
-    """Return when it is done, or when that takes too long, which the result then shows."""
+    """Return when it is done, or when that takes too long; the result then shows what is missing."""
     end = time.monotonic() + PATIENCE
     while not is_done() and time.monotonic() < end:
         time.sleep(0.1)

@@ -1,7 +1,7 @@
-"""The processes of benchmarks/waiting.py: one that obeys through a pipe, and the server that a trigger asks.
+"""The processes of benchmarks/waiting.py: a child that is called through a pipe, and the triggers' server.
 
-A server holds one table of jobs and tells it in the words of one product. The package's emulator would do for
-a thousand jobs; at ten thousand each of its lists takes longer than what is measured here.
+A server has one table of jobs and serves it with the API of one product. The package's emulator would do for
+a thousand jobs; at ten thousand, each of its lists takes longer than what is measured here.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _FILTERS = {"status", "fromCreateTime", "toCreateTime", "orderByCreateTime"}
 
 @final
 class Child:
-    """A process of its own that calls, on one object, what it is told to; it ends with its parent.
+    """A process of its own, whose parent calls methods of one of its objects; it ends with its parent.
 
-    :param target: what it runs: a function of its end of the pipe and of the arguments.
+    :param target: the function that it runs, with its end of the pipe and the arguments.
     """
 
     def __init__(self, target: Callable[..., None], *arguments: object) -> None:
@@ -53,14 +53,14 @@ class Child:
         """Return what a method of the process's object returns."""
         self._pipe.send((name, arguments))
         if not self._pipe.poll(timeout):
-            raise TimeoutError(f"no answer to {name!r} in {timeout} s")
+            raise TimeoutError(f"no response to {name!r} in {timeout} s")
         return self._pipe.recv()
 
 
 def obey(pipe: Connection, owner: object) -> None:
-    """Do one thing that the parent asks.
+    """Make one call for the parent, and send the result.
 
-    :raises EOFError: where the parent has gone.
+    :raises EOFError: if the parent has ended.
     """
     name, arguments = pipe.recv()
     pipe.send(getattr(owner, name)(*arguments))
@@ -78,9 +78,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Counts:
-    """What a server was asked so far.
+    """How many requests a server received so far.
 
-    :param requests: all, the logins included.
+    :param requests: all of them, logins included.
     """
 
     requests: int
@@ -89,8 +89,8 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request, its path in parts."""
+class Request:
+    """A request, with its path split at the slashes."""
 
     method: str
     parts: Sequence[str]
@@ -100,22 +100,22 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a server answers.
+class Response:
+    """A server's response.
 
     :param kind: ``login``, ``list``, ``details`` or ``refused``.
-    :param told: the jobs that it tells about.
+    :param shown: the ids of the jobs in it.
     """
 
     kind: str
     value: object
-    told: Sequence[int] = ()
+    shown: Sequence[int] = ()
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Jobs:
-    """The jobs of a server, oldest first; the ids rise with the time of creation."""
+    """The jobs of a server, oldest first; ids grow with the time of creation."""
 
     def __init__(self, jobs: Iterable[Job], max_page: int) -> None:
         self.all = list(jobs)
@@ -126,51 +126,51 @@ class Jobs:
             job.created = begun + index * _MILLISECONDS_BETWEEN_JOBS
         self._created = [job.created for job in self.all]
 
-    def fitting(self, wanted: Mapping[str, Any], workflow: int | None) -> list[Job]:
-        """Return the jobs that Explorer's filter shows, in its order."""
-        begin = bisect_left(self._created, wanted.get("fromCreateTime", 0))
-        end = bisect_right(self._created, wanted.get("toCreateTime", self._created[-1]))
-        status = wanted.get("status")
+    def matching(self, filter: Mapping[str, Any], workflow: int | None) -> list[Job]:
+        """Return the jobs that match Explorer's filter, in its order."""
+        begin = bisect_left(self._created, filter.get("fromCreateTime", 0))
+        end = bisect_right(self._created, filter.get("toCreateTime", self._created[-1]))
+        status = filter.get("status")
         shown = [
             job
             for job in self.all[begin:end]
             if status in (None, job.status) and workflow in (None, job.workflow)
         ]
-        return shown if wanted.get("orderByCreateTime") == "asc" else shown[::-1]
+        return shown if filter.get("orderByCreateTime") == "asc" else shown[::-1]
 
 
-def explorer(asked: Asked, jobs: Jobs) -> Answer:
-    """Answer as NebulaGraph Explorer."""
-    match asked.parts:
+def explorer(request: Request, jobs: Jobs) -> Response:
+    """Respond as NebulaGraph Explorer."""
+    match request.parts:
         case ["api-open", "v1", "connect"]:
             cookie = "explorer_token=stand-in; Path=/; Max-Age=259200; HttpOnly"
-            return Answer("login", _success({"success": True}), headers={"Set-Cookie": cookie})
-        case _ if not asked.has_cookie:
-            return Answer("refused", {"code": 40104001, "message": "ErrSession"}, status=401)
+            return Response("login", _success({"success": True}), headers={"Set-Cookie": cookie})
+        case _ if not request.has_cookie:
+            return Response("refused", {"code": 40104001, "message": "ErrSession"}, status=401)
         case ["api-open", "v1", "jobs"]:
-            return _explorer_list(asked, jobs, None)
-        case ["api-open", "v1", "workflows", workflow, "jobs"] if asked.method == "GET":
-            return _explorer_list(asked, jobs, int(workflow))
+            return _explorer_list(request, jobs, None)
+        case ["api-open", "v1", "workflows", workflow, "jobs"] if request.method == "GET":
+            return _explorer_list(request, jobs, int(workflow))
         case ["api-open", "v1", "jobs", job_id]:
             return _explorer_details(jobs.by_id[int(job_id)])
-    return Answer("refused", {"code": 40404000, "message": "ErrNotFound"}, status=404)
+    return Response("refused", {"code": 40404000, "message": "ErrNotFound"}, status=404)
 
 
-def _explorer_list(asked: Asked, jobs: Jobs, workflow: int | None) -> Answer:
-    wanted = json.loads(asked.query.get("filter") or "{}")
-    if wanted.keys() - _FILTERS:
-        return Answer("refused", {"code": 40004001, "message": f"ErrParam::{wanted}"}, status=400)
-    page, size = int(asked.query.get("page", 1)), int(asked.query.get("pageSize", 10))
+def _explorer_list(request: Request, jobs: Jobs, workflow: int | None) -> Response:
+    job_filter = json.loads(request.query.get("filter") or "{}")
+    if job_filter.keys() - _FILTERS:
+        return Response("refused", {"code": 40004001, "message": f"ErrParam::{job_filter}"}, status=400)
+    page, size = int(request.query.get("page", 1)), int(request.query.get("pageSize", 10))
     size = min(size, jobs.max_page)
-    fitting = jobs.fitting(wanted, workflow)
-    items = fitting[(page - 1) * size : page * size]
-    data = {"items": [_item(job) for job in items], "total": len(fitting), "Page": page, "PageSize": size}
-    return Answer("list", _success(data), [job.id for job in items])
+    matching = jobs.matching(job_filter, workflow)
+    items = matching[(page - 1) * size : page * size]
+    data = {"items": [_item(job) for job in items], "total": len(matching), "Page": page, "PageSize": size}
+    return Response("list", _success(data), [job.id for job in items])
 
 
-def _explorer_details(job: Job) -> Answer:
+def _explorer_details(job: Job) -> Response:
     tasks = [{"id": f"{job.id:032x}", "name": "query_1", "status": job.status}]
-    return Answer("details", _success({**_item(job), "tasks": tasks}), [job.id])
+    return Response("details", _success({**_item(job), "tasks": tasks}), [job.id])
 
 
 def _item(job: Job) -> dict[str, object]:
@@ -190,48 +190,50 @@ def _success(data: object) -> dict[str, object]:
     return {"code": 0, "message": "Success", "data": data}
 
 
-def dbt_cloud(asked: Asked, jobs: Jobs) -> Answer:
-    """Answer as dbt Cloud: ``/api/v2/accounts/<account>/runs/<run>/``."""
-    job = jobs.by_id[int(asked.parts[5])]
+def dbt_cloud(request: Request, jobs: Jobs) -> Response:
+    """Respond as dbt Cloud: ``/api/v2/accounts/<account>/runs/<run>/``."""
+    job = jobs.by_id[int(request.parts[5])]
     status = 10 if job.status == SUCCESS else 3
-    return Answer("details", {"data": {"id": job.id, "status": status}}, [job.id])
+    return Response("details", {"data": {"id": job.id, "status": status}}, [job.id])
 
 
-def databricks(asked: Asked, jobs: Jobs) -> Answer:
-    """Answer as Databricks: ``/api/2.2/jobs/runs/get``, with the run's id in the body."""
-    job = jobs.by_id[json.loads(asked.body)["run_id"]]
+def databricks(request: Request, jobs: Jobs) -> Response:
+    """Respond as Databricks: ``/api/2.2/jobs/runs/get``, with the run's id in the body."""
+    job = jobs.by_id[json.loads(request.body)["run_id"]]
     ended = {"life_cycle_state": "TERMINATED", "result_state": "SUCCESS", "state_message": ""}
     going = {"life_cycle_state": "RUNNING", "state_message": ""}
-    return Answer("details", {"run_id": job.id, "state": ended if job.status == SUCCESS else going}, [job.id])
+    return Response(
+        "details", {"run_id": job.id, "state": ended if job.status == SUCCESS else going}, [job.id]
+    )
 
 
-def airbyte(asked: Asked, jobs: Jobs) -> Answer:
-    """Answer as Airbyte: ``/v1/applications/token`` and ``/jobs/<job>``."""
-    if asked.parts[-1] == "token":
+def airbyte(request: Request, jobs: Jobs) -> Response:
+    """Respond as Airbyte: ``/v1/applications/token`` and ``/jobs/<job>``."""
+    if request.parts[-1] == "token":
         token = {"access_token": "stand-in", "token_type": "Bearer", "expires_in": 3600}
-        return Answer("login", token)
-    job = jobs.by_id[int(asked.parts[-1])]
+        return Response("login", token)
+    job = jobs.by_id[int(request.parts[-1])]
     status = "succeeded" if job.status == SUCCESS else "running"
-    told = {"jobId": job.id, "status": status, "jobType": "sync", "connectionId": "c"}
-    return Answer("details", {**told, "startTime": "2026-01-01T00:00:00Z"}, [job.id])
+    job_data = {"jobId": job.id, "status": status, "jobType": "sync", "connectionId": "c"}
+    return Response("details", {**job_data, "startTime": "2026-01-01T00:00:00Z"}, [job.id])
 
 
 class Server:
-    """Serves one product, and does what its parent asks: the methods without an underscore."""
+    """Serves one product's API; its parent calls the methods without an underscore."""
 
-    def __init__(self, product: Callable[[Asked, Jobs], Answer], jobs: Jobs) -> None:
+    def __init__(self, product: Callable[[Request, Jobs], Response], jobs: Jobs) -> None:
         self._product = product
         self._jobs = jobs
         self._latency = 0.0
         self._kinds: Counter[str] = Counter()
         self._connections = 0
-        self._seen: set[int] = set()
+        self._shown: set[int] = set()
         self._details: list[float] = []
         self._web = web.Server(self._handle, access_log=None)
         self._port = 0
 
     async def run(self, pipe: Connection) -> None:
-        """Serve until the parent is gone."""
+        """Serve until the parent has ended."""
         loop = asyncio.get_running_loop()
         gone = asyncio.Event()
         listening = await loop.create_server(self._accept, "127.0.0.1", 0, backlog=4096)
@@ -243,27 +245,27 @@ class Server:
         """Return the port it listens on."""
         return self._port
 
-    def answer_after(self, seconds: float) -> None:
-        """Take this long for each answer from now on."""
+    def respond_after(self, seconds: float) -> None:
+        """Delay each response from now on by this time."""
         self._latency = seconds
 
     def finish(self, job_ids: Iterable[int]) -> float:
-        """Let jobs succeed together; return when that was, on the clock that all processes share."""
+        """Let jobs succeed together; return when, on the monotonic clock that all processes share."""
         self._details = []
         for job_id in job_ids:
             self._jobs.by_id[job_id].status = SUCCESS
         return time.monotonic()
 
     def counts(self) -> Counts:
-        """Return what it was asked so far."""
+        """Return how many requests it received so far."""
         return Counts(self._kinds.total(), self._kinds["login"], self._connections)
 
-    def has_told(self, job_ids: Iterable[int]) -> bool:
-        """Return whether somebody was told about each of these jobs."""
-        return self._seen.issuperset(job_ids)
+    def has_shown(self, job_ids: Iterable[int]) -> bool:
+        """Return whether each of these jobs was in a response."""
+        return self._shown.issuperset(job_ids)
 
     def details_per_second(self) -> float:
-        """Return how fast details were asked since jobs finished last."""
+        """Return the rate of requests for details since jobs finished last."""
         if len(self._details) < 2:
             return 0.0
         return (len(self._details) - 1) / (self._details[-1] - self._details[0])
@@ -284,17 +286,17 @@ class Server:
             await asyncio.sleep(self._latency)
         parts = wire.path.strip("/").split("/")
         has_cookie = "explorer_token" in wire.headers.get("Cookie", "")
-        asked = Asked(wire.method, parts, wire.query, await wire.read(), has_cookie)
-        answer = self._product(asked, self._jobs)
-        self._note(answer)
-        body = json.dumps(answer.value).encode()
-        headers = {"Content-Type": "application/json", **answer.headers}
-        return web.Response(body=body, status=answer.status, headers=headers)
+        request = Request(wire.method, parts, wire.query, await wire.read(), has_cookie)
+        response = self._product(request, self._jobs)
+        self._note(response)
+        body = json.dumps(response.value).encode()
+        headers = {"Content-Type": "application/json", **response.headers}
+        return web.Response(body=body, status=response.status, headers=headers)
 
-    def _note(self, answer: Answer) -> None:
-        self._kinds[answer.kind] += 1
-        self._seen.update(answer.told)
-        if answer.kind == "details":
+    def _note(self, response: Response) -> None:
+        self._kinds[response.kind] += 1
+        self._shown.update(response.shown)
+        if response.kind == "details":
             self._details.append(time.monotonic())
 
 

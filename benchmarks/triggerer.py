@@ -1,4 +1,4 @@
-"""The triggerer of benchmarks/waiting.py: a process that runs one provider's triggers and notes the cost."""
+"""The triggerer of benchmarks/waiting.py: a process that runs one provider's triggers, and their cost."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Product:
 
     :param connection: its connection, with ``PORT`` for the server's port.
     :param arguments: the trigger's, from a job's id.
-    :param succeeded: whether an event's payload tells the success of the job with this id.
+    :param succeeded: whether an event's payload reports the success of the job with this id.
     :param prepare: called before the first trigger is made.
     """
 
@@ -42,7 +42,7 @@ class Product:
 
 
 def speak_plainly() -> None:
-    """Take TLS, which no other has here, from dbt Cloud's addresses."""
+    """Make dbt Cloud's hook use http, as the others do here."""
     from airflow.providers.dbt.cloud.hooks.dbt import DbtCloudHook
 
     build = DbtCloudHook.get_request_url_params
@@ -65,7 +65,9 @@ PRODUCTS = {
             "nebula_explorer_conn_id": "nebula_explorer_default",
             "poll_interval": INTERVAL,
         },
-        lambda told, job_id: told["job_id"] == job_id and told.get("job", {}).get("status") == SUCCESS,
+        lambda payload, job_id: (
+            payload["job_id"] == job_id and payload.get("job", {}).get("status") == SUCCESS
+        ),
     ),
     "dbt-cloud": Product(
         "apache-airflow-providers-dbt-cloud",
@@ -78,7 +80,7 @@ PRODUCTS = {
             "poll_interval": INTERVAL,
             "end_time": END,
         },
-        lambda told, job_id: told["run_id"] == job_id and told["status"] == "success",
+        lambda payload, job_id: payload["run_id"] == job_id and payload["status"] == "success",
         speak_plainly,
     ),
     "databricks": Product(
@@ -91,7 +93,7 @@ PRODUCTS = {
             "databricks_conn_id": "databricks_default",
             "polling_period_seconds": INTERVAL,
         },
-        lambda told, job_id: told["run_id"] == job_id and '"SUCCESS"' in told["run_state"],
+        lambda payload, job_id: payload["run_id"] == job_id and '"SUCCESS"' in payload["run_state"],
     ),
     "airbyte": Product(
         "apache-airflow-providers-airbyte",
@@ -104,7 +106,7 @@ PRODUCTS = {
             "poll_interval": INTERVAL,
             "end_time": END,
         },
-        lambda told, job_id: told["job_id"] == job_id and told["status"] == "success",
+        lambda payload, job_id: payload["job_id"] == job_id and payload["status"] == "success",
     ),
 }
 
@@ -119,10 +121,12 @@ class Event:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The triggerer at one moment: its CPU seconds, its memory in bytes, and how long it held its loop.
+    """The triggerer at one moment.
 
-    :param held: each pass of the loop since the snapshot before, in seconds.
-    :param collected: the longest collection of garbage since then, in seconds; it is part of a pass.
+    :param cpu: CPU time so far, in seconds.
+    :param memory: in bytes.
+    :param held: how long each pass of the event loop took since the previous snapshot, in seconds.
+    :param collected: the longest garbage collection since then, in seconds; it is part of a pass.
     """
 
     moment: float
@@ -133,7 +137,7 @@ class Snapshot:
 
 
 class TimedSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
-    """Notes how long the loop stays away; a task that looks at a clock would cost more than a wait does."""
+    """Measures each pass of the event loop; a task that reads a clock would cost more than a wait does."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -149,13 +153,13 @@ class TimedSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type
         return ready
 
     def take(self) -> list[float]:
-        """Return each pass since the last call, and the one that goes on."""
+        """Return how long each pass since the last call took, the present one included."""
         held, self._held, back = self._held, [], self._back
         return held if back is None else [*held, time.perf_counter() - back]
 
 
 class TimedCollections:
-    """Notes the longest collection of garbage."""
+    """Measures the longest garbage collection."""
 
     def __init__(self) -> None:
         self._begun = self._longest = 0.0
@@ -186,10 +190,10 @@ class Triggerer:
         self._tasks: list[asyncio.Task[None]] = []
         self._running = 0
         self._events: list[Event] = []
-        self._amiss: list[str] = []
+        self._failures: list[str] = []
 
     def run(self, pipe: Connection) -> None:
-        """Run until the parent is gone."""
+        """Run until the parent has ended."""
         threading.Thread(target=self._obey, args=(pipe,), daemon=True).start()
         self._loop.run_forever()
 
@@ -202,7 +206,7 @@ class Triggerer:
         return self._running
 
     def snapshot(self) -> Snapshot:
-        """Return what it cost so far."""
+        """Return the cost so far."""
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         memory = pages * os.sysconf("SC_PAGESIZE")
         spent = time.monotonic(), time.process_time()
@@ -212,16 +216,16 @@ class Triggerer:
         """Return the events from the one with this number on."""
         return self._events[first:]
 
-    def amiss(self) -> list[str]:
-        """Return what triggers raised, and the events that do not tell the success of their job."""
-        return [*self._amiss, *(repr(task.exception()) for task in self._tasks if _has_failed(task))]
+    def failures(self) -> list[str]:
+        """Return the errors of triggers, and the events that do not report the success of their job."""
+        return [*self._failures, *(repr(task.exception()) for task in self._tasks if _has_failed(task))]
 
     def _obey(self, pipe: Connection) -> None:
         try:
             while True:
                 obey(pipe, self)
         except EOFError:
-            os._exit(0)  # whatever holds the loop
+            os._exit(0)  # even if something blocks the loop
 
     async def _create(self, job_ids: Sequence[int]) -> None:
         for job_id in job_ids:
@@ -236,7 +240,7 @@ class Triggerer:
         async for event in self._class(**self._product.arguments(job_id)).run():
             self._events.append(Event(job_id, time.monotonic()))
             if not self._product.succeeded(event.payload, job_id):
-                self._amiss.append(f"job {job_id}: {event.payload}")
+                self._failures.append(f"job {job_id}: {event.payload}")
 
 
 def _has_failed(task: asyncio.Task[None]) -> bool:
@@ -244,7 +248,7 @@ def _has_failed(task: asyncio.Task[None]) -> bool:
 
 
 def be_silent() -> None:
-    """Log no line: some log one for each poll, and its way to the task's log would be measured too."""
+    """Turn logging off: some triggers log each poll, and the cost of that would be measured, too."""
     import structlog
 
     logging.disable(logging.WARNING)
@@ -257,7 +261,7 @@ def host(pipe: Connection, name: str, port: int) -> None:
     conn_id = f"{product.connection['conn_type']}_default"
     os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(product.connection).replace("PORT", str(port))
     for module in ("aiohttp", "airflow.sdk", "greenback", "httpx", "requests"):
-        importlib.import_module(module)  # as in a triggerer that runs for a while
+        importlib.import_module(module)  # as in a triggerer that has run for a while
     importlib.import_module("airflow.sdk").BaseHook.get_connection(conn_id)
     product.prepare()
     triggerer = Triggerer(product)

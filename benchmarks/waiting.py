@@ -1,7 +1,7 @@
 """Measure what waiting costs: many deferred tasks in one triggerer, against servers on this machine.
 
-The triggers of the peers are measured in the same run. Prints the tables of docs/performance.md, then which
-limits were kept; ``--only ours --jobs 1000`` measures one case.
+The same run measures the triggers of other providers. It prints the tables of docs/performance.md, and which
+limits are met. ``--only ours --jobs 1000`` measures one case.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def costs(results: Results) -> Iterator[Row]:
     yield "waiting", *head.split(" | "), "CPU s, start", "CPU s, waiting", "KiB a job"
     for case, result in results.items():
         start, waiting, counts = result.start, result.waiting, result.counts
-        asked = start.requests, f"{waiting.requests_a_poll:.2f}", counts.logins, counts.connections
+        requests = start.requests, f"{waiting.requests_a_poll:.2f}", counts.logins, counts.connections
         memory = f"{start.memory / 1024 / case.jobs:.1f}"
-        yield case, case.jobs, *asked, f"{start.cpu:.2f}", f"{waiting.cpu:.3f}", memory
+        yield case, case.jobs, *requests, f"{start.cpu:.2f}", f"{waiting.cpu:.3f}", memory
 
 
 def holds(results: Results) -> Iterator[Row]:
@@ -71,7 +71,7 @@ def show(rows: Iterable[Row]) -> None:
 
 @dataclass(frozen=True)
 class Limit:
-    """What a figure must not exceed."""
+    """The bounds of a figure."""
 
     what: str
     figure: Callable[[Result], float]
@@ -79,14 +79,14 @@ class Limit:
     least: float = 0
 
     def verdict(self, result: Result) -> tuple[bool, str]:
-        """Return whether it is kept, and a line that says so."""
+        """Return whether a result meets it, and a line that says so."""
         figure = self.figure(result)
         is_kept = self.least <= figure <= self.most
         bound = f"at least {self.least:g}" if self.least else f"at most {self.most:.3g}"
         return is_kept, f"{'met' if is_kept else 'NOT MET'}: {self.what}: {figure:.3g}, {bound}"
 
 
-WRONG = Limit("events lost, twice, early or amiss", lambda result: result.wrong.total(), 0)
+WRONG = Limit("events lost, twice, early or failed", lambda result: result.wrong.total(), 0)
 FEW_POLLS = Limit("requests a poll", lambda result: result.waiting.requests_a_poll, 1.2)
 SHORT_HOLD = Limit("loop held, s", lambda result: result.whole.longest, 0.25)
 AMONG_MANY = (FEW_POLLS, Limit("requests of the start", lambda result: result.start.requests, 6))
@@ -111,7 +111,7 @@ LIMITS = {
 
 
 def limits(results: Results) -> Iterator[tuple[bool, str]]:
-    """Yield whether each limit on what was measured is kept, and a line that says so."""
+    """Yield for each limit whether the results meet it, and a line that says so."""
     for case, result in results.items():
         if case.product == "ours":
             for limit in (WRONG, *LIMITS.get((case.layout, case.jobs), ())):
@@ -155,7 +155,7 @@ def read_options() -> argparse.Namespace:
 
 
 def chosen(options: argparse.Namespace) -> Iterator[Case]:
-    """Yield the cases of the options; a number of jobs may be one that is not measured otherwise."""
+    """Yield the cases that the options select; ``--jobs`` also takes numbers that are not in ``CASES``."""
     products = [name for name in options.only if is_installed(PRODUCTS[name].distribution)]
     if options.jobs:
         layouts = options.layout or ["alone"]
@@ -169,11 +169,11 @@ def is_installed(name: str) -> bool:
 
 
 def machine() -> str:
-    """Return what the figures depend on beside the code."""
+    """Return what the figures depend on besides the code."""
     packages = {"Airflow": "apache-airflow"} | {name: it.distribution for name, it in PRODUCTS.items()}
     versions = ", ".join(f"{name} {version(it)}" for name, it in packages.items() if is_installed(it))
     cores = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-    waits = f"a poll each {INTERVAL:g} s; answers take {LATENCY * 1000:g} ms from when jobs finish"
+    waits = f"a poll each {INTERVAL:g} s; responses take {LATENCY * 1000:g} ms from when jobs finish"
     return f"Taken on {cores}: {versions}; {waits}."
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from airflow_provider_nebula_explorer import __version__
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 project = "airflow-provider-nebula-explorer"
 version = release = __version__
@@ -14,7 +19,7 @@ html_css_files = ["site.css"]
 exclude_patterns = ["_build"]
 smartquotes_action = "De"  # dashes and ellipses, no quotes: error texts are searched for as they are printed
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "rooms"]  # the last is in this folder
 myst_heading_anchors = 3  # links to headings are written as GitHub writes them
 
 autodoc_typehints = "description"
@@ -31,5 +36,6 @@ nitpick_ignore_regex = [
     ("py:class", "datetime|Path"),  # as they are written where they are imported for type checkers alone
     # Names of types that the texts describe in words, and of what is no part of the public interface.
     ("py:class", r"(.*\.)?(Cookie|Encoding|HasJob|JsonObject|T|WorkflowInput)"),
-    ("py:(class|data|func)", r"(.*\.)?(Glimpse|INSTEAD|KINDS|Request|parse_input)"),
+    ("py:(class|func)", r"(.*\.)?(JobSummary|Request|parse_input)"),
+    ("py:data", r"(.*\.)?(INSTEAD|KINDS|SHORTEST_INTERVAL_SECONDS)"),
 ]

@@ -1,4 +1,4 @@
-"""Start a job and cancel it, as a DAG might that notices it is no longer needed."""
+"""Start a job and cancel it, as a DAG might if the job is no longer needed."""
 
 from __future__ import annotations
 

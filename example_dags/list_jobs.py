@@ -1,4 +1,4 @@
-"""List a workflow's jobs, and look at each in a mapped task of its own."""
+"""List a workflow's jobs, and get each of them in a mapped task."""
 
 from __future__ import annotations
 

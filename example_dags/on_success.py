@@ -1,4 +1,4 @@
-"""Start whenever a job of a workflow succeeds, whoever ran it. Needs Airflow 3."""
+"""Start whenever a job of a workflow succeeds, no matter who ran it. Needs Airflow 3."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ranks = watched_workflow_asset(3992429968, poll_interval=5, name="ranks")
 def nebula_explorer_on_success():
     @task
     def use(triggering_asset_events=None):
-        """Take the jobs; where several succeed at about the same time, one run may have them all."""
+        """Use the jobs; if several succeed at about the same time, one run may get all of them."""
         jobs = [event.extra["payload"] for events in triggering_asset_events.values() for event in events]
         print("On with the work, for", *(job["name"] for job in jobs))
         return [job["id"] for job in jobs]

@@ -1,4 +1,4 @@
-"""Wait for several jobs in one task, however they end: an operator of your own on our trigger."""
+"""Wait for several jobs in one task, however they end, with an operator of your own and the job trigger."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class WaitForAllJobs(BaseOperator):
         return self._wait_from(0)
 
     def job_ended(self, context, event):
-        job = read_job(event)  # raises the error of a wait that saw no end
+        job = read_job(event)  # raises the error if the wait failed
         return self._wait_from(self.job_ids.index(job.id) + 1)
 
     def _wait_from(self, index):

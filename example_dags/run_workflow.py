@@ -1,4 +1,4 @@
-"""Run a workflow with input, wait for its job, look at how it ended, and read a task's result."""
+"""Run a workflow with input, wait for its job, branch by its status, and read a task's result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 from airflow.providers.common.compat.sdk import dag, task
 
-from airflow_provider_nebula_explorer.explorer.models import JobStatus
+from airflow_provider_nebula_explorer.explorer import JobStatus
 from airflow_provider_nebula_explorer.operators.nebula_explorer import (
     NebulaExplorerGetJobOperator,
     NebulaExplorerGetTaskResultOperator,
@@ -49,7 +49,7 @@ def nebula_explorer_run_workflow():
     @task
     def report_failure(job):
         failed = [task["name"] for task in job["tasks"] if task["status"] != JobStatus.SUCCESS]
-        print(f"Job {job['name']} did not succeed. Look at the tasks {failed}.")
+        print(f"Job {job['name']} did not succeed. Check the tasks {failed}.")
 
     # [START howto_operator_get_task_result]
     @task

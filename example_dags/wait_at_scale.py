@@ -1,4 +1,4 @@
-"""Wait for many jobs at once: the triggerer holds all waits, and one poll serves them."""
+"""Wait for many jobs at once: all waits are in the triggerer and share one poll."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def nebula_explorer_wait_at_scale():
         workflow_id="{{ params.workflow_id }}",
         poll_interval=2,
         deferrable=True,
-        # Counts while the task is deferred, too; then the job is cancelled.
+        # It also applies while the task is deferred; when it expires, the job is cancelled.
         execution_timeout=timedelta(hours=6),
     ).expand(input=[{"query_1": {"limit": limit}} for limit in (10, 20, 30)])
     # [END howto_operator_run_workflow_deferrable]

@@ -1,4 +1,4 @@
-"""Follow every link inside a built site, and fail where one leads nowhere: check_site.py FOLDER."""
+"""Follow every link inside a built site, and fail if one leads nowhere: check_site.py FOLDER."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Page(HTMLParser):
 
 
 def broken_links(folder: Path) -> list[str]:
-    """Return each link that leads nowhere, with the page that it is on."""
+    """Return each link that leads nowhere, with its page."""
     folder = folder.resolve()
     pages = {path: Page(path.read_text(encoding="utf-8")) for path in sorted(folder.rglob("*.html"))}
     return [
@@ -38,7 +38,7 @@ def broken_links(folder: Path) -> list[str]:
 
 
 def leads_somewhere(path: Path, link: str, pages: dict[Path, Page]) -> bool:
-    """Say whether a link on a page is to another site, or to what is there."""
+    """Say whether a link on a page leads to another site, or to something that exists."""
     target = urlsplit(urljoin(path.as_uri(), link))
     if target.scheme != "file":
         return True

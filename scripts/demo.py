@@ -1,8 +1,8 @@
-"""Show the provider at work: an emulated Explorer, a real Airflow, and what a workflow's job leaves in XCom.
+"""Show the provider at work: an emulated Explorer, a real Airflow, and the job of a workflow in XCom.
 
-Everything lives in a temporary folder and ends with this program. With ``--ui`` a whole Airflow runs until
-Ctrl-C. With AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT and WORKFLOW_ID set, a real Explorer takes the emulator's
-place.
+Everything is in a temporary folder and ends with this program. With ``--ui``, a whole Airflow runs until
+Ctrl-C. If AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT and WORKFLOW_ID are set, a real Explorer replaces the
+emulator.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def main() -> None:
 
 @contextlib.contextmanager
 def explorer() -> Iterator[tuple[str, str]]:
-    """Give a connection, as JSON or URI, and a workflow's id."""
+    """Yield a connection, as JSON or URI, and a workflow's id."""
     connection, workflow_id = os.environ.get(CONNECTION), os.environ.get("WORKFLOW_ID")
     if connection and workflow_id:
         say(f"Using Explorer as {CONNECTION} says, workflow {workflow_id}.")
@@ -86,13 +86,13 @@ def airflow_home() -> Iterator[Path]:
 
 
 def conf_for(workflow_id: str) -> str:
-    """Return a run's conf; the example's input fits the emulator's workflow alone."""
+    """Return a run's conf; the example's input only fits the emulator's workflow."""
     is_emulated = "WORKFLOW_ID" not in os.environ
     return json.dumps({"workflow_id": workflow_id} | ({} if is_emulated else {"input": {}}))
 
 
 class Airflow:
-    """An Airflow of its own in a folder; nothing of the user's settings reaches it."""
+    """An Airflow in a folder of its own, without the user's settings."""
 
     def __init__(self, home: Path, connection: str) -> None:
         mine = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW")}
@@ -133,14 +133,14 @@ class Airflow:
             self.fail(f"airflow {' '.join(arguments)} ended with code {process.returncode}")
 
     def fail(self, what: str) -> None:
-        """Say what went wrong, with the end of the log, and leave."""
+        """Exit with an error, after the end of the log."""
         end = "".join(self.log.read_text().splitlines(keepends=True)[-40:])
         sys.exit(f"{end}\n{what}. The end of its output is above.")
 
 
 @contextlib.contextmanager
 def ended_with(process: subprocess.Popen[Any]) -> Iterator[None]:
-    """End a process and all that it started, however the block is left."""
+    """End a process and all its descendants when the block ends, in whatever way."""
     try:
         yield
     finally:
@@ -153,7 +153,7 @@ def ended_with(process: subprocess.Popen[Any]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Let no second Ctrl-C, nor a closed terminal, break off the cleaning up."""
+    """Ignore a second Ctrl-C and a closed terminal, which would interrupt the cleanup."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
     try:
@@ -180,11 +180,11 @@ def end(process: subprocess.Popen[Any]) -> None:
 def run_once(airflow: Airflow, workflow_id: str) -> None:
     say(f"Running the DAG {DAG_ID} (example_dags/run_workflow.py) ...")
     for line in airflow.lines("dags", "test", DAG_ID, "--conf", conf_for(workflow_id)):
-        if news := in_short(line):
-            say(news)
+        if text := in_short(line):
+            say(text)
     xcoms = xcoms_in(airflow)
     if "details" not in xcoms:
-        airflow.fail("The DAG did not come to its job's details")
+        airflow.fail("The DAG did not reach its job's details")
     show_job(xcoms["details"])
     if "rows" not in xcoms:
         sys.exit("\nThe job did not end in success, so there are no rows to show.")
@@ -194,16 +194,16 @@ def run_once(airflow: Airflow, workflow_id: str) -> None:
 
 
 def in_short(line: str) -> str | None:
-    """Return what is worth showing of a line of Airflow's log."""
+    """Return the part of a line of Airflow's log that is worth showing, if any."""
     if started := re.search(r"\[DAG TEST\] starting task_id=(\S+)", line):
         return f"task {started[1]}"
-    if told := re.search(r"\] (.*?)\s+\[airflow_provider_nebula_explorer\.", line):
-        return f"    {told[1]}"
+    if logged := re.search(r"\] (.*?)\s+\[airflow_provider_nebula_explorer\.", line):
+        return f"    {logged[1]}"
     return None
 
 
 def xcoms_in(airflow: Airflow) -> dict[str, Any]:
-    """Return what each task of the only run returned."""
+    """Return the return value of each task of the only run."""
     program = """
 import json
 from airflow.models.xcom import XComModel
@@ -213,15 +213,15 @@ with create_session() as session:
     rows = session.query(XComModel).filter(XComModel.key == "return_value")
     print("XCOMS", json.dumps({row.task_id: XComModel.deserialize_value(row) for row in rows}))
 """
-    answer = subprocess.run(
+    ran = subprocess.run(
         [sys.executable, "-c", program], env=airflow.environment, check=True, capture_output=True, text=True
     )
-    found: dict[str, Any] = json.loads(answer.stdout.partition("XCOMS ")[2])
+    found: dict[str, Any] = json.loads(ran.stdout.partition("XCOMS ")[2])
     return found
 
 
 def show_job(data: dict[str, Any]) -> None:
-    print("\nXCom of the task `details`: the job as Explorer's API tells it")
+    print("\nXCom of the task `details`: the job as Explorer's API returns it")
     show_table(("key", "value"), [(key, in_words(key, data[key])) for key in data if key != "tasks"])
     print("\n  tasks")
     show_table(
@@ -261,11 +261,11 @@ def show_table(heads: tuple[str, ...], rows: list[Any]) -> None:
 def look_around(airflow: Airflow, connection: str, workflow_id: str) -> None:
     port = free_port()
     url = f"http://localhost:{port}"
-    # A connection of the environment would not be among Airflow's pages, so it goes into the database.
+    # Airflow's pages show no connections of the environment, so this one goes into the database.
     del airflow.environment[CONNECTION]
     airflow.run("connections", "add", "nebula_explorer_default", *as_arguments(connection))
     airflow.environment |= {
-        "AIRFLOW__API__HOST": "127.0.0.1",  # it asks nobody to log in
+        "AIRFLOW__API__HOST": "127.0.0.1",  # as it requires no login
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": url,
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
@@ -281,7 +281,7 @@ def look_around(airflow: Airflow, connection: str, workflow_id: str) -> None:
             env=airflow.environment,
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C comes to this program alone, which then ends all the others
+            start_new_session=True,  # so that only this program gets Ctrl-C; it then ends all the others
         ) as process,
         ended_with(process),
         contextlib.suppress(KeyboardInterrupt),
@@ -302,8 +302,8 @@ def as_arguments(connection: str) -> list[str]:
 
 
 def free_port() -> int:
-    for wanted in (8080, 0):
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", wanted)) as server:
+    for choice in (8080, 0):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", choice)) as server:
             port: int = server.getsockname()[1]
             return port
     sys.exit("No port is free on 127.0.0.1.")
@@ -313,8 +313,8 @@ def wait_until_healthy(airflow: Airflow, process: subprocess.Popen[Any], url: st
     parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
     while process.poll() is None:
         with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
-            with urllib.request.urlopen(f"{url}/api/v2/monitor/health", timeout=5) as answer:
-                health = json.load(answer)
+            with urllib.request.urlopen(f"{url}/api/v2/monitor/health", timeout=5) as response:
+                health = json.load(response)
             if all((health.get(part) or {}).get("status") == "healthy" for part in parts):
                 return
         time.sleep(1)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Make a virtual environment and install into it: make_venv.sh FOLDER PIP-ARGUMENT...
-# With uv where it is installed, else with venv and pip. Python: $PYTHON, else python3; pyenv's others are found, too.
-# Versions: those of $CONSTRAINTS, else of constraints.txt; of pyproject.toml, its lower bounds.
+# It uses uv if that is installed, else venv and pip. Python: $PYTHON, else python3; pyenv's Pythons are found, too.
+# Versions: those in $CONSTRAINTS, else in constraints.txt; for pyproject.toml, its lower bounds.
 set -eu
 folder=$1
 shift
@@ -12,7 +12,7 @@ path_of_python() {
     "$1" -c 'import sys; print(sys.executable)' 2>/dev/null
 }
 
-# Those of pyenv, whose commands fail for versions that are not chosen; or beside the python3 that is there.
+# Find a Python of pyenv, whose own commands fail for versions that are not selected, or one next to python3.
 installed_elsewhere() {
     prefix=$(python3 -c 'import sys; print(sys.base_prefix)')
     for found in "$(pyenv root 2>/dev/null)/versions/${name##*python}"*/bin/"$name" \
@@ -23,7 +23,7 @@ installed_elsewhere() {
 }
 
 python=$(path_of_python "$name" || installed_elsewhere) || {
-    echo "There is no $name that runs. Install Python 3.10 or newer, or name one: make PYTHON=python3.12 ..." >&2
+    echo "There is no working $name. Install Python 3.10 or newer, or name one: make PYTHON=python3.12 ..." >&2
     exit 1
 }
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || {

@@ -1,4 +1,4 @@
-"""Settings for the whole suite: an Airflow of its own, and nothing of the user's."""
+"""Settings for the whole suite: an Airflow home of its own, and none of the user's settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))
 
 
 def make_dags_folder() -> Path:
-    """The example DAGs, the README's and the tutorial's."""
+    """Copy the example DAGs, and those of README and tutorial, into a folder, and return it."""
     folder = HOME / "dags"
     shutil.copytree(ROOT / "example_dags", folder, ignore=shutil.ignore_patterns("__pycache__"))
     for page in (ROOT / "README.md", ROOT / "docs" / "tutorial.md"):

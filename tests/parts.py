@@ -14,10 +14,10 @@ from typing import Protocol, TypeVar
 import psutil
 
 
-def wait_for(what: str, holds: Callable[[], object], seconds: float, evidence: Callable[[], str]) -> None:
-    """Wait until something holds; fail with the evidence where it does not in time."""
+def wait_for(what: str, condition: Callable[[], object], seconds: float, evidence: Callable[[], str]) -> None:
+    """Wait until a condition is true; fail with the evidence if that takes too long."""
     until = time.monotonic() + seconds
-    while not holds():
+    while not condition():
         if time.monotonic() > until:
             raise AssertionError(f"{what}: not within {seconds:g} s.\n{evidence()}")
         time.sleep(0.2)
@@ -42,7 +42,7 @@ StartableT = TypeVar("StartableT", bound=Startable)
 
 @contextlib.contextmanager
 def running(whole: StartableT) -> Iterator[StartableT]:
-    """Start something, and end it whatever comes: also where this process is asked to end."""
+    """Start something, and end it in any case, even if this process is terminated."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         whole.start()
@@ -53,10 +53,10 @@ def running(whole: StartableT) -> Iterator[StartableT]:
 
 
 class Part:
-    """A process with all that it starts: a session of its own tells which are its.
+    """A process with all its descendants, which are in a session of their own.
 
-    :param home: the folder where it runs, and has its log.
-    :param user: who it runs as; the one who starts it unless given.
+    :param home: the folder where it runs and keeps its log.
+    :param user: the user as whom it runs; the current one unless given.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Part:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, again where it ended."""
+        """Start it, for the first time or again."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -92,11 +92,11 @@ class Part:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def stop(self, seconds: float = 30, ask: int = signal.SIGTERM) -> None:
-        """End it as a service manager does: its first process is asked to, what is left then is killed."""
+    def stop(self, seconds: float = 30, number: int = signal.SIGTERM) -> None:
+        """End it as a service manager does: its first process gets a signal, what is left later is killed."""
         if self._process is None:
             return
-        self._process.send_signal(ask)
+        self._process.send_signal(number)
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -104,7 +104,7 @@ class Part:
         self.kill()
 
     def kill(self) -> None:
-        """Kill it at once, with all that it started."""
+        """Kill it at once, with all its descendants."""
         if self._process is None:
             return
         while family := self.family():
@@ -115,7 +115,7 @@ class Part:
         self._process = None
 
     def family(self) -> list[psutil.Process]:
-        """Return it and all that it started, as far as that runs."""
+        """Return it and its descendants, as far as they run."""
         return [process for process in psutil.process_iter() if self._is_mine(process)]
 
     def _is_mine(self, process: psutil.Process) -> bool:

@@ -42,15 +42,15 @@ SETTINGS = {
     "DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
     "DATABASE__SQL_ALCHEMY_POOL_SIZE": "100",  # a request can need two, so of 15 requests all might wait
     "SCHEDULER__JOB_HEARTBEAT_SEC": "1",
-    "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",  # until then nobody misses a dead scheduler's tasks
+    "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",  # until then no one misses a dead scheduler's tasks
     "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "12",
     "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
     "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
-    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",  # less, and a busy machine has tasks killed
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",  # with less, tasks are killed on a busy machine
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
     "TRIGGERER__JOB_HEARTBEAT_SEC": "1",
     "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "12",
-    "WORKERS__EXECUTION_API_TIMEOUT": "30",  # a start that is asked for again is refused
+    "WORKERS__EXECUTION_API_TIMEOUT": "30",  # a worker that requests its start twice is refused
     "WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
 }
 
@@ -58,13 +58,13 @@ _ENDED = re.compile(r"Received executor event with state success .*? run_id='([^
 
 
 class Airflow:
-    """Airflow's processes, and what its REST API tells and does.
+    """Airflow's processes, and its REST API.
 
     :param dags: the folder of its DAGs.
-    :param dag_ids: the DAGs that it must have found there before it is up.
-    :param more: processes that it has beside those of each Airflow: a name, and what follows ``airflow``.
+    :param dag_ids: the DAGs that it must have found there before it counts as started.
+    :param more: further processes: for each a name, and the arguments of ``airflow``.
     :param for_workers: settings of the scheduler and its workers alone.
-    :param settings: of Airflow, beside and before those above.
+    :param settings: settings of Airflow, which win over ``SETTINGS``.
     """
 
     def __init__(
@@ -86,14 +86,14 @@ class Airflow:
             name: Part(
                 name,
                 (sys.executable, "-m", "airflow", *command),
-                # Airflow's database has a process's user, so by this name it tells which process is which.
+                # Airflow stores each process's user in its database, so this name identifies the process.
                 self._environment | mine.get(name, {}) | {"LOGNAME": name},
                 self.home,
             )
             for name, command in (_commands(task_port) | more).items()
         }
-        self._writing, self._looking = threading.Lock(), threading.Lock()
-        self._next_look = 0.0
+        self._writing, self._refreshing = threading.Lock(), threading.Lock()
+        self._next_refresh = 0.0
         self._tasks: dict[str, dict[str, Any]] = {}
         self._over: set[str] = set()
         self._ended: set[tuple[str, str]] = set()
@@ -114,74 +114,75 @@ class Airflow:
         self._http.close()
         shutil.rmtree(self.home, ignore_errors=True)
 
-    def ask(self, method: str, path: str, **arguments: Any) -> Any:
-        """Make a request of the REST API and return its answer; ``None`` where what is read is not there."""
-        # SQLite lets one at a time write.
+    def request(self, method: str, path: str, **arguments: Any) -> Any:
+        """Call the REST API, and return its response; ``None`` if there is nothing at a path that is read."""
+        # SQLite has one writer at a time.
         with contextlib.nullcontext() if method == "GET" else self._writing:
-            answer = self._http.request(method, f"/api/v2{path}", **arguments)
-        if answer.status_code == httpx.codes.NOT_FOUND and method == "GET":
+            response = self._http.request(method, f"/api/v2{path}", **arguments)
+        if response.status_code == httpx.codes.NOT_FOUND and method == "GET":
             return None
-        if answer.is_error:
-            raise AssertionError(f"{method} {path}: {answer.status_code} {answer.text}\n{self.evidence()}")
-        return answer.json()
+        if response.is_error:
+            text = f"{response.status_code} {response.text}"
+            raise AssertionError(f"{method} {path}: {text}\n{self.evidence()}")
+        return response.json()
 
     def database(self) -> contextlib.closing[sqlite3.Connection]:
-        """Return its database, which is one in a file unless the settings say otherwise."""
+        """Open its database, a file of SQLite's unless the settings name another."""
         return contextlib.closing(sqlite3.connect(self.home / DATABASE, timeout=30))
 
     def read(self, query: str) -> list[Any]:
-        """Return the JSON values of a query's one column: the REST API does not tell all."""
+        """Return the JSON values of a query's one column, for what the REST API does not return."""
         with self.database() as database:
             return [json.loads(value) for (value,) in database.execute(query)]
 
     @property
     def bookmarks(self) -> list[dict[str, list[int]]]:
-        """Where triggers that watch workflows would go on; one is there once its workflow is watched."""
+        """The bookmarks of the triggers that watch workflows; a workflow has one as soon as it is watched."""
         return self.read("SELECT value FROM asset_state_store")
 
     def task(self, run_id: str) -> dict[str, Any]:
-        """Return the task instance of a run as it was within the last second; empty where there is none."""
-        self._look()
+        """Return the task instance of a run as it was within the last second; empty if there is none."""
+        self._refresh()
         return self._tasks.get(run_id, {})
 
     def is_over(self, run_id: str) -> bool:
         """Whether a run was over within the last second."""
-        self._look()
+        self._refresh()
         return run_id in self._over
 
     def knows_end_of_process(self, run_id: str, attempt: int) -> bool:
-        """Whether the scheduler has taken note that the process ended that made an attempt, or deferred it.
+        """Whether the scheduler has seen the end of the process that made an attempt, or deferred it.
 
-        A trigger that fires before that makes it take the task for failed.
+        If a trigger fires before that, the scheduler takes the task for failed.
         """
-        self._look()
+        self._refresh()
         return (run_id, str(attempt)) in self._ended
 
     @property
     def fernet_key(self) -> str:
-        """What encrypts its connections, and the arguments of triggers."""
+        """The key that encrypts its connections, and the arguments of triggers."""
         return self._environment["AIRFLOW__CORE__FERNET_KEY"]
 
     def processes(self) -> list[psutil.Process]:
-        """Return all processes that run just now, the tasks' own too."""
+        """Return all processes that run now, those of tasks included."""
         return [process for part in self.parts.values() for process in part.family()]
 
     def evidence(self) -> str:
         """Return the ends of the parts' logs."""
         return "\n".join(end_of(self.home / f"{name}.log", 25) for name in ["db-migrate", *self.parts])
 
-    def _look(self) -> None:
-        # One look a second serves all that wait at the same time.
-        with self._looking:
-            if time.monotonic() < self._next_look:
+    def _refresh(self) -> None:
+        # One request a second serves all that wait at the same time.
+        with self._refreshing:
+            if time.monotonic() < self._next_refresh:
                 return
             every = {"limit": 1000}
-            runs = self.ask("GET", "/dags/~/dagRuns", params=every)["dag_runs"]
-            tasks = self.ask("GET", "/dags/~/dagRuns/~/taskInstances", params=every)["task_instances"]
+            runs = self.request("GET", "/dags/~/dagRuns", params=every)["dag_runs"]
+            tasks = self.request("GET", "/dags/~/dagRuns/~/taskInstances", params=every)["task_instances"]
             self._over = {run["dag_run_id"] for run in runs if run["state"] in ("success", "failed")}
             self._tasks = {task["dag_run_id"]: task for task in tasks}
             self._ended = set(_ENDED.findall(self.parts["scheduler"].log.read_text(errors="replace")))
-            self._next_look = time.monotonic() + 1
+            self._next_refresh = time.monotonic() + 1
 
     def _migrate(self) -> None:
         with (self.home / "db-migrate.log").open("wb") as log:
@@ -191,7 +192,7 @@ class Airflow:
             )
         assert done.returncode == 0, self.evidence()
         if (self.home / DATABASE).exists():
-            # Many processes use it at once: in this mode who reads does not hold up who writes.
+            # Many processes use it at once; in this mode, readers do not block writers.
             with self.database() as database:
                 database.execute("PRAGMA journal_mode=WAL")
 
@@ -203,8 +204,8 @@ class Airflow:
                 token = self._http.get("/auth/token").raise_for_status().json()["access_token"]
                 self._http.headers["Authorization"] = f"Bearer {token}"
             self._http.get(self._task_api).raise_for_status()
-            health = self.ask("GET", "/monitor/health")
-            known = {dag["dag_id"] for dag in self.ask("GET", "/dags")["dags"]}
+            health = self.request("GET", "/monitor/health")
+            known = {dag["dag_id"] for dag in self.request("GET", "/dags")["dags"]}
         except httpx.HTTPError:
             return False
         parts = ("scheduler", "dag_processor", "triggerer")
@@ -212,9 +213,9 @@ class Airflow:
 
 
 def _commands(task_port: int) -> dict[str, tuple[str, ...]]:
-    """Return how each part is started, with the switch, where it has one, that keeps its log server off."""
-    # Two API servers, as one that serves both people and tasks blocks itself on SQLite: its event loop writes
-    # the audit log, and waits there for a task's transaction, which waits for the event loop.
+    """Return the command of each part; where a part has a log server, an option keeps it off."""
+    # Two API servers: a single one for people and tasks would block itself on SQLite. Its event loop writes
+    # the audit log and waits for a task's transaction, while that transaction waits for the event loop.
     return {
         "api-server": ("api-server", "--apps", "core"),
         "task-api-server": ("api-server", "--apps", "execution", "--port", str(task_port)),
@@ -225,7 +226,7 @@ def _commands(task_port: int) -> dict[str, tuple[str, ...]]:
 
 
 def _environment(home: Path, url: str, task_port: int, dags: Path) -> dict[str, str]:
-    # Without PYTHONDONTWRITEBYTECODE, with which each start would compile all of Airflow afresh.
+    # Without PYTHONDONTWRITEBYTECODE, as with it each start would compile all of Airflow anew.
     mine = {
         name: value
         for name, value in os.environ.items()
@@ -244,7 +245,7 @@ def _environment(home: Path, url: str, task_port: int, dags: Path) -> dict[str, 
         "CORE__DAGS_FOLDER": str(dags),
         "CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
     }
-    # What a killed process leaves in its folder for temporary files goes with the rest.
+    # A killed process may leave temporary files; in this folder, they are removed with the rest.
     return mine | _as_variables(settings) | {"AIRFLOW_HOME": str(home), "TMPDIR": str(home)}
 
 

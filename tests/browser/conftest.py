@@ -1,6 +1,6 @@
 """A whole Airflow, an Explorer and a browser, for a newcomer's first hour with the package.
 
-The tests are the steps of one story, in the order of their files' numbers; the first that fails ends it.
+The tests are steps, in the order of their files' numbers; the first that fails ends the run.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ HOLD_BACK = """
     const later = (act) => setTimeout(act, Math.random() * %d);
     const send = XMLHttpRequest.prototype.send;
     XMLHttpRequest.prototype.send = function (...body) { later(() => send.apply(this, body)); };
-    const ask = window.fetch;
-    window.fetch = (...asked) => new Promise(later).then(() => ask(...asked));
+    const fetch = window.fetch;
+    window.fetch = (...request) => new Promise(later).then(() => fetch(...request));
 """
-"""Makes the parts of a page come in any order, as on a busy machine."""
+"""Makes the parts of a page arrive in any order, as on a busy machine."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 MILLISECONDS = 120_000
-"""What anything on a page may take, on a busy machine."""
+"""How long anything on a page may take, on a busy machine."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,12 +37,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--late",
         type=float,
         default=0.0,
-        help="seconds up to which each of a page's own requests is held back, by chance",
+        help="seconds by which each of a page's own requests is delayed at most, at random",
     )
 
 
 def pytest_exception_interact(node: pytest.Item, report: pytest.TestReport) -> None:
-    """Show what the page held when a test failed."""
+    """Show the content of the page when a test failed."""
     for name in ("page", "airflow"):
         if shown := getattr(node, "funcargs", {}).get(name):
             text = shown.evidence() if name == "airflow" else shown.locator("body").aria_snapshot()
@@ -57,7 +57,7 @@ def airflow() -> Iterator[Airflow]:
         {DAG_ID, ASSET_DAG_ID},
         CORE__TEST_CONNECTION="Enabled",
         CORE__DAGS_ARE_PAUSED_AT_CREATION="True",  # so that nothing is watched before there is a connection
-        DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL="5",  # an asset is watched once its DAG's file is read again
+        DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL="5",  # an asset is watched once its DAG is parsed again
     )
     with running(whole):
         yield whole
@@ -65,7 +65,7 @@ def airflow() -> Iterator[Airflow]:
 
 @pytest.fixture(scope="session")
 def explorer(request: pytest.FixtureRequest) -> Iterator[Emulator]:
-    """An Explorer that knows one graphd; in pictures it has the port that Explorer has."""
+    """An Explorer that knows one graphd; for pictures, it has Explorer's own port."""
     port = 7002 if request.config.getoption("--pictures") else 0
     with Emulator(port=port, encoding="both", graphd=("10.0.0.9", 9669)) as emulator:
         emulator.plan(WORKFLOW_ID, PLAN, name="pagerank")

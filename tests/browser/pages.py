@@ -1,4 +1,4 @@
-"""What a person finds on Airflow's pages, by the words that are written there."""
+"""The parts of Airflow's pages, found by the words that a person reads there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 class Camera:
     """Takes pictures for the documentation.
 
-    :param folder: where they go; without it none are taken.
+    :param folder: where to put them; with ``None``, no pictures are taken.
     """
 
     def __init__(self, page: Page, folder: Path | None) -> None:
@@ -20,14 +20,14 @@ class Camera:
         self._folder = folder
 
     def take(self, name: str, *, height: int) -> None:
-        """Keep the window as it is when it has so many pixels."""
+        """Save a picture of the window at this height in pixels."""
         size = self._page.viewport_size
         self._page.set_viewport_size({**size, "height": height})
         self._save(name)
         self._page.set_viewport_size(size)
 
     def take_top(self, name: str, of: Locator, *, height: int) -> None:
-        """Keep the upper part of something in the window."""
+        """Save a picture of the upper part of something in the window."""
         clip = of.bounding_box()
         self._save(name, clip={**clip, "height": min(height, clip["height"])})
 
@@ -54,7 +54,7 @@ class ConnectionForm:
         self.dialog.get_by_role("button", name=section, exact=True).click()
 
     def field(self, label: str) -> Locator:
-        """Return a field with its label and its texts."""
+        """Return a field with its label and its help text."""
         named = self._page.locator("label", has_text=re.compile(rf"^{re.escape(label)}\s*\*?$"))
         return self.dialog.locator("[data-scope=field][data-part=root]").filter(has=named)
 
@@ -105,12 +105,12 @@ class Connections:
         form.save()
 
     def test(self, name: str) -> Locator:
-        """Press Test; return what then is told, alone."""
-        self.visit()  # what was told before is gone
+        """Press Test, and return the message."""
+        self.visit()  # earlier messages are gone then
         self._row(name).get_by_role("button", name="Test Connection").click()
-        told = self._page.locator("[data-scope=toast][data-part=root]").filter(has_text="Test Connection")
-        expect(told).to_be_visible()
-        return told
+        message = self._page.locator("[data-scope=toast][data-part=root]").filter(has_text="Test Connection")
+        expect(message).to_be_visible()
+        return message
 
     def _row(self, name: str) -> Locator:
         return self._page.get_by_role("row").filter(has_text=name)
@@ -125,7 +125,7 @@ class TaskPage:
         self.link = page.get_by_role("link", name="NebulaGraph Explorer job", exact=True)
 
     def visit(self, task_id: str) -> None:
-        # The page of a run names its tasks twice, in the grid and in a list of its own; either may be first.
+        # The page of a run shows its tasks twice, in the grid and in a list; either may be the first.
         self._page.locator(f"a[data-testid^='grid-'][href$='/tasks/{task_id}']").click()
         expect(self._page.get_by_role("heading", name=task_id, exact=True)).to_be_visible()
 

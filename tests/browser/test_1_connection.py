@@ -25,14 +25,14 @@ def connections(page: Page) -> Connections:
 
 @pytest.fixture(scope="module")
 def form(connections: Connections) -> ConnectionForm:
-    """The form, as it is left by the step before."""
+    """The form, as the step before left it."""
     connections.visit()
     return connections.add()
 
 
 @pytest.fixture(scope="module")
 def values(explorer: Emulator, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What is typed into each of our fields."""
+    """What is entered into each of our fields."""
     files = tmp_path_factory.mktemp("certificates")
     authority = trustme.CA()
     client = authority.issue_cert("airflow.example.com")
@@ -47,7 +47,7 @@ def values(explorer: Emulator, tmp_path_factory: pytest.TempPathFactory) -> dict
         "verify": str(files / "ca.pem"),
         "client_cert": str(files / "client.pem"),
         "client_key": str(files / "client.key"),
-        "proxy": explorer.url,  # it answers what is sent to it as to a proxy, too
+        "proxy": explorer.url,  # it also serves requests that are sent to it as a proxy
         "max_retries": "3",
         "max_consecutive_failures": "6",
         "job_url": "{base_url}/?workflow={workflow_id}&job={job_id}",
@@ -134,7 +134,7 @@ def test_every_field_of_ours_is_saved_as_it_was_filled_in(
         else:
             form.type(field.label, values[field.name])
     form.save()
-    saved = json.loads(airflow.ask("GET", f"/connections/{CONNECTION}")["extra"])
+    saved = json.loads(airflow.request("GET", f"/connections/{CONNECTION}")["extra"])
     shown = values | {"proxy": "***"}  # Airflow shows none, as it may hold a password
     assert {name: str(value) for name, value in saved.items()} == shown
 
@@ -142,22 +142,22 @@ def test_every_field_of_ours_is_saved_as_it_was_filled_in(
 def test_the_test_button_says_where_it_logged_in_and_as_whom(
     connections: Connections, explorer: Emulator, camera: Camera
 ):
-    told = connections.test(CONNECTION)
-    expect(told).to_contain_text("Test Connection Successful")
-    expect(told).to_contain_text(f"Logged in to Explorer at {explorer.url} as 'root'.")
+    message = connections.test(CONNECTION)
+    expect(message).to_contain_text("Test Connection Successful")
+    expect(message).to_contain_text(f"Logged in to Explorer at {explorer.url} as 'root'.")
     assert explorer.logins == 1
     camera.take("connection-test", height=440)
 
 
-def test_the_test_button_says_what_to_look_at_when_the_password_is_wrong(
+def test_the_test_button_says_what_to_check_when_the_password_is_wrong(
     connections: Connections, explorer: Emulator, camera: Camera
 ):
     connections.change(CONNECTION, LABELS["password"], "not-the-password")
-    told = connections.test(CONNECTION)
-    expect(told).to_contain_text("Test Connection Failed")
-    expect(told).to_contain_text(f"Explorer at {explorer.url} refused to log in account 'root'")
-    expect(told).to_contain_text("Check three things: 1. login and password;")
-    expect(told).not_to_contain_text("not-the-password")
+    message = connections.test(CONNECTION)
+    expect(message).to_contain_text("Test Connection Failed")
+    expect(message).to_contain_text(f"Explorer at {explorer.url} refused to log in account 'root'")
+    expect(message).to_contain_text("Check three things: 1. login and password;")
+    expect(message).not_to_contain_text("not-the-password")
     camera.take("connection-wrong-password", height=560)
     connections.change(CONNECTION, LABELS["password"], DEFAULT_PASSWORD)
 

@@ -1,4 +1,4 @@
-"""With the connection made, a newcomer runs an example DAG and follows its job."""
+"""With the connection in place, a newcomer runs an example DAG and follows its job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A newcomer has a DAG start when somebody's job succeeds, and looks at the asset in between."""
+"""A newcomer schedules a DAG by somebody's jobs, and reads the asset's page."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ SECONDS = 120.0
 
 def test_an_unpaused_dag_has_its_workflow_watched(page: Page, airflow: Airflow, explorer: Emulator):
     page.goto(f"/dags/{ASSET_DAG_ID}")
-    looks = explorer.count("list_workflow_jobs")
+    polls = explorer.count("list_workflow_jobs")
     page.locator("[data-scope=switch][data-part=root]").first.click()
     wait_for(
-        "the triggerer looks twice",
-        lambda: explorer.count("list_workflow_jobs") > looks + 4,
+        "the triggerer polls twice",
+        lambda: explorer.count("list_workflow_jobs") > polls + 4,
         SECONDS,
         airflow.evidence,
     )
@@ -33,7 +33,7 @@ def job_id(airflow: Airflow, explorer: Emulator) -> int:
     job_id = explorer.start_job(WORKFLOW_ID, plan=JobPlan(running=0))
     # The page of an asset does not show what comes up after it was opened.
     runs = f"/dags/{ASSET_DAG_ID}/dagRuns"
-    wait_for("a run", lambda: airflow.ask("GET", runs)["dag_runs"], SECONDS, airflow.evidence)
+    wait_for("a run", lambda: airflow.request("GET", runs)["dag_runs"], SECONDS, airflow.evidence)
     return job_id
 
 

@@ -1,4 +1,4 @@
-"""Airflow on Celery with all that it needs, an Explorer that can be killed, and what can be seen of them."""
+"""Airflow on Celery with all that it needs, an Explorer that can be killed, and the state of both."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SETTINGS = {
     "CORE__PARALLELISM": str(4 * SLOTS),
     "LOGGING__WORKER_LOG_SERVER_PORT": "0",
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
-    "SCHEDULER__TASK_QUEUED_TIMEOUT": "90",  # until then nobody misses what a killed worker had not begun
+    "SCHEDULER__TASK_QUEUED_TIMEOUT": "90",  # until then nobody misses tasks that a killed worker had queued
     "SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "5",
 }
 
@@ -57,7 +57,7 @@ class Explorer:
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}/_emulator", timeout=30)
 
     def start(self) -> None:
-        """Start it, again where it was killed, and wait until it answers."""
+        """Start it, for the first time or again, and wait until it responds."""
         self.part.start()
         wait_for("the emulator's start", self._is_up, 60, lambda: end_of(self.part.log, 25))
 
@@ -71,7 +71,7 @@ class Explorer:
         self._http.close()
 
     def plan(self, workflow_id: int, seconds: float) -> None:
-        """Settle how long the jobs of a workflow take."""
+        """Set how long the later jobs of a workflow take."""
         self._http.post(f"/plans/{workflow_id}", json={"running": seconds}).raise_for_status()
 
     def start_job(self, workflow_id: int, seconds: float) -> int:
@@ -81,7 +81,7 @@ class Explorer:
         return job
 
     def advance(self, seconds: float) -> None:
-        """Put its clock forward."""
+        """Set its clock forward."""
         self._http.post("/advance", json={"seconds": seconds}).raise_for_status()
 
     @property
@@ -91,7 +91,7 @@ class Explorer:
         return jobs
 
     def calls(self) -> Counter[str]:
-        """Return how many requests of each kind it answered, over all its lives."""
+        """Return how many requests of each kind it served, over all its restarts."""
         kinds = Counter[str]()
         for method, path, status in _CALL.findall(self.part.log.read_text(errors="replace")):
             kinds[_kind(method, path) if status == "200" else "refused or failed"] += 1
@@ -139,7 +139,7 @@ class Cluster:
         self.explorer.start()
         self.airflow.start()
         wait_for("the workers' start", self._workers_are_ready, 120, self.airflow.evidence)
-        self.airflow.ask("POST", "/connections", json=self.explorer.connection)
+        self.airflow.request("POST", "/connections", json=self.explorer.connection)
 
     def stop(self) -> None:
         """End everything that it started."""
@@ -158,10 +158,10 @@ class Cluster:
     def run(self, dag_id: str, run_id: str, **conf: Any) -> None:
         """Have the scheduler run a DAG."""
         body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
-        self.airflow.ask("POST", f"/dags/{dag_id}/dagRuns", json=body)
+        self.airflow.request("POST", f"/dags/{dag_id}/dagRuns", json=body)
 
-    def ask(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Ask Airflow's database."""
+    def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Return the rows of a query of Airflow's database."""
         with contextlib.closing(self.servers.connect()) as database, database.cursor() as cursor:
             cursor.execute(statement, values)
             return cursor.fetchall()
@@ -172,29 +172,29 @@ class Cluster:
             "SELECT coalesce(state, 'none'), count(*) FROM task_instance"
             " WHERE dag_id LIKE %s AND task_id LIKE %s GROUP BY 1"
         )
-        return Counter(dict(self.ask(statement, dag_id, task_id)))
+        return Counter(dict(self.query(statement, dag_id, task_id)))
 
     def triggers_of_triggerers(self) -> Counter[str | None]:
-        """Return how many triggers each triggerer has, by its name; ``None`` counts those that none has."""
+        """Return how many triggers each triggerer has, by its name; ``None`` counts those without one."""
         statement = "SELECT unixname, count(*) FROM trigger LEFT JOIN job ON job.id = triggerer_id GROUP BY 1"
-        return Counter(dict(self.ask(statement)))
+        return Counter(dict(self.query(statement)))
 
     def has_orphans(self, since: Any) -> bool:
-        """Whether there are triggers of triggerers that were not heard of since then."""
+        """Whether there are triggers of triggerers that sent no heartbeat since then."""
         statement = (
             "SELECT count(*) FROM trigger JOIN job ON job.id = triggerer_id WHERE latest_heartbeat < %s"
         )
-        return bool(self.ask(statement, since)[0][0])
+        return bool(self.query(statement, since)[0][0])
 
-    def wait_until(self, what: str, holds: Any, seconds: float = 300) -> float:
-        """Wait until something holds, and return how many seconds it took."""
+    def wait_until(self, what: str, condition: Any, seconds: float = 300) -> float:
+        """Wait until a condition is true, and return how many seconds it took."""
         begun = time.monotonic()
-        wait_for(what, holds, seconds, self.evidence)
+        wait_for(what, condition, seconds, self.evidence)
         return time.monotonic() - begun
 
     def evidence(self) -> str:
-        """Return what tells how everything is."""
-        states = self.ask("SELECT dag_id, task_id, state, count(*) FROM task_instance GROUP BY 1, 2, 3")
+        """Return what helps to understand the state of the cluster."""
+        states = self.query("SELECT dag_id, task_id, state, count(*) FROM task_instance GROUP BY 1, 2, 3")
         return "\n".join([f"states: {states}", self.airflow.evidence(), end_of(self.explorer.part.log, 10)])
 
     def _workers_are_ready(self) -> bool:

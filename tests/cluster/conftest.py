@@ -1,4 +1,4 @@
-"""One story for all tests here: a cluster works, and its processes are killed in turn."""
+"""One scenario for all tests here: a cluster at work, whose processes are killed in turn."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from cluster import Cluster
 from parts import running
+from scenario import Scenario
 from servers import Servers
-from story import Story
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,19 +29,21 @@ def cluster(servers: Servers) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def story(cluster: Cluster, request: pytest.FixtureRequest) -> Story:
-    """What happened, once it is over."""
-    story = Story(cluster, waits=request.config.getoption("--waits"), runs=request.config.getoption("--runs"))
-    story.tell()
-    request.config.stash[_STORY] = story
-    return story
+def scenario(cluster: Cluster, request: pytest.FixtureRequest) -> Scenario:
+    """The scenario, once it is over."""
+    scenario = Scenario(
+        cluster, waits=request.config.getoption("--waits"), runs=request.config.getoption("--runs")
+    )
+    scenario.play()
+    request.config.stash[_SCENARIO] = scenario
+    return scenario
 
 
-_STORY = pytest.StashKey[Story]()
+_SCENARIO = pytest.StashKey[Scenario]()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if _STORY in config.stash:
+    if _SCENARIO in config.stash:
         terminalreporter.section("figures")
-        for name, value in config.stash[_STORY].figures().items():
+        for name, value in config.stash[_SCENARIO].figures().items():
             terminalreporter.write_line(f"| {name} | {value} |")

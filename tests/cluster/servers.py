@@ -49,7 +49,8 @@ class Servers:
     def stop(self) -> None:
         """End both, and remove their folder."""
         self._redis.kill()
-        self._postgres.stop(ask=signal.SIGINT)  # at once, but with its shared memory; killed, it leaves that
+        # PostgreSQL ends at once on SIGINT and frees its shared memory, which SIGKILL would leave.
+        self._postgres.stop(number=signal.SIGINT)
         shutil.rmtree(self._home, ignore_errors=True)
 
     def evidence(self) -> str:
@@ -67,7 +68,7 @@ class Servers:
         return True
 
     def connect(self) -> psycopg2.extensions.connection:
-        """Open a connection to the database, of which each statement is a transaction."""
+        """Open a connection to the database; each statement is a transaction of its own."""
         connection = psycopg2.connect(
             host="127.0.0.1", port=self.database_port, user="airflow", dbname="postgres"
         )
@@ -76,7 +77,7 @@ class Servers:
 
     def _postgres_command(self) -> tuple[str, ...]:
         settings = {
-            "fsync": "off",  # nothing of it is to outlive the machine
+            "fsync": "off",  # the data need not survive a crash of the machine
             "listen_addresses": "127.0.0.1",
             "max_connections": "300",
             "port": str(self.database_port),
@@ -90,7 +91,7 @@ class Servers:
 
 
 def _postgres(program: str) -> str:
-    """Return where a program of PostgreSQL is; Debian keeps them beside the PATH, by version."""
+    """Return the path of a program of PostgreSQL; Debian keeps these outside the PATH, by version."""
     debians = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"), key=lambda path: path.parts[4])
     found = shutil.which(program) or (str(debians[-1]) if debians else None)
     assert found, f"PostgreSQL's {program} is not here; on Debian: apt-get install postgresql"

@@ -1,4 +1,4 @@
-"""A whole Airflow for all tests here, and DAG runs whose stories are told at the same time."""
+"""A whole Airflow for all tests here, and DAG runs that play their scenarios at the same time."""
 
 from __future__ import annotations
 
@@ -8,37 +8,40 @@ from pathlib import Path
 
 import pytest
 from parts import running
-from runs import Run, Story
+from runs import Run, Scenario
 from whole_airflow import Airflow
 
 DAGS = Path(__file__).with_name("dags")
 DAG_IDS = {"in_worker", "deferred", "in_worker_limited", "deferred_limited", "on_success"}
 AT_ONCE = 12
-"""How many stories are told at the same time: more would starve Airflow's parts, which then kill tasks."""
+"""How many scenarios play at the same time: more would starve Airflow's parts, which then kill tasks."""
 
 
-class Stories:
-    """Tells stories, many at once: each has its run, and its Explorer."""
+class Scenarios:
+    """Plays scenarios, many at once; each has its own run and its own Explorer."""
 
-    def __init__(self, airflow: Airflow, stories: list[Story]) -> None:
-        self._runs = {story: Run(airflow, story) for story in stories}
-        self._told: dict[Story, Future[None]] = {}
+    def __init__(self, airflow: Airflow, scenarios: list[Scenario]) -> None:
+        self._runs = {scenario: Run(airflow, scenario) for scenario in scenarios}
+        self._played: dict[Scenario, Future[None]] = {}
 
-    def tell(self, threads: ThreadPoolExecutor) -> None:
+    def start(self, threads: ThreadPoolExecutor) -> None:
         """Begin all of them."""
-        self._told = {story: threads.submit(story.tell, run) for story, run in self._runs.items()}
+        self._played = {scenario: threads.submit(scenario.play, run) for scenario, run in self._runs.items()}
 
-    def run(self, story: Story) -> Run:
-        """Return the run of a story, once that has been told."""
-        self._told[story].result()
-        return self._runs[story]
+    def run(self, scenario: Scenario) -> Run:
+        """Return the run of a scenario, once the scenario is over.
+
+        :raises Exception: what ended the scenario early, if anything did.
+        """
+        self._played[scenario].result()
+        return self._runs[scenario]
 
     def wait(self) -> None:
-        """Wait until all have been told."""
-        wait(self._told.values())
+        """Wait until all are over."""
+        wait(self._played.values())
 
     def close(self) -> None:
-        """End what they used."""
+        """Stop their Explorers."""
         for run in self._runs.values():
             run.explorer.stop()
 
@@ -50,28 +53,28 @@ def airflow() -> Iterator[Airflow]:
 
 
 @pytest.fixture(scope="session")
-def stories(request: pytest.FixtureRequest, airflow: Airflow) -> Iterator[Stories]:
-    """The stories of all tests that were asked for."""
+def scenarios(request: pytest.FixtureRequest, airflow: Airflow) -> Iterator[Scenarios]:
+    """The scenarios of all tests of this session."""
     cases = (getattr(item, "callspec", None) for item in request.session.items)
-    stories = Stories(airflow, [case.params["run"] for case in cases if case and "run" in case.params])
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="story") as threads:
-        stories.tell(threads)
+    scenarios = Scenarios(airflow, [case.params["run"] for case in cases if case and "run" in case.params])
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="scenario") as threads:
+        scenarios.start(threads)
         try:
-            yield stories
+            yield scenarios
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
-            airflow.stop()  # so that no story goes on
-    stories.close()
+            airflow.stop()  # so that every scenario ends
+    scenarios.close()
 
 
 @pytest.fixture
-def alone(airflow: Airflow, stories: Stories) -> Airflow:
-    """Airflow, when no story is told any more that an outage could touch."""
-    stories.wait()
+def alone(airflow: Airflow, scenarios: Scenarios) -> Airflow:
+    """Airflow, once all scenarios are over, so that an outage affects none of them."""
+    scenarios.wait()
     return airflow
 
 
 @pytest.fixture
-def run(request: pytest.FixtureRequest, stories: Stories) -> Run:
-    """A run whose story has been told."""
-    return stories.run(request.param)
+def run(request: pytest.FixtureRequest, scenarios: Scenarios) -> Run:
+    """A run whose scenario is over."""
+    return scenarios.run(request.param)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from indiscreet import Indiscreet
+from echo import EchoServer
 from parts import wait_for
-from traces import Places, Watched, answers, database, files
+from traces import Places, Samples, database, files, responses
 from whole_airflow import Airflow
 
 from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
@@ -22,21 +22,21 @@ from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
 DAGS = Path(__file__).with_name("dags")
 DAG_ID, RUN_ID = "every_class", "at_debug"
 LOUD = ("urllib3", "requests", "httpx", "httpcore", "asyncio")
-"""What else speaks at DEBUG."""
+"""Loggers that log at DEBUG besides Airflow's own."""
 
 PASSWORD = "Xk7ZwqvB:pä$$ \"q'\\<&>%41+/ Nq8JvltD"
 OTHER_PASSWORD = "Rm3HfcyT:pö$$ \"q'\\<&>%42+/ Wd5KpxsG"
-"""One that no Explorer lets in."""
+"""A password that every Explorer here refuses."""
 PROXY_PASSWORD = "Jb6TqznM:pü$$ \"q'\\<&>%43+/ Vg4YrhkC"
 MISPLACED = "Dw8GzrkT:pé$$ \"q'\\<&>%45+/ Tb3MhcsX"
-"""One that stands in a field that is not made for it, which Airflow itself shows."""
+"""A password in a wrong field of a connection, which Airflow itself shows."""
 PLANTED = "Cf9LxwjP:pß$$ \"q'\\<&>%44+/ Hs2BnmdQ"
-"""No secret, so all of it is to be found."""
+"""Not a secret: the search must find it everywhere."""
 
 JOB_SECONDS = 1000.0
 SECONDS_TO_ACT = 120.0
 SECONDS_TO_SETTLE = 15.0
-"""After which the scheduler surely knows of a deferral."""
+"""After this time the scheduler surely knows of a deferral."""
 
 CLOSED = "127.0.0.1:9"
 
@@ -58,7 +58,7 @@ DEFERRED = (
     "job_fails",
     "job_is_interrupted",
 )
-"""Tasks that wait in the triggerer, until the story goes on; the task ``run`` does in a worker."""
+"""Tasks that wait in the triggerer until the scenario continues; the task ``run`` waits in a worker."""
 
 FAULTS = ("html", "garbage", "redirect", "reset", "truncate", "overrun", "lost", "status")
 
@@ -67,28 +67,31 @@ _DEFERRED = re.compile(rf"with state success .*? task_id='(\w+)', run_id='{RUN_I
 
 @dataclass
 class Everything:
-    """What ran, and what is left of it.
+    """What ran, and what it left behind.
 
-    :param tokens: all that were ever handed out.
+    :param tokens: all tokens that any login returned.
+    :param places: all texts that it left behind, by where they are.
     """
 
     airflow: Airflow
     explorer: Emulator
-    talker: Indiscreet
+    echo: EchoServer
     tokens: set[str] = field(default_factory=set)
     places: Places = field(default_factory=dict)
 
     def begin(self, connections: dict[str, dict[str, Any]], **more: Any) -> None:
-        """Have Airflow run every class, and observe every trouble."""
+        """Have Airflow run every class, and meet every trouble."""
         for name, fields in connections.items():
             extra = json.dumps(fields["extra"])
-            self.airflow.ask("POST", "/connections", json={**fields, "connection_id": name, "extra": extra})
+            self.airflow.request(
+                "POST", "/connections", json={**fields, "connection_id": name, "extra": extra}
+            )
         conf = self._jobs() | {"refused": REFUSED, "planted": PLANTED, "seconds": 5} | more
         body = {"dag_run_id": RUN_ID, "logical_date": None, "conf": conf}
-        self.airflow.ask("POST", f"/dags/{DAG_ID}/dagRuns", json=body)
-        dag = self.airflow.ask("PATCH", "/dags/every_event", json={"is_paused": False})
-        self.airflow.ask("PATCH", "/dags/every_trouble", json={"is_paused": False})
-        self.airflow.ask("PUT", f"/parseDagFile/{dag['file_token']}")
+        self.airflow.request("POST", f"/dags/{DAG_ID}/dagRuns", json=body)
+        dag = self.airflow.request("PATCH", "/dags/every_event", json={"is_paused": False})
+        self.airflow.request("PATCH", "/dags/every_trouble", json={"is_paused": False})
+        self.airflow.request("PUT", f"/parseDagFile/{dag['file_token']}")
 
     def _jobs(self) -> dict[str, Any]:
         jobs = {
@@ -101,14 +104,14 @@ class Everything:
         return jobs | {"explorer_task_id": self.explorer.job(jobs["done"])["tasks"][0]["id"]}
 
     def lose_sessions(self) -> None:
-        """Have Explorer forget all logins while tasks wait."""
+        """Make Explorer forget all sessions while tasks wait."""
         before = self.explorer.logins
         self.take_tokens(self.explorer)
         self.explorer.forget_sessions()
         self.wait_until("worker and triggerer log in again", lambda: self.explorer.logins >= before + 2)
 
     def end_waits(self) -> None:
-        """Let what is waited for happen."""
+        """End all waits."""
         self.wait_until("a workflow is watched", lambda: self.airflow.bookmarks)
         self.explorer.start_job(4)
         self.explorer.advance(JOB_SECONDS)
@@ -116,13 +119,13 @@ class Everything:
         self.wait_until("an event started a run", lambda: self._is_over("every_event"))
 
     def take_tokens(self, *explorers: Emulator) -> None:
-        """Take note of the tokens that count just now."""
+        """Collect the tokens that are valid now."""
         for explorer in explorers:
             self.tokens |= set(explorer._sessions._ends)
 
     def tasks(self) -> dict[str, dict[str, Any]]:
         path = f"/dags/{DAG_ID}/dagRuns/{RUN_ID}/taskInstances"
-        found = self.airflow.ask("GET", path, params={"limit": 1000})["task_instances"]
+        found = self.airflow.request("GET", path, params={"limit": 1000})["task_instances"]
         return {task["task_id"]: task for task in found}
 
     def is_waiting(self, attempts: dict[str, int]) -> bool:
@@ -135,38 +138,38 @@ class Everything:
             for name, attempt in attempts.items()
         )
 
-    def wait_until(self, what: str, holds: Callable[[], object]) -> None:
-        wait_for(what, holds, SECONDS_TO_ACT, self.evidence)
+    def wait_until(self, what: str, condition: Callable[[], object]) -> None:
+        wait_for(what, condition, SECONDS_TO_ACT, self.evidence)
 
     def evidence(self) -> str:
         states = {name: task["state"] for name, task in self.tasks().items()}
         return f"{states}\n{self.airflow.evidence()}"
 
     def _is_over(self, dag_id: str) -> bool:
-        runs = self.airflow.ask("GET", f"/dags/{dag_id}/dagRuns")["dag_runs"]
+        runs = self.airflow.request("GET", f"/dags/{dag_id}/dagRuns")["dag_runs"]
         return bool(runs) and all(run["state"] in ("success", "failed") for run in runs)
 
 
 def _is_deferred(task: dict[str, Any], attempt: int) -> bool:
-    # On a busy machine Airflow may have lost an attempt and made another.
+    # On a busy machine, Airflow may have lost an attempt and made another.
     return task["state"] == "deferred" and task["try_number"] >= attempt
 
 
 def _is_settled(task: dict[str, Any]) -> bool:
-    # Long lines of other processes may stand amid what the scheduler logs, which is not found then.
+    # Long lines of other processes may interrupt the scheduler's log line, which the pattern then misses.
     since = datetime.fromisoformat(task["trigger"]["created_date"].replace("Z", "+00:00"))
     return (datetime.now(timezone.utc) - since).total_seconds() > SECONDS_TO_SETTLE
 
 
-def tell(everything: Everything) -> None:
-    """Tell the story of the run."""
+def play(everything: Everything) -> None:
+    """Play the scenario of the run."""
     airflow = everything.airflow
     ended = ("is_cleared", "is_marked_failed")
     everything.wait_until("two tasks wait", lambda: everything.is_waiting(dict.fromkeys(ended, 1)))
     mine = f"/dags/{DAG_ID}/dagRuns/{RUN_ID}/taskInstances"
-    airflow.ask("PATCH", f"{mine}/is_marked_failed", json={"new_state": "failed", "note": "Marked."})
+    airflow.request("PATCH", f"{mine}/is_marked_failed", json={"new_state": "failed", "note": "Marked."})
     again = {"dry_run": False, "dag_run_id": RUN_ID, "only_failed": False, "task_ids": ["is_cleared"]}
-    airflow.ask("POST", f"/dags/{DAG_ID}/clearTaskInstances", json=again)
+    airflow.request("POST", f"/dags/{DAG_ID}/clearTaskInstances", json=again)
     waiting = dict.fromkeys(DEFERRED, 1) | {"is_cleared": 2}
     everything.wait_until("tasks wait", lambda: everything.is_waiting(waiting))
     everything.lose_sessions()
@@ -175,19 +178,19 @@ def tell(everything: Everything) -> None:
 
 @contextmanager
 def everything_at_debug() -> Iterator[Everything]:
-    """Run everything, and give what is left of it."""
+    """Run everything, and yield what it left behind."""
     lineage = json.dumps({"type": "file", "log_file_path": "lineage.json", "append": True})
     airflow = Airflow(
         DAGS,
         {DAG_ID, "every_event", "every_trouble"},
         for_workers={"OPENLINEAGE__TRANSPORT": lineage, "OPENLINEAGE__SELECTIVE_ENABLE": "True"},
-        CORE__PARALLELISM="8",  # more at once would starve the rest
+        CORE__PARALLELISM="8",  # more would starve the rest
         LOGGING__LOGGING_LEVEL="DEBUG",
         LOGGING__NAMESPACE_LEVELS=" ".join(f"{name}=DEBUG" for name in LOUD),
     )
     with ExitStack() as stack:
         stack.callback(airflow.stop)
-        talker = stack.enter_context(Indiscreet(PASSWORD))
+        echo = stack.enter_context(EchoServer(PASSWORD))
         good = Emulator(password=PASSWORD, workflows=WORKFLOWS)
         faulty, fails_once, loses = (Emulator(password=PASSWORD) for _ in range(3))
         for kind in FAULTS:
@@ -196,22 +199,22 @@ def everything_at_debug() -> Iterator[Everything]:
         loses.fail(Fault("lost", "run_workflow"))
         explorers = [stack.enter_context(each) for each in (good, faulty, fails_once, loses)]
         airflow.start()
-        everything = Everything(airflow, good, talker)
-        with Watched(airflow) as watched:
+        everything = Everything(airflow, good, echo)
+        with Samples(airflow) as samples:
             everything.begin(
                 {
                     "explorer": to(good.url),
                     "faulty": to(faulty.url, max_retries=0),
                     "fails_once": to(fails_once.url, max_retries=0),
-                    "loses_answer": to(loses.url),
-                    **troubles(good.url, talker.address),
+                    "loses_response": to(loses.url),
+                    **troubles(good.url, echo.address),
                 },
                 retried=fails_once.start_job(1),
             )
-            tell(everything)
+            play(everything)
         everything.take_tokens(*explorers)
-        everything.tokens |= talker.tokens
-        everything.places |= answers(airflow, DAG_ID, RUN_ID) | watched.places | database(airflow)
+        everything.tokens |= echo.tokens
+        everything.places |= responses(airflow, DAG_ID, RUN_ID) | samples.places | database(airflow)
         everything.places |= files(airflow)
         yield everything
 
@@ -227,24 +230,24 @@ def to(url: str, *, password: str = PASSWORD, **extra: Any) -> dict[str, Any]:
     }
 
 
-def troubles(explorer: str, talker: str) -> dict[str, dict[str, Any]]:
-    """Return connections that do not work, each in a way of its own.
+def troubles(explorer: str, echo: str) -> dict[str, dict[str, Any]]:
+    """Return connections that fail, each in its own way.
 
-    :param explorer: the URL of one that works.
-    :param talker: host and port of the server that says what it was told.
+    :param explorer: the URL of an Explorer that works.
+    :param echo: host and port of the server that repeats secrets in its responses.
     """
     quiet = {"max_retries": 0, "max_consecutive_failures": 3}
     account = f"root:{quote(PROXY_PASSWORD, safe='')}"
     with_account = explorer.replace("//", f"//root:{quote(MISPLACED, safe='')}@")
-    answering = {name: to(f"http://{talker}/{name}", **quiet) for name in ANSWERS}
+    answering = {name: to(f"http://{echo}/{name}", **quiet) for name in ECHOES}
     wrong = {
         "wrong_password": to(explorer, password=OTHER_PASSWORD, **quiet),
         "unreachable": to(f"http://{CLOSED}", **quiet),
         "no_tls": to(explorer.replace("http:", "https:"), **quiet),
         "proxy_is_down": to(explorer, proxy=f"http://{account}@{CLOSED}", **quiet),
-        "proxy_refuses": to(explorer, proxy=f"http://{account}@{talker}", **quiet),
-        "proxy_refuses_tunnel": to("https://localhost:1", proxy=f"http://{account}@{talker}", **quiet),
-        "proxy_without_scheme": to(explorer, proxy=f"{account}@{talker}"),
+        "proxy_refuses": to(explorer, proxy=f"http://{account}@{echo}", **quiet),
+        "proxy_refuses_tunnel": to("https://localhost:1", proxy=f"http://{account}@{echo}", **quiet),
+        "proxy_without_scheme": to(explorer, proxy=f"{account}@{echo}"),
         "verify_maybe": to(explorer, verify="maybe"),
         "port_70000": to("127.0.0.1") | {"port": 70000},
         "unknown_key": to(f"http://{CLOSED}", pasword=PASSWORD, **quiet),
@@ -259,12 +262,12 @@ def troubles(explorer: str, talker: str) -> dict[str, dict[str, Any]]:
     return answering | wrong
 
 
-ANSWERS = (
-    "tells_login",
-    "tells_token",
-    "tells_in_data",
-    "tells_in_page",
-    "tells_in_redirect",
+ECHOES = (
+    "echoes_login",
+    "echoes_token",
+    "echoes_in_data",
+    "echoes_in_page",
+    "echoes_in_redirect",
     "breaks_headers",
     "breaks_cookie",
 )

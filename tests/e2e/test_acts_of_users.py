@@ -1,9 +1,9 @@
-"""What a person does to a task, or a limit of the task, does the same to its job."""
+"""What a person or a time limit does to a task, the package does to its job."""
 
 from __future__ import annotations
 
 import pytest
-from runs import FAILING, LASTING, Run, Story
+from runs import FAILING, LASTING, Run, Scenario
 
 from airflow_provider_nebula_explorer.emulator import Fault
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
@@ -12,10 +12,10 @@ BOTH = ("in_worker", "deferred")
 BOTH_LIMITED = ("in_worker_limited", "deferred_limited")
 
 
-def of(tell, dag_ids=BOTH, **more):
-    """Give a test the runs of a story, one of each DAG."""
-    stories = [Story(dag_id, tell, **more) for dag_id in dag_ids]
-    return pytest.mark.parametrize("run", stories, ids=dag_ids, indirect=True)
+def of(play, dag_ids=BOTH, **more):
+    """Parametrize a test with the runs of a scenario, one of each DAG."""
+    scenarios = [Scenario(dag_id, play, **more) for dag_id in dag_ids]
+    return pytest.mark.parametrize("run", scenarios, ids=dag_ids, indirect=True)
 
 
 def clear_after_success(run: Run) -> None:
@@ -96,15 +96,15 @@ def test_a_retry_after_a_job_failed_runs_another(run):
     assert run.has_as_result(run.jobs[1]), run.evidence()
 
 
-def lose_the_answer(run: Run) -> None:
+def lose_the_response(run: Run) -> None:
     run.start()
     run.wait_until_waiting(attempt=1)
     run.let_jobs_end()
     run.wait_until_over()
 
 
-@of(lose_the_answer, faults=(Fault("lost", "run_workflow"),))
-def test_a_job_whose_answer_was_lost_is_taken_up_by_the_same_attempt(run):
+@of(lose_the_response, faults=(Fault("lost", "run_workflow"),))
+def test_a_job_whose_response_was_lost_is_taken_up_by_the_same_attempt(run):
     assert (run.state, run.attempts) == ("success", 1), run.evidence()
     assert run.statuses == [JobStatus.SUCCESS], run.evidence()
     assert run.has_as_result(run.jobs[0]), run.evidence()

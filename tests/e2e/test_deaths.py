@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from runs import Run, Story, assert_one_job_came_of
+from runs import Run, Scenario, assert_one_job_came_of
 
 from airflow_provider_nebula_explorer.emulator import Fault
 
@@ -21,7 +21,7 @@ BEFORE_IT_WAITS = (
 AFTER_THE_JOB = ("before xcom job", "after xcom job", "before xcom return_value", "after xcom return_value")
 
 STILL_UNDER_WAY = Fault("slow", "run_workflow", seconds=12)
-"""Explorer takes so long to start a job that the next attempt looks for the job before it is there."""
+"""Explorer takes so long to start a job that the next attempt searches for it before it is there."""
 
 
 def dies_before_the_jobs_end(run: Run) -> None:
@@ -38,55 +38,55 @@ def dies_after_the_jobs_end(run: Run) -> None:
     run.wait_until_over()
 
 
-def early(dag_id: str, *deaths: str) -> list[Story]:
+def early(dag_id: str, *deaths: str) -> list[Scenario]:
     slow = {"amid start": (STILL_UNDER_WAY,)}
-    return [Story(dag_id, dies_before_the_jobs_end, death, faults=slow.get(death, ())) for death in deaths]
+    return [Scenario(dag_id, dies_before_the_jobs_end, death, faults=slow.get(death, ())) for death in deaths]
 
 
-def late(dag_id: str, *deaths: str) -> list[Story]:
-    return [Story(dag_id, dies_after_the_jobs_end, death) for death in deaths]
+def late(dag_id: str, *deaths: str) -> list[Scenario]:
+    return [Scenario(dag_id, dies_after_the_jobs_end, death) for death in deaths]
 
 
-def named(story: Story) -> str:
-    return f"{story.dag_id}: {story.death}"
+def named(scenario: Scenario) -> str:
+    return f"{scenario.dag_id}: {scenario.death}"
 
 
-def told_of(stories: list[Story]):
-    return pytest.mark.parametrize("run", stories, ids=named, indirect=True)
+def with_runs_of(scenarios: list[Scenario]):
+    return pytest.mark.parametrize("run", scenarios, ids=named, indirect=True)
 
 
-# First, as Airflow takes longest to notice it.
-@told_of(
+# These come first, as Airflow takes longest to notice them.
+@with_runs_of(
     [
-        Story("in_worker", dies_before_the_jobs_end, "after start", takes_parent=True),
-        Story("in_worker", dies_before_the_jobs_end, "before look 2", takes_parent=True),
-        Story("deferred", dies_before_the_jobs_end, "before deferral", takes_parent=True),
+        Scenario("in_worker", dies_before_the_jobs_end, "after start", takes_parent=True),
+        Scenario("in_worker", dies_before_the_jobs_end, "before get 2", takes_parent=True),
+        Scenario("deferred", dies_before_the_jobs_end, "before deferral", takes_parent=True),
     ]
 )
 def test_one_job_comes_of_a_task_whose_first_attempt_dies_with_its_supervisor(run):
-    assert run.died == run.story.death, run.evidence()
+    assert run.died == run.scenario.death, run.evidence()
     assert_one_job_came_of(run, attempts=2)
 
 
-@told_of(
+@with_runs_of(
     [
-        *early("in_worker", *BEFORE_IT_WAITS, "before look 2"),
+        *early("in_worker", *BEFORE_IT_WAITS, "before get 2"),
         *late("in_worker", *AFTER_THE_JOB),
-        *early("deferred", *BEFORE_IT_WAITS, "after look", "before deferral"),
+        *early("deferred", *BEFORE_IT_WAITS, "after get", "before deferral"),
         *late("deferred", "before resume", *AFTER_THE_JOB),
     ]
 )
 def test_one_job_comes_of_a_task_whose_first_attempt_dies(run):
-    assert run.died == run.story.death, run.evidence()
+    assert run.died == run.scenario.death, run.evidence()
     assert_one_job_came_of(run, attempts=2)
 
 
-@told_of(
+@with_runs_of(
     [
         *late("in_worker", "after success"),
         *late("deferred", "after deferral", "after success"),
     ]
 )
-def test_an_attempt_that_dies_after_it_told_its_end_is_not_repeated(run):
-    assert run.died == run.story.death, run.evidence()
+def test_an_attempt_that_dies_after_it_reported_its_end_is_not_repeated(run):
+    assert run.died == run.scenario.death, run.evidence()
     assert_one_job_came_of(run, attempts=1)

@@ -1,4 +1,4 @@
-"""No place that Airflow keeps anything in holds a password or a token, though all speak at DEBUG."""
+"""Nothing that Airflow stores or logs contains a password or a token, even at DEBUG."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ ENDS = {
         "wait_without_worker",
     },
     "failed": {
-        "answer_is_lost",
-        "explorer_tells_token",
-        "explorer_tells_token_in_triggerer",
+        "response_is_lost",
+        "explorer_echoes_token",
+        "explorer_echoes_token_in_triggerer",
         "is_marked_failed",
         "job_fails",
         "login_is_refused",
@@ -82,7 +82,7 @@ def test_no_token_is_found_anywhere(everything):
 
 def test_a_password_in_a_wrong_field_is_shown_by_airflow_itself_alone(everything):
     shown_by_airflow = (
-        r"database connection\.(host|schema)|database log\.extra|answer /(connections|eventLogs)"
+        r"database connection\.(host|schema)|database log\.extra|response /(connections|eventLogs)"
     )
     places = {
         place: text
@@ -106,8 +106,8 @@ def test_a_password_in_a_wrong_field_is_shown_by_airflow_itself_alone(everything
         "database dag_run.conf",
         "database rendered_task_instance_fields.rendered_fields",
         "database trigger.kwargs, for a while",
-        "answer taskInstances",
-        "answer /dags/every_class/dagRuns/at_debug/taskInstances/plant/logs/1",
+        "response taskInstances",
+        "response /dags/every_class/dagRuns/at_debug/taskInstances/plant/logs/1",
     ],
 )
 def test_the_search_finds_what_is_planted(everything, place):
@@ -130,7 +130,7 @@ def test_the_search_finds_every_spelling_of_what_is_planted(everything):
         (r"debug .*\[asyncio\]", "file triggerer.log"),
     ],
 )
-def test_http_libraries_speak_at_debug(everything, logger, place):
+def test_http_libraries_log_at_debug(everything, logger, place):
     assert re.search(logger.encode(), everything.places[place])
 
 

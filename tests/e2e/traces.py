@@ -1,4 +1,4 @@
-"""Looks for secrets, in many spellings, in what an Airflow leaves: files, database, processes, answers."""
+"""Searches for secrets, in many spellings, in all that an Airflow leaves: files, database, processes, API."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Trace:
 
 
 def spellings(secret: str) -> dict[str, bytes]:
-    """Return how a secret may be written, by what that is called."""
+    """Return the forms in which a secret may be written, each by a name."""
     raw = secret.encode()
     ascii_json = json.dumps(secret)[1:-1]
     texts = {
@@ -62,14 +62,17 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 def _inside_base64(raw: bytes, shift: int) -> bytes:
-    """Return what base64 of a longer text holds of this one, that begins there at such a place."""
+    """Return the part of a longer text's base64 that is this text's alone.
+
+    :param shift: at which of the three possible offsets this text begins in the longer one.
+    """
     whole = base64.b64encode(bytes(shift) + raw)
     begin = (shift * 8 + 5) // 6
     return whole[begin : (shift + len(raw)) * 8 // 6]
 
 
 def spellings_of_password(login: str, password: str) -> dict[str, bytes]:
-    """Return how a password may be written, its account, and its words, which no escaping changes."""
+    """Return the forms of a password, of its account, and of the password's words, which need no escaping."""
     found = spellings(password)
     for name, account in (
         ("colon", f"{login}:{password}"),
@@ -84,7 +87,7 @@ def spellings_of_password(login: str, password: str) -> dict[str, bytes]:
 
 
 def spellings_of_token(token: str) -> dict[str, bytes]:
-    """Return how a token's parts may be written but the first, which all have; no escaping changes them."""
+    """Return the forms of a token's parts, which need no escaping; the first part is in all tokens."""
     _, payload, signature = token.split(".")
     inside = {f"payload, base64, {shift}": _inside_base64(payload.encode(), shift) for shift in range(3)}
     return {"payload": payload.encode(), "signature": signature.encode(), **inside}
@@ -100,17 +103,17 @@ def find(needles: dict[str, bytes], places: Places) -> list[Trace]:
     )
 
 
-class Watched:
-    """Keeps what is seen only for a while: processes' arguments and environments, triggers' arguments.
+class Samples:
+    """Collects what exists only for a while: processes' arguments and environments, triggers' arguments.
 
-    A context: it looks while it is open.
+    A context: it takes samples while it is open.
     """
 
     def __init__(self, airflow: Airflow) -> None:
         self._airflow = airflow
-        self._seen: defaultdict[str, set[bytes]] = defaultdict(set)
+        self._found: defaultdict[str, set[bytes]] = defaultdict(set)
         self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._look_until_over)
+        self._thread = threading.Thread(target=self._sample_until_over)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -122,23 +125,23 @@ class Watched:
 
     @property
     def places(self) -> Places:
-        return {place: b"\n".join(texts) for place, texts in self._seen.items()}
+        return {place: b"\n".join(texts) for place, texts in self._found.items()}
 
-    def _look_until_over(self) -> None:
+    def _sample_until_over(self) -> None:
         while not self._is_over.wait(1):
             for process in self._airflow.processes():
-                self._look_at(process)
+                self._sample(process)
             for place, text in _texts_of_database(self._airflow, ("trigger", "task_instance")):
-                self._seen[f"{place}, for a while"].add(text)
+                self._found[f"{place}, for a while"].add(text)
 
-    def _look_at(self, process: psutil.Process) -> None:
+    def _sample(self, process: psutil.Process) -> None:
         for name in ("cmdline", "environ"):
             with contextlib.suppress(OSError):  # it has ended
-                self._seen[f"process {name}"].add(Path(f"/proc/{process.pid}/{name}").read_bytes())
+                self._found[f"process {name}"].add(Path(f"/proc/{process.pid}/{name}").read_bytes())
 
 
 def files(airflow: Airflow) -> Places:
-    """Return all files, by their paths below Airflow's home; the database's, too."""
+    """Return all files, those of the database included, by their paths below Airflow's home."""
     return {
         f"file {path.relative_to(airflow.home)}": path.read_bytes()
         for path in airflow.home.rglob("*")
@@ -147,7 +150,7 @@ def files(airflow: Airflow) -> Places:
 
 
 def database(airflow: Airflow) -> Places:
-    """Return all texts of the database by table and column, decrypted where they are not connections."""
+    """Return all texts of the database, by table and column; all but connections are decrypted."""
     columns: defaultdict[str, list[bytes]] = defaultdict(list)
     for place, text in _texts_of_database(airflow):
         columns[place].append(text)
@@ -173,16 +176,16 @@ def _readable(airflow: Airflow, table: str, value: str | bytes) -> bytes:
     return Fernet(airflow.fernet_key).decrypt(text)
 
 
-def answers(airflow: Airflow, dag_id: str, run_id: str) -> Places:
-    """Return what the REST API tells of a run, and of what is not a run's."""
+def responses(airflow: Airflow, dag_id: str, run_id: str) -> Places:
+    """Return the REST API's responses about a run, and about what belongs to no run."""
     run = f"/dags/{dag_id}/dagRuns/{run_id}"
     every = {"limit": 1000}
-    tasks = airflow.ask("GET", f"{run}/taskInstances", params=every)["task_instances"]
+    tasks = airflow.request("GET", f"{run}/taskInstances", params=every)["task_instances"]
     paths = [run, "/eventLogs", "/connections", "/variables", "/assets/events", "/importErrors"]
     for task in tasks:
         path = f"{run}/taskInstances/{task['task_id']}"
         paths += [f"{path}/tries", f"{path}/xcomEntries", f"{path}/links"]
         paths += [f"{path}/logs/{attempt + 1}" for attempt in range(task["try_number"])]
-    found = {f"answer {path}": airflow.ask("GET", path, params=every) for path in paths}
-    found["answer taskInstances"] = tasks
-    return {place: json.dumps(answer, ensure_ascii=False).encode() for place, answer in found.items()}
+    found = {f"response {path}": airflow.request("GET", path, params=every) for path in paths}
+    found["response taskInstances"] = tasks
+    return {place: json.dumps(response, ensure_ascii=False).encode() for place, response in found.items()}

@@ -1,4 +1,4 @@
-"""The campaign's options, its Explorer, and what is told at its end."""
+"""The campaign's options, its Explorer, and the report at its end."""
 
 from __future__ import annotations
 
@@ -44,11 +44,12 @@ def process() -> Iterator[Explorer]:
 
 @pytest.fixture
 def stage(process: Explorer, figures: Figures) -> Iterator[Stage]:
-    """Where scenes are played; nothing is going on there any more in the end."""
+    """Where scenes are played; when a test ends, no fault and no disruption is left."""
     forget_secrets()
-    logging.getLogger("airflow_provider_nebula_explorer").setLevel(logging.ERROR)  # there would be megabytes
+    # Otherwise the logs of a run would take megabytes.
+    logging.getLogger("airflow_provider_nebula_explorer").setLevel(logging.ERROR)
     yield Stage(process.served, figures)
-    process.served.leave_alone()
+    process.served.calm_down()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -56,16 +57,17 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = yield
     stage = getattr(item, "funcargs", {}).get("stage")
     if report.failed and report.when == "call" and stage is not None:  # later, Explorer may be gone
-        report.sections.append(("what befell it", "\n".join(befallen(stage))))
+        report.sections.append(("faults and requests", "\n".join(evidence(stage))))
     return report
 
 
-def befallen(stage: Stage) -> Iterator[str]:
-    """Yield what is to be known of a scene that failed."""
-    told = stage.explorer.told()
+def evidence(stage: Stage) -> Iterator[str]:
+    """Yield what helps to understand why a scene failed."""
+    traffic = stage.explorer.traffic()
+    jumps = f"clock jumps: {traffic.clock_jumps}"
     yield f"--seed {stage.figures.seed} --times {stage.times}"
-    yield f"asked: {dict(told.asked)}, logins: {told.logins}"
-    yield f"faults: {dict(told.struck)}"
-    yield f"lost sessions: {told.lost_sessions}, restarts: {told.restarts}, clock jumps: {told.clock_jumps}"
-    yield f"refusals told: {dict(stage.insist.told)}"
+    yield f"requests: {dict(traffic.by_endpoint)}, logins: {traffic.logins}"
+    yield f"faults: {dict(traffic.faults)}"
+    yield f"lost sessions: {traffic.lost_sessions}, restarts: {traffic.restarts}, {jumps}"
+    yield f"refusals reported: {dict(stage.repeat.reported)}"
     yield from stage.explorer.latest(LATEST)

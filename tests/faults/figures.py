@@ -1,4 +1,4 @@
-"""What a campaign counts and measures, and the tables that tell of it."""
+"""What a campaign counts and measures, and the tables that show it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import psutil
-from served import Told
+from served import Traffic
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError
 
@@ -21,8 +21,8 @@ _TRIES = 20
 
 
 @dataclass(frozen=True)
-class Room:
-    """What this process holds."""
+class Resources:
+    """What this process uses."""
 
     memory: int
     sockets: tuple[str, ...]
@@ -30,14 +30,14 @@ class Room:
 
     @property
     def left_open(self) -> tuple[tuple[str, ...], int]:
-        """What has to be the same before and after; memory differs from reading to reading."""
+        """What must be the same before and after; memory differs from reading to reading."""
         return self.sockets, self.threads
 
     @classmethod
-    def now(cls) -> Room:
+    def now(cls) -> Resources:
         gc.collect()
         if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
-            trim(0)  # what malloc keeps for later is nobody's
+            trim(0)  # memory that malloc keeps in reserve is not in use
         process = psutil.Process()
         return cls(
             process.memory_info().rss, tuple(map(str, process.net_connections())), threading.active_count()
@@ -45,13 +45,15 @@ class Room:
 
 
 @dataclass
-class Insistence:
-    """Makes calls again that ended in an error which is told at once, as a person does, or Airflow's retry.
+class Repeater:
+    """Repeats calls that ended in a permanent error, as a person does, or Airflow's retry.
 
-    What passes by itself is the package's to get over: where that reaches a caller, the campaign fails.
+    The package itself must get over transient errors: if one reaches a caller, the campaign fails.
+
+    :param reported: how many errors reached the caller, by class.
     """
 
-    told: Counter[str] = field(default_factory=Counter)
+    reported: Counter[str] = field(default_factory=Counter)
 
     def __call__(self, call: Callable[[], T]) -> T:
         for _ in range(_TRIES):
@@ -59,7 +61,7 @@ class Insistence:
                 return call()
             except NebulaExplorerError as error:
                 self.take(error)
-        raise AssertionError(f"{_TRIES} tries in a row were refused: {self.told}")
+        raise AssertionError(f"{_TRIES} tries in a row were refused: {self.reported}")
 
     async def for_async(self, call: Callable[[], Awaitable[T]]) -> T:
         for _ in range(_TRIES):
@@ -67,39 +69,40 @@ class Insistence:
                 return await call()
             except NebulaExplorerError as error:
                 self.take(error)
-        raise AssertionError(f"{_TRIES} tries in a row were refused: {self.told}")
+        raise AssertionError(f"{_TRIES} tries in a row were refused: {self.reported}")
 
     def take(self, error: NebulaExplorerError) -> None:
-        """Count an error that had to be told, and raise any other."""
+        """Count a permanent error, and raise any other."""
         if error.is_transient or type(error) is NebulaExplorerError:
             raise error
-        self.told[type(error).__name__] += 1
+        self.reported[type(error).__name__] += 1
 
     @property
     def refusals(self) -> int:
-        return self.told.total()
+        return self.reported.total()
 
 
 @dataclass(frozen=True)
 class Scene:
     """One scene of the campaign: what was done, and what it took.
 
-    :param done: calls, or waits, or starts of a job, all of which ended as they had to.
-    :param needed: requests that a faultless run takes.
+    :param done: how many calls, waits or starts were made; each of them ended as it must.
+    :param needed: how many requests a run without faults takes.
+    :param refused: how many permanent errors reached the caller.
     """
 
     name: str
     done: int
     needed: int
-    told: Told
+    traffic: Traffic
     refused: int
-    before: Room
-    after: Room
+    before: Resources
+    after: Resources
     seconds: float
 
     @property
     def factor(self) -> float:
-        return self.told.requests / self.needed
+        return self.traffic.requests / self.needed
 
 
 @dataclass
@@ -123,21 +126,21 @@ class Figures:
     def _by_scene(self) -> Iterator[Sequence[object]]:
         yield SCENES
         for scene in self.scenes:
-            told = scene.told
-            struck = f"{told.struck.total()} ({told.struck.total() / told.requests:.0%})"
-            plagues = f"{told.lost_sessions}, {told.restarts}, {told.clock_jumps}"
-            requests = f"{told.requests} / {scene.needed}", f"{scene.factor:.2f}"
+            traffic = scene.traffic
+            faults = f"{traffic.faults.total()} ({traffic.faults.total() / traffic.requests:.0%})"
+            disruptions = f"{traffic.lost_sessions}, {traffic.restarts}, {traffic.clock_jumps}"
+            requests = f"{traffic.requests} / {scene.needed}", f"{scene.factor:.2f}"
             memory = f"{scene.before.memory / MEBIBYTE:.0f} / {scene.after.memory / MEBIBYTE:.0f}"
-            counts = struck, plagues, scene.refused, *requests, told.logins
+            counts = faults, disruptions, scene.refused, *requests, traffic.logins
             yield scene.name, scene.done, *counts, memory, f"{scene.seconds:.0f}"
 
     def _by_kind(self) -> Iterator[Sequence[object]]:
-        total = sum((scene.told.struck for scene in self.scenes), Counter[str]())
+        total = sum((scene.traffic.faults for scene in self.scenes), Counter[str]())
         yield "fault", "times"
         yield from ((f"`{kind}`", times) for kind, times in sorted(total.items()))
-        yield "sessions lost", sum(scene.told.lost_sessions for scene in self.scenes)
-        yield "restarts", sum(scene.told.restarts for scene in self.scenes)
-        yield "clock put back or forward", sum(scene.told.clock_jumps for scene in self.scenes)
+        yield "sessions lost", sum(scene.traffic.lost_sessions for scene in self.scenes)
+        yield "restarts", sum(scene.traffic.restarts for scene in self.scenes)
+        yield "clock put back or forward", sum(scene.traffic.clock_jumps for scene in self.scenes)
 
 
 SCENES = (
@@ -145,14 +148,14 @@ SCENES = (
     "done",
     "faults (of all requests)",
     "sessions lost, restarts, clock jumps",
-    "refusals told",
+    "refusals reported",
     "requests / faultless",
     "factor",
     "logins",
     "MiB, warm / at the end",
     "s",
 )
-LONG = ("who waits", "looks", "jobs ended", "requests", "KiB grown", "sockets", "threads or tasks", "s")
+LONG = ("who waits", "polls", "jobs ended", "requests", "KiB grown", "sockets", "threads or tasks", "s")
 
 
 def table(rows: Iterable[Sequence[object]]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Clients whose pauses pass a hundred times as fast as the wall's clock goes."""
+"""Clients whose pauses pass a hundred times as fast as real time."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ if TYPE_CHECKING:
     from scenes import Stage
 
 RETRIES = 10
-"""Of a request. A fifth of all fails, so with the default of 5 one call in sixteen thousand would, too."""
+"""Of a request. A fifth of all fails, so with the default of 5 one in sixteen thousand would fail, too."""
 
 _PATIENCE = 4.0
-"""Seconds of a pause, from which on it lasts until Explorer is there. A restart takes a busy machine a
-second, in which those who hurry would give up; shorter pauses end meanwhile, so some tries are in vain."""
+"""A pause of at least so many seconds lasts until Explorer is back from a restart. On a busy machine that is
+a second, in which a client with fast pauses would give up. Shorter pauses end before that, so some retries
+fail."""
 
 
 @dataclass(frozen=True)
 class Hurry:
-    """A clock, and pauses on it.
+    """A fast clock, and pauses on it.
 
-    :param until_there: waits until Explorer is back from a restart, which nothing hurries.
+    :param until_there: waits until Explorer is back from a restart, which takes real time.
+    :param speed: how many times as fast as real time the clock goes.
     """
 
     until_there: Callable[[], None]

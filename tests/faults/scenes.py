@@ -1,4 +1,4 @@
-"""How a scene is played: calm first, which warms up and tells what it takes, and then in a storm."""
+"""How a scene is played: first without faults, to warm up and to count its requests; then in a storm."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from figures import MEBIBYTE, Figures, Insistence, Room, Scene
+from figures import MEBIBYTE, Figures, Repeater, Resources, Scene
 from hurry import settings_for
-from served import Served, Told
+from served import Served, Traffic
 
 from airflow_provider_nebula_explorer.emulator import Fault
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 
 T = TypeVar("T")
-PLAGUES = ("sessions", "restarts", "clock")
+DISRUPTIONS = ("sessions", "restarts", "clock")
 _GROWTH = 32 * MEBIBYTE
-"""Of a process whose allocator keeps what it was given; the long waits measure what is really held."""
+"""How much the process may grow; its allocator keeps freed memory. The long waits measure what is in use."""
 
 
 class Stage:
-    """Where scenes are played: an emulator, which knows nothing at the beginning of each.
+    """Where scenes are played: an emulator, which is empty at the beginning of each.
 
-    :ivar insist: makes calls again that were refused for good.
+    :ivar repeat: repeats calls that ended in a permanent error.
     """
 
     def __init__(self, explorer: Served, figures: Figures) -> None:
         self.explorer = explorer
         self.figures = figures
         self.settings: Settings = settings_for("http://nowhere")
-        self.insist = Insistence()
+        self.repeat = Repeater()
 
     @property
     def times(self) -> int:
         return self.figures.times
 
     def chance(self, number: int = 0) -> random.Random:
-        """Return a source of chance that is the same in each run of a seed."""
+        """Return a random generator; with the same seed it gives the same numbers in each run."""
         return random.Random(self.figures.seed * 1000 + number)
 
     def clear(self) -> None:
-        """Begin with an emulator that knows nothing."""
+        """Begin with an empty emulator."""
         self.settings = settings_for(self.explorer.begin(self.figures.seed))
-        self.insist = Insistence()
+        self.repeat = Repeater()
 
     @contextmanager
     def storm(
@@ -58,46 +58,49 @@ class Stage:
         most: float,
         clients: int,
         at_once: int = 1,
-        plagues: Sequence[str] = PLAGUES,
+        disruptions: Sequence[str] = DISRUPTIONS,
         every: int = 75,
     ) -> Iterator[None]:
-        """Let a storm rage, write down what it took, and hold that to its bounds.
+        """Run the block while requests fail, record the scene, and check its bounds.
 
-        :param done: what shall be done meanwhile: calls, or waits.
-        :param needed: tells how many requests that takes without faults.
-        :param most: how many times as many it may take.
-        :param clients: how many clients there are,
-        :param at_once: and how many of them at any moment: each logs in anew where a session ends.
-        :param plagues: what else befalls Explorer,
-        :param every: and how often: once for so many requests.
+        :param done: how many calls, waits or starts the block makes.
+        :param needed: returns how many requests those take without faults.
+        :param most: how many times as many requests they may take.
+        :param clients: how many clients the block opens in all.
+        :param at_once: how many clients are open at any moment; each logs in again when the sessions end.
+        :param disruptions: what else happens to Explorer; see :meth:`.served.Served.disrupt`.
+        :param every: the mean number of requests between two disruptions.
         """
-        before, begun = Room.now(), time.monotonic()
+        before, begun = Resources.now(), time.monotonic()
         self.explorer.fail(faults)
-        self.explorer.plague(self.figures.seed, plagues, every)
+        self.explorer.disrupt(self.figures.seed, disruptions, every)
         yield
-        self.explorer.leave_alone()
-        seconds, after, told = time.monotonic() - begun, Room.now(), self.explorer.told()
-        assert_struck(told, plagues)
-        scene = Scene(name, done, needed(), told, self.insist.refusals, before, after, seconds)
+        self.explorer.calm_down()
+        seconds, after, traffic = time.monotonic() - begun, Resources.now(), self.explorer.traffic()
+        assert_disturbed(traffic, disruptions)
+        scene = Scene(name, done, needed(), traffic, self.repeat.refusals, before, after, seconds)
         self.figures.scenes.append(scene)
-        assert scene.factor <= most, f"{told.requests} requests, {scene.needed} without faults"
-        assert told.logins <= clients + at_once * told.ended_sessions + told.broken_logins
+        assert scene.factor <= most, f"{traffic.requests} requests, {scene.needed} without faults"
+        assert traffic.logins <= clients + at_once * traffic.ended_sessions + traffic.broken_logins
         assert after.memory - before.memory < _GROWTH
         assert after.left_open == before.left_open, "left behind"
 
 
-def assert_struck(told: Told, plagues: Sequence[str]) -> None:
-    """Assert that there was a storm: what went well while nothing went wrong shows nothing."""
-    assert told.struck.total() > told.requests / 10, "hardly any faults"
-    assert set(told.acts) == set(plagues), "what else was to befall Explorer, all of it and nothing else"
+def assert_disturbed(traffic: Traffic, disruptions: Sequence[str]) -> None:
+    """Assert that there was a storm: a scene in which nothing went wrong proves nothing."""
+    assert traffic.faults.total() > traffic.requests / 10, "hardly any faults"
+    assert set(traffic.disruptions) == set(disruptions), "not each disruption happened, or another did"
 
 
-def struck_for_good(told: Told) -> int:
-    """Return how many refusals there can have been to tell."""
-    return sum(told.struck[kind] for kind in ("code", "redirect", "huge", "gzip_bomb")) + told.ended_sessions
+def permanent_faults(traffic: Traffic) -> int:
+    """Return how many permanent errors the faults can have caused at most."""
+    return (
+        sum(traffic.faults[kind] for kind in ("code", "redirect", "huge", "gzip_bomb"))
+        + traffic.ended_sessions
+    )
 
 
 def side_by_side(act: Callable[[T], Any], arguments: Sequence[T]) -> list[Any]:
-    """Do something in a thread for each argument, and return what came of it."""
+    """Call a function for each argument, each in a thread of its own, and return the results."""
     with ThreadPoolExecutor(len(arguments)) as threads:
         return list(threads.map(act, arguments))

@@ -1,4 +1,4 @@
-"""An emulator in a process of its own, so that its memory and its work are not those of its clients."""
+"""An emulator in a process of its own, so that its memory and CPU time are not those of its clients."""
 
 from __future__ import annotations
 
@@ -20,65 +20,66 @@ from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
 PAGE = 1000
 _INSTANT = 0.002
 _AWAY_FOR_GOOD = 60.0
-"""Seconds after which nobody hopes for Explorer's return any more."""
+"""Seconds after which a restart of Explorer counts as failed."""
 
 
 @dataclass(frozen=True)
-class Told:
-    """What an emulator has been asked, and what befell that.
+class Traffic:
+    """The requests that an emulator received, and what went wrong with them.
 
-    :param asked: requests by endpoint.
-    :param struck: faults by kind.
-    :param aimed: faults by kind and endpoint.
-    :param acts: what those did who plague it, by kind.
+    :param by_endpoint: requests by endpoint.
+    :param faults: faults by kind.
+    :param faults_by_endpoint: faults by kind and endpoint.
+    :param disruptions: disruptions of the whole emulator by kind.
+    :param logins: logins that the emulator accepted.
     """
 
-    asked: Counter[str]
-    struck: Counter[str]
-    aimed: Counter[tuple[str, str]]
-    acts: Counter[str]
+    by_endpoint: Counter[str]
+    faults: Counter[str]
+    faults_by_endpoint: Counter[tuple[str, str]]
+    disruptions: Counter[str]
     logins: int
 
     @property
     def requests(self) -> int:
-        return self.asked.total()
+        return self.by_endpoint.total()
 
     @property
     def lost_sessions(self) -> int:
-        return self.acts["sessions"] + self.struck["session_loss"]
+        return self.disruptions["sessions"] + self.faults["session_loss"]
 
     @property
     def restarts(self) -> int:
-        return self.acts["restarts"]
+        return self.disruptions["restarts"]
 
     @property
     def clock_jumps(self) -> int:
-        return self.acts["clock"]
+        return self.disruptions["clock"]
 
     @property
     def ended_sessions(self) -> int:
-        """How often all sessions ended; a restart is such an end, too."""
+        """How often all sessions ended; a restart ends them, too."""
         return self.lost_sessions + self.restarts
 
     @property
     def broken_logins(self) -> int:
-        """How many logins something befell: the client may have had no answer, though Explorer made them."""
-        return sum(times for (_, endpoint), times in self.aimed.items() if endpoint == "connect")
+        """How many logins a fault hit: Explorer may have accepted one whose response the client never had."""
+        return sum(times for (_, endpoint), times in self.faults_by_endpoint.items() if endpoint == "connect")
 
 
 class Served:
-    """The emulator, and those who plague it; its methods are called from the process of the tests."""
+    """The emulator, and its disruptions; the process of the tests calls its methods."""
 
     def __init__(self) -> None:
         self._emulator = Emulator()
         self._done: Counter[str] = Counter()
-        self._quiet = threading.Event()
+        self._is_calm = threading.Event()
         self._is_there = threading.Event()
-        self._plagues = ThreadPoolExecutor(1)
-        self._plague: Future[None] | None = None
+        self._threads = ThreadPoolExecutor(1)
+        self._disruption: Future[None] | None = None
 
     def begin(self, seed: int) -> str:
-        """Start an emulator that knows nothing, in the place of the one before, and return its address."""
+        """Replace the emulator by an empty one, and return its address."""
         self.stop()
         self._emulator = Emulator(max_page_size=PAGE, seed=seed).start()
         self._done = Counter()
@@ -86,11 +87,11 @@ class Served:
         return self._emulator.url
 
     def stop(self) -> None:
-        self.leave_alone()
+        self.calm_down()
         self._emulator.stop()
 
     def until_there(self) -> None:
-        """Come back once Explorer is there: at once, unless it restarts."""
+        """Return once Explorer is there: at once, unless it restarts."""
         assert self._is_there.wait(_AWAY_FOR_GOOD), "Explorer did not come back from a restart"
 
     def fail(self, faults: Sequence[Fault]) -> None:
@@ -115,19 +116,19 @@ class Served:
         """Return every job, with its input."""
         return [{**job, "input": self._emulator.input(job["id"])} for job in self._emulator.jobs]
 
-    def told(self) -> Told:
+    def traffic(self) -> Traffic:
         calls = self._emulator.calls
-        struck = [call for call in calls if call.fault]
-        return Told(
-            asked=Counter(call.endpoint for call in calls),
-            struck=Counter(call.fault for call in struck),
-            aimed=Counter((call.fault, call.endpoint) for call in struck),
-            acts=self._done.copy(),
+        failed = [call for call in calls if call.fault]
+        return Traffic(
+            by_endpoint=Counter(call.endpoint for call in calls),
+            faults=Counter(call.fault for call in failed),
+            faults_by_endpoint=Counter((call.fault, call.endpoint) for call in failed),
+            disruptions=self._done.copy(),
             logins=self._emulator.logins,
         )
 
     def latest(self, count: int) -> list[str]:
-        """Return the latest calls, in words."""
+        """Return the latest calls as text, each in a line."""
         calls = self._emulator.calls[-count:]
         return [f"{call.method} {call.path} {call.status} {call.fault or ''}".rstrip() for call in calls]
 
@@ -135,30 +136,34 @@ class Served:
         """Return the process's memory, in bytes."""
         return int(psutil.Process().memory_info().rss)
 
-    def plague(self, seed: int, acts: Sequence[str], every: int) -> None:
-        """Do one act after the other, by chance, one for so many requests, until left alone."""
-        self._quiet.clear()
-        self._plague = self._plagues.submit(self._act_on, random.Random(seed), acts, every)
+    def disrupt(self, seed: int, kinds: Sequence[str], every: int) -> None:
+        """Disrupt Explorer until :meth:`calm_down`, at random moments.
 
-    def leave_alone(self) -> None:
-        """Do nothing any more that no client asks for, and strike no request.
-
-        :raises Exception: what the plague died of, if it did.
+        :param kinds: the disruptions: ``sessions``, ``restarts``, ``clock``.
+        :param every: the mean number of requests between two of them.
         """
-        self._quiet.set()
-        self._emulator.clear_faults()
-        plague, self._plague = self._plague, None
-        if plague is not None:
-            plague.result()
+        self._is_calm.clear()
+        self._disruption = self._threads.submit(self._disrupt, random.Random(seed), kinds, every)
 
-    def _act_on(self, chance: random.Random, acts: Sequence[str], every: int) -> None:
+    def calm_down(self) -> None:
+        """End all faults and disruptions.
+
+        :raises Exception: what ended the disruptions before, if anything did.
+        """
+        self._is_calm.set()
+        self._emulator.clear_faults()
+        disruption, self._disruption = self._disruption, None
+        if disruption is not None:
+            disruption.result()
+
+    def _disrupt(self, chance: random.Random, kinds: Sequence[str], every: int) -> None:
         due = chance.randint(0, every)
-        turns = _in_turn(chance, acts)
-        while not self._quiet.wait(_INSTANT):
+        turns = _in_turn(chance, kinds)
+        while not self._is_calm.wait(_INSTANT):
             if self._emulator.count() >= due:
-                act = next(turns)
-                getattr(self, f"_{act}")(chance)
-                self._done[act] += 1
+                kind = next(turns)
+                getattr(self, f"_{kind}")(chance)
+                self._done[kind] += 1
                 due += chance.randint(1, 2 * every)
 
     def _sessions(self, chance: random.Random) -> None:
@@ -174,15 +179,15 @@ class Served:
             self._is_there.set()
 
     def _clock(self, chance: random.Random) -> None:
-        """Put the clock back or forward: by seconds, or now and then by half an hour."""
+        """Set the clock back or forward: by seconds, or now and then by half an hour."""
         most = 1800 if chance.random() < 0.2 else 40
         self._emulator.set_clock(chance.uniform(-most, most))
 
 
-def _in_turn(chance: random.Random, acts: Sequence[str]) -> Iterator[str]:
-    """Yield acts for ever: all of them, by chance, before one comes again, so that none is left out."""
+def _in_turn(chance: random.Random, kinds: Sequence[str]) -> Iterator[str]:
+    """Yield kinds for ever in random order, each once before any comes again: so none is left out."""
     while True:
-        yield from chance.sample(acts, len(acts))
+        yield from chance.sample(kinds, len(kinds))
 
 
 class _Manager(BaseManager):
@@ -193,7 +198,7 @@ _Manager.register("Served", Served)
 
 
 class Explorer:
-    """The process in which an emulator is served; ``served`` is asked from here."""
+    """The process that runs an emulator; the tests call it through ``served``."""
 
     def __init__(self) -> None:
         self._manager = _Manager(ctx=multiprocessing.get_context("spawn"))

@@ -1,4 +1,4 @@
-"""Which faults befall requests, and how often: a fifth of all, of every kind that there is."""
+"""Which faults hit requests, and how often: a fifth of all requests, every kind of fault that there is."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from airflow_provider_nebula_explorer.emulator import Fault
 
 SLOW = 0.15
 TIMEOUT = 1.0
-"""Of a client's request, in seconds that nothing hurries."""
+"""Of a client's request, in seconds of real time."""
 
-_NEVER_ENDS = 1.3
-"""Longer than that."""
+_TOO_LONG = 1.3
+"""Longer than ``TIMEOUT``, so that a request which takes as long times out."""
 
 _STATUSES = (
     Fault("status"),
@@ -22,7 +22,7 @@ _STATUSES = (
     Fault("html"),
     Fault("garbage"),
 )
-"""What gateways say, and an Explorer that sheds load."""
+"""What gateways return, and an Explorer that sheds load."""
 
 _ODD_PAUSES = tuple(
     Fault("status", status=status, retry_after=after)
@@ -39,9 +39,9 @@ _LONG_PAUSES = (
     Fault("status", status=429, retry_after="9" * 400),
     Fault("status", status=503, retry_after="Fri, 01 Jan 2100 00:00:00 GMT"),
 )
-"""Pauses of centuries that Explorer asks for. A client makes a minute of them."""
+"""Explorer requests pauses of centuries, of which a client makes a minute at most."""
 
-_REFUSALS_THAT_PASS = tuple(
+_TRANSIENT_REFUSALS = tuple(
     Fault("code", code=code) for code in (50004000, 50004001, 50004002, 90004000, 50304999, 42904000)
 )
 
@@ -57,7 +57,7 @@ _WIRE = (
     Fault("drip", seconds=SLOW),
     Fault("slow", seconds=SLOW),
 )
-_BEYOND_THE_TIMEOUT = (Fault("slow", seconds=_NEVER_ENDS), Fault("drip", seconds=2 * _NEVER_ENDS))
+_BEYOND_THE_TIMEOUT = (Fault("slow", seconds=_TOO_LONG), Fault("drip", seconds=2 * _TOO_LONG))
 
 REFUSALS = (
     Fault("code", code=40004000),
@@ -66,16 +66,16 @@ REFUSALS = (
     Fault("redirect"),
     Fault("code", code=40404000),
 )
-"""What a caller has to be told at once, as asking again is not expected to help."""
+"""Errors that a caller must get at once, as a retry is not expected to help."""
 
-REFUSALS_BUT_GONE = REFUSALS[:-1]
-"""Without the one that says that a job is gone, which ends all looking for it."""
+REFUSALS_BUT_NOT_FOUND = REFUSALS[:-1]
+"""Without "not found", after which a job is no longer observed."""
 
 _TOO_LARGE = (Fault("huge"), Fault("gzip_bomb"))
 
 
 def mixed(faults: tuple[Fault, ...], share: float, endpoint: str = "*") -> list[Fault]:
-    """Return faults that together befall a share of the requests, each the same, for ever."""
+    """Return faults that together hit a share of the requests, each an equal part, for ever."""
     each = 1 - (1 - share) ** (1 / len(faults))
     return [_always(fault, each, endpoint) for fault in faults]
 
@@ -85,10 +85,10 @@ def _always(fault: Fault, probability: float, endpoint: str) -> Fault:
     return Fault(**{**vars(fault), **changes})
 
 
-def everything(refusals: tuple[Fault, ...] = REFUSALS) -> list[Fault]:
-    """Return a mixture that befalls a fifth of all requests, one in twenty of those for good."""
+def all_kinds(refusals: tuple[Fault, ...] = REFUSALS) -> list[Fault]:
+    """Return a mixture that hits a fifth of all requests; one in twenty of these faults is permanent."""
     return [
-        *mixed((*_STATUSES, *_REFUSALS_THAT_PASS, *_WIRE), 0.16),
+        *mixed((*_STATUSES, *_TRANSIENT_REFUSALS, *_WIRE), 0.16),
         *mixed(_ODD_PAUSES, 0.02),
         *mixed(_LONG_PAUSES, 0.001),
         *mixed(_BEYOND_THE_TIMEOUT, 0.004),
@@ -98,17 +98,17 @@ def everything(refusals: tuple[Fault, ...] = REFUSALS) -> list[Fault]:
     ]
 
 
-def that_pass() -> list[Fault]:
-    """Return a mixture that befalls a fifth of all requests, and all of it passes."""
+def transient_ones() -> list[Fault]:
+    """Return a mixture that hits a fifth of all requests, each fault of it transient."""
     return [
-        *mixed((*_STATUSES, *_REFUSALS_THAT_PASS, *_WIRE), 0.18),
+        *mixed((*_STATUSES, *_TRANSIENT_REFUSALS, *_WIRE), 0.18),
         *mixed((Fault("session_loss"),), 0.01),
         *mixed(_BEYOND_THE_TIMEOUT, 0.004),
     ]
 
 
 def around_starts() -> list[Fault]:
-    """Return a mixture that befalls a third of all starts of a job, and a fifth of what else is asked."""
+    """Return a mixture that hits a third of all starts of a job, and a fifth of the other requests."""
     acted = (
         Fault("lost"),
         Fault("reset_amid"),
@@ -118,8 +118,8 @@ def around_starts() -> list[Fault]:
         Fault("status", status=429, processed=True),
         Fault("html", status=502, processed=True),
         Fault("garbage", processed=True),
-        Fault("drip", seconds=2 * _NEVER_ENDS),
-        Fault("slow", seconds=_NEVER_ENDS),
+        Fault("drip", seconds=2 * _TOO_LONG),
+        Fault("slow", seconds=_TOO_LONG),
     )
     not_acted = (Fault("reset"), Fault("closed"), Fault("status"), Fault("status", status=429))
     refused = tuple(Fault("code", code=code) for code in (40004000, 40404000, 50004001, 50004003))

@@ -1,4 +1,4 @@
-"""Thousands of calls while a fifth of all requests goes wrong: each succeeds, with what is true."""
+"""Thousands of calls while a fifth of all requests fails: each succeeds, with a correct result."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 from hurry import open_async_client, open_hook
-from scenes import Stage, side_by_side, struck_for_good
-from storms import everything
+from scenes import Stage, permanent_faults, side_by_side
+from storms import all_kinds
 
 from airflow_provider_nebula_explorer.emulator import JobPlan
 from airflow_provider_nebula_explorer.explorer.client import api
@@ -21,30 +21,30 @@ THREADS = 6
 AT_ONCE = 16
 CALLS = 1500
 MOST = 2.0
-"""As many requests as without faults. 1.25 are the least where a fifth fails; and where a session ends, each
-call that is in flight is made once more."""
+"""How many times as many requests as without faults. If a fifth fails, 1.25 is the minimum; and if a session
+ends, each call that is in flight is made once more."""
 
 Known = dict[int, dict[str, Any]]
 
 
 def with_jobs(stage: Stage) -> Known:
-    """Begin with final jobs of workflow 5, and return them as the API tells them."""
+    """Begin with final jobs of workflow 5, and return them as the API returns them, by id."""
     stage.clear()
     stage.explorer.start_jobs(5, [JobPlan(running=0)] * JOBS)
     return {job["id"]: {key: job[key] for key in job if key != "input"} for job in stage.explorer.jobs()}
 
 
 class Blocking:
-    """Makes calls by chance, with a hook of its own, and looks at what comes back.
+    """Makes random calls with a hook of its own, and checks the results.
 
-    :ivar needed: the requests that this takes where nothing goes wrong.
+    :ivar needed: how many requests that takes without faults.
     """
 
     def __init__(self, stage: Stage, known: Known, number: int) -> None:
         self.needed = 1
         self.cancelled: list[int] = []
         self._stage = stage
-        self._insist = stage.insist
+        self._repeat = stage.repeat
         self._known = known
         self._chance = stage.chance(number)
         self._hook = open_hook(stage)
@@ -57,23 +57,23 @@ class Blocking:
 
     def _get(self) -> int:
         job_id = self._chance.choice(list(self._known))
-        assert self._insist(lambda: self._hook.get_job(job_id)).data == self._known[job_id]
+        assert self._repeat(lambda: self._hook.get_job(job_id)).data == self._known[job_id]
         return 1
 
     def _list(self) -> int:
-        listed = self._insist(lambda: [job.id for job in self._hook.list_jobs(5)])
+        listed = self._repeat(lambda: [job.id for job in self._hook.list_jobs(5)])
         assert sorted(listed) == list(self._known)
         return PAGES
 
     def _read(self) -> int:
         job_id = self._chance.choice(list(self._known))
         task_id = self._known[job_id]["tasks"][-1]["id"]
-        assert self._insist(lambda: self._hook.get_task_result(job_id, task_id, 5)) == ROWS
+        assert self._repeat(lambda: self._hook.get_task_result(job_id, task_id, 5)) == ROWS
         return 1
 
     def _cancel(self) -> int:
         job_id = self._stage.explorer.start_job(6, ENDLESS)
-        self._insist(lambda: self._hook.cancel_job(job_id))
+        self._repeat(lambda: self._hook.cancel_job(job_id))
         self.cancelled.append(job_id)
         return 1
 
@@ -81,14 +81,14 @@ class Blocking:
 def test_calls_that_block(stage: Stage):
     calm = Blocking(stage, with_jobs(stage), 0)
     calm.call(CALLS // THREADS)
-    assert stage.explorer.told().requests == calm.needed, "what a faultless run takes"
+    assert stage.explorer.traffic().requests == calm.needed, "the requests of a run without faults"
 
     known = with_jobs(stage)
     callers = [Blocking(stage, known, number) for number in range(THREADS)]
     calls = CALLS // THREADS * stage.times
     with stage.storm(
         "calls, blocking, 6 threads",
-        everything(),
+        all_kinds(),
         done=calls * THREADS,
         needed=lambda: sum(caller.needed for caller in callers),
         most=MOST,
@@ -97,11 +97,14 @@ def test_calls_that_block(stage: Stage):
     ):
         side_by_side(lambda caller: caller.call(calls), callers)
     assert_cancelled(stage, [job_id for caller in callers for job_id in caller.cancelled])
-    assert stage.insist.refusals <= struck_for_good(stage.explorer.told())
+    assert stage.repeat.refusals <= permanent_faults(stage.explorer.traffic())
 
 
 class Asynchronous:
-    """Makes calls by chance with a client that it shares, and looks at what comes back."""
+    """Makes random calls with a client that it shares, and checks the results.
+
+    :ivar needed: how many requests that takes without faults, besides the login.
+    """
 
     def __init__(self, stage: Stage, known: Known, number: int, client: Any) -> None:
         self.needed = 0
@@ -118,7 +121,7 @@ class Asynchronous:
             self.needed += 1
 
     async def _run(self, call: Any) -> Any:
-        return await self._stage.insist.for_async(lambda: self._client.run(call))
+        return await self._stage.repeat.for_async(lambda: self._client.run(call))
 
     async def _get(self) -> None:
         job_id = self._chance.choice(list(self._known))
@@ -140,7 +143,7 @@ class Asynchronous:
 
 
 async def call_at_once(stage: Stage, known: Known, count: int) -> list[Asynchronous]:
-    """Make calls with one client, many at once, and close it."""
+    """Make calls with one client, many at the same time, and close it."""
     client = open_async_client(stage)
     callers = [Asynchronous(stage, known, number, client) for number in range(AT_ONCE)]
     await asyncio.gather(*(caller.call(count) for caller in callers))
@@ -151,13 +154,13 @@ async def call_at_once(stage: Stage, known: Known, count: int) -> list[Asynchron
 
 def test_calls_on_an_event_loop(stage: Stage):
     calm = asyncio.run(call_at_once(stage, with_jobs(stage), 5))
-    assert stage.explorer.told().requests == 1 + sum(caller.needed for caller in calm)
+    assert stage.explorer.traffic().requests == 1 + sum(caller.needed for caller in calm)
 
     known = with_jobs(stage)
     calls = CALLS // AT_ONCE * stage.times
     with stage.storm(
         f"calls, on an event loop, {AT_ONCE} at once",
-        everything(),
+        all_kinds(),
         done=calls * AT_ONCE,
         needed=lambda: 1 + calls * AT_ONCE,
         most=MOST,
@@ -165,7 +168,7 @@ def test_calls_on_an_event_loop(stage: Stage):
     ):
         callers = asyncio.run(call_at_once(stage, known, calls))
     assert_cancelled(stage, [job_id for caller in callers for job_id in caller.cancelled])
-    assert stage.insist.refusals <= struck_for_good(stage.explorer.told()) + AT_ONCE
+    assert stage.repeat.refusals <= permanent_faults(stage.explorer.traffic()) + AT_ONCE
 
 
 def assert_cancelled(stage: Stage, job_ids: list[int]) -> None:

@@ -1,4 +1,4 @@
-"""Successes of workflows while Explorer fails and its clock is set: each is told once."""
+"""Successes of workflows while Explorer fails and its clock is set: each is reported once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 
 from hurry import open_watcher
 from scenes import Stage
-from storms import REFUSALS_BUT_GONE, everything
+from storms import REFUSALS_BUT_NOT_FOUND, all_kinds
 
 from airflow_provider_nebula_explorer.emulator import JobPlan
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError
@@ -19,40 +19,39 @@ from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
 
 WORKFLOWS = 20
 JOBS = 6
-"""Of each workflow; every third fails."""
+"""Of each workflow; every third job fails."""
 
 PATIENCE = 60.0
 INTERVAL = 0.2
 MOST = 4.0
 
 
-class Listener:
-    """Takes what a stream tells, and is restarted with what was kept, as a triggerer is, now and then."""
+class Observer:
+    """Records what a stream reports; now and then it restarts from its bookmark, as a triggerer does."""
 
     def __init__(self, workflow_id: int) -> None:
         self.workflow_id = workflow_id
-        self.heard: list[int] = []
-        self.is_there = asyncio.Event()
+        self.reported: list[int] = []
+        self.has_begun = asyncio.Event()
         self._bookmark = Bookmark()
 
-    async def listen(self, watcher: Watcher) -> None:
+    async def observe(self, watcher: Watcher) -> None:
         while True:
             try:
-                await self._listen_on(watcher)
+                await self._observe(watcher)
             except NebulaExplorerError:
-                await asyncio.sleep(INTERVAL)  # what it cannot observe now, it will
+                await asyncio.sleep(INTERVAL)  # nothing is lost: it goes on from its bookmark
 
-    async def _listen_on(self, watcher: Watcher) -> None:
-        self._bookmark = (
-            Bookmark.of(json.loads(json.dumps(self._bookmark.as_json))) if self.heard else (self._bookmark)
-        )
+    async def _observe(self, watcher: Watcher) -> None:
+        if self.reported:
+            self._bookmark = Bookmark.of(json.loads(json.dumps(self._bookmark.as_json)))
         async with SuccessStream(watcher, self._bookmark, self.workflow_id, interval=INTERVAL) as stream:
             for _ in range(20):
                 for job in await stream.next_batch():
-                    self.heard.append(job.id)
+                    self.reported.append(job.id)
                     self._bookmark.acknowledge(job.id)
                 if self._bookmark.since is not None:
-                    self.is_there.set()
+                    self.has_begun.set()
 
 
 async def start_jobs(stage: Stage, workflow_id: int) -> None:
@@ -65,50 +64,50 @@ async def start_jobs(stage: Stage, workflow_id: int) -> None:
         await asyncio.sleep(chance.uniform(0.1, 0.7))
 
 
-async def listen(stage: Stage) -> dict[int, Listener]:
-    """Listen to workflows whose jobs are being started, until all has been heard."""
+async def observe_all(stage: Stage) -> dict[int, Observer]:
+    """Observe workflows while their jobs are started, until each success has been reported."""
     watcher = open_watcher(stage)
-    listeners = {number: Listener(number) for number in range(1, WORKFLOWS + 1)}
-    tasks = [asyncio.ensure_future(listener.listen(watcher)) for listener in listeners.values()]
-    await asyncio.gather(*(listener.is_there.wait() for listener in listeners.values()))
-    await asyncio.gather(*(start_jobs(stage, number) for number in listeners))
-    await wait_until_heard(list(listeners.values()), JOBS * stage.times * 2 // 3)
-    await asyncio.sleep(5 * INTERVAL)  # what is told twice would be told now
+    observers = {number: Observer(number) for number in range(1, WORKFLOWS + 1)}
+    tasks = [asyncio.ensure_future(observer.observe(watcher)) for observer in observers.values()]
+    await asyncio.gather(*(observer.has_begun.wait() for observer in observers.values()))
+    await asyncio.gather(*(start_jobs(stage, number) for number in observers))
+    await wait_until_reported(list(observers.values()), JOBS * stage.times * 2 // 3)
+    await asyncio.sleep(5 * INTERVAL)  # a second report of a success would come now
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await watcher.close()
     assert asyncio.all_tasks() == {asyncio.current_task()}
-    return listeners
+    return observers
 
 
-async def wait_until_heard(listeners: list[Listener], count: int) -> None:
+async def wait_until_reported(observers: list[Observer], count: int) -> None:
     until = asyncio.get_running_loop().time() + PATIENCE
-    while any(len(listener.heard) < count for listener in listeners):
-        assert asyncio.get_running_loop().time() < until, {it.workflow_id: it.heard for it in listeners}
+    while any(len(observer.reported) < count for observer in observers):
+        assert asyncio.get_running_loop().time() < until, {it.workflow_id: it.reported for it in observers}
         await asyncio.sleep(INTERVAL)
 
 
-def test_each_success_is_told_once(stage: Stage):
+def test_each_success_is_reported_once(stage: Stage):
     stage.clear()
-    asyncio.run(listen(stage))
-    needed = stage.explorer.told().requests
+    asyncio.run(observe_all(stage))
+    needed = stage.explorer.traffic().requests
 
     stage.clear()
     with stage.storm(
         f"successes of {WORKFLOWS} workflows",
-        everything(REFUSALS_BUT_GONE),
+        all_kinds(REFUSALS_BUT_NOT_FOUND),
         done=WORKFLOWS * JOBS * stage.times * 2 // 3,
         needed=lambda: needed,
         most=MOST,
         clients=1,
         every=30,
     ):
-        listeners = asyncio.run(listen(stage))
+        observers = asyncio.run(observe_all(stage))
 
-    told = Counter(job_id for listener in listeners.values() for job_id in listener.heard)
+    reported = Counter(job_id for observer in observers.values() for job_id in observer.reported)
     succeeded = [job["id"] for job in stage.explorer.jobs() if job["status"] == JobStatus.SUCCESS]
-    assert told == Counter(succeeded), "nothing lost, nothing twice"
+    assert reported == Counter(succeeded), "nothing lost, nothing twice"
 
 
 async def wait_for_firsts(stage: Stage) -> list[int]:
@@ -116,7 +115,7 @@ async def wait_for_firsts(stage: Stage) -> list[int]:
     watcher = open_watcher(stage)
 
     async def first(workflow_id: int) -> int:
-        job = await stage.insist.for_async(
+        job = await stage.repeat.for_async(
             lambda: first_success(watcher, workflow_id, name=None, created_after=None, interval=INTERVAL)
         )
         return job.id
@@ -134,12 +133,12 @@ async def wait_for_firsts(stage: Stage) -> list[int]:
 def test_the_first_success_of_each_workflow_is_found(stage: Stage):
     stage.clear()
     asyncio.run(wait_for_firsts(stage))
-    needed = stage.explorer.told().requests
+    needed = stage.explorer.traffic().requests
 
     stage.clear()
     with stage.storm(
         f"first successes of {WORKFLOWS} workflows",
-        everything(),
+        all_kinds(),
         done=WORKFLOWS,
         needed=lambda: needed,
         most=MOST,

@@ -1,4 +1,4 @@
-"""Hundreds of starts of jobs whose answers are lost: each makes one job, or an error with what may be it."""
+"""Hundreds of starts whose responses are lost: each makes one job, or an error that names what may be it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject
 from airflow_provider_nebula_explorer.explorer.starting.attempts import Attempt, RunSpec, WorkflowRun
 from airflow_provider_nebula_explorer.explorer.starting.submit import Submitter
 
-SETTLING = 30.0
-"""The speed of looking what came of a start: half a minute in a second, about as long as its timeout, as in
-life."""
+SEARCH_SPEED = 30.0
+"""How fast the search for the job of a lost start goes: half a minute takes a second. A second is about the
+timeout of a request here, as half a minute is in production."""
 
 THREADS = 16
 STARTS = 12
@@ -32,14 +32,17 @@ STARTS = 12
 SHARED = 3
 ATTEMPTS = 6
 MOST = 4.5
-"""As many requests as without faults: what came of a lost answer is looked for six times."""
+"""How many times as many requests as without faults: the job of a lost start is searched for six times."""
 
 ENDLESS = JobPlan(ends=None)
 
 
 @dataclass
 class Notes:
-    """What the attempts of a task leave for each other; ``die_at`` is the writing before which one dies."""
+    """The note that the attempts of a task share.
+
+    :param die_at: the write before which an attempt dies, counted from 1; 0 for none.
+    """
 
     note: JsonObject | None = None
     writings: int = 0
@@ -61,22 +64,24 @@ class Death(BaseException):
 
 @dataclass
 class Claims:
-    """What tasks of one run tell each other of whose job is whose."""
+    """Which jobs the tasks of one run have as their own."""
 
-    claimed: list[int] = field(default_factory=list)
+    job_ids: list[int] = field(default_factory=list)
 
-    def told(self) -> list[int]:
-        return list(self.claimed)
+    def claimed(self) -> list[int]:
+        return list(self.job_ids)
 
     def claim(self, job_id: int) -> None:
-        self.claimed.append(job_id)
+        self.job_ids.append(job_id)
 
 
 @dataclass
 class Outcome:
-    """What a task came to.
+    """How a task ended.
 
-    :param tag: in its job's input, so that the truth can be told.
+    :param tag: is in the input of the task's job, so that the test can tell whose a job is.
+    :param candidates: of the error that it ended in; ``None`` if it has a job.
+    :param refusals: how many attempts Explorer refused.
     """
 
     tag: str
@@ -91,7 +96,7 @@ class Task:
     def __init__(self, stage: Stage, workflow_id: int, tag: str, claims: Claims | None = None) -> None:
         self._stage = stage
         self._client = open_client(stage)
-        self._wanted = RunSpec(stage.settings.base_url, workflow_id, {"query_1": {"tag": tag}})
+        self._spec = RunSpec(stage.settings.base_url, workflow_id, {"query_1": {"tag": tag}})
         self._claims = claims
         self._outcome = Outcome(tag)
 
@@ -103,7 +108,7 @@ class Task:
                 continue
             except NebulaExplorerAmbiguousSubmitError as error:
                 self._outcome.candidates = tuple(job.id for job in error.candidates)
-                if error.candidates:  # else it could not be found out, and the next attempt looks
+                if error.candidates:  # without any, the jobs could not be listed, and the next attempt tries
                     break
             except NebulaExplorerError:
                 self._outcome.refusals += 1
@@ -116,14 +121,14 @@ class Task:
         return self._outcome
 
     def _attempt(self, number: int, notes: Notes) -> tuple[int, Job | None]:
-        settling = Hurry(self._stage.explorer.until_there, SETTLING)
-        submitter = Submitter(self._client, max_failures=12, claims=self._claims, sleep=settling.sleep)
+        fast = Hurry(self._stage.explorer.until_there, SEARCH_SPEED)
+        submitter = Submitter(self._client, max_failures=12, claims=self._claims, sleep=fast.sleep)
         return WorkflowRun(
-            self._wanted, Attempt(number, 0), submitter=submitter, look=self._look, hold=_hold, memory=notes
+            self._spec, Attempt(number, 0), submitter=submitter, look=self._look, hold=_hold, memory=notes
         ).begin()
 
     def _look(self, job_id: int) -> Job:
-        return self._stage.insist(lambda: self._client.run(api.get_job(job_id)))
+        return self._stage.repeat(lambda: self._client.run(api.get_job(job_id)))
 
 
 def _hold(_: int | None) -> None:
@@ -131,7 +136,7 @@ def _hold(_: int | None) -> None:
 
 
 def tags(stage: Stage) -> dict[int, str]:
-    """Return for whom each job was made."""
+    """Return the tag of each job's task."""
     return {job["id"]: job["input"]["query_1"]["tag"] for job in stage.explorer.jobs()}
 
 
@@ -165,12 +170,14 @@ def test_each_start_makes_one_job(stage: Stage):
 
     made = tags(stage)
     per_task = Counter(made.values())
-    assert set(per_task.values()) == {1}, "nothing twice"
+    assert set(per_task.values()) == {1}, "a task has two jobs"
     assert [made.get(it.job_id) for it in outcomes if it.job_id] == [it.tag for it in outcomes if it.job_id]
     for outcome in outcomes:
         if outcome.job_id is None:
             job_ids = {job_id for job_id, tag in made.items() if tag == outcome.tag}
-            assert outcome.candidates is not None, f"{outcome.tag}: nothing came of it"
+            assert outcome.candidates is not None, (
+                f"{outcome.tag}: neither a job nor an error with candidates"
+            )
             assert job_ids <= set(outcome.candidates)
     assert sum(outcome.job_id is None for outcome in outcomes) <= starts // 50
 
@@ -195,12 +202,12 @@ def test_starts_of_one_workflow_at_once_take_no_job_of_another(stage: Stage):
         most=MOST,
         clients=starts,
         at_once=THREADS,
-        plagues=("sessions", "clock"),
+        disruptions=("sessions", "clock"),
         every=50,
     ):
         outcomes = start_jobs(stage, start)
 
     taken = Counter(outcome.job_id for outcome in outcomes if outcome.job_id)
-    assert set(taken.values()) == {1}, "no job is two tasks'"
+    assert set(taken.values()) == {1}, "a job belongs to two tasks"
     named = {job_id for outcome in outcomes for job_id in outcome.candidates or ()}
-    assert set(tags(stage)) <= named.union(taken), "no job runs of which nobody was told"
+    assert set(tags(stage)) <= named.union(taken), "a job was reported to no task"

@@ -1,4 +1,4 @@
-"""The campaign itself: a scene fails where nothing went wrong, as it shows nothing."""
+"""The campaign itself: a scene in which nothing went wrong proves nothing, and fails."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from hurry import open_hook
 from scenes import Stage
-from storms import that_pass
+from storms import transient_ones
 
 from airflow_provider_nebula_explorer.emulator import Fault
 
@@ -23,15 +23,15 @@ def play(stage: Stage, faults: Sequence[Fault]) -> None:
         open_hook(stage) as hook,
     ):
         for _ in range(CALLS):
-            stage.insist(lambda: hook.get_job(job_id))
+            stage.repeat(lambda: hook.get_job(job_id))
 
 
 @pytest.mark.parametrize(
     ("faults", "match"),
-    [([], "hardly any faults"), (that_pass(), "what else was to befall")],
-    ids=["no faults", "no plagues"],
+    [([], "hardly any faults"), (transient_ones(), "not each disruption happened")],
+    ids=["no faults", "no disruptions"],
 )
-def test_a_scene_fails_where_nothing_befell_it(stage: Stage, faults: Sequence[Fault], match: str):
+def test_a_scene_in_which_nothing_went_wrong_fails(stage: Stage, faults: Sequence[Fault], match: str):
     with pytest.raises(AssertionError, match=match):
         play(stage, faults)
     assert "calm" not in [scene.name for scene in stage.figures.scenes]

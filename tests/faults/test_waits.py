@@ -1,4 +1,4 @@
-"""Hundreds of waits while Explorer fails, restarts and forgets: each ends once, with what its job came to."""
+"""Hundreds of waits while Explorer fails, restarts and loses sessions: each ends once, with its job's end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hurry import open_hook, open_watcher
 from scenes import Stage, side_by_side
-from storms import TIMEOUT, everything, that_pass
+from storms import TIMEOUT, all_kinds, transient_ones
 
 from airflow_provider_nebula_explorer.emulator import JobPlan
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
@@ -23,40 +23,41 @@ THREADS = 10
 WAITS_OF_A_THREAD = 20
 WAITS = 400
 TRIGGERS = 200
-LOOKS_IN_VAIN = 300
-"""Of a trigger, before it gives up: as many tenths of a second as a restart may take of a busy machine.
-Nothing hurries its client, so no request is tried again after a pause: the next look comes soon enough."""
+FAILED_POLLS = 300
+"""How many polls of a trigger may fail in a row: at ten a second, half a minute, as a restart may take a busy
+machine. A trigger's client pauses in real time, so it makes no retries: the next poll comes soon enough."""
 
 EVERY = 60
-"""Requests: how often Explorer restarts, or forgets its sessions, or its clock is set."""
+"""The mean number of requests between two disruptions of Explorer."""
 
 MOST_ALONE = 2.5
 MOST_TOGETHER = 4.0
-"""As many requests as without faults. A poll of hundreds is one request; a failed one costs more."""
+"""How many times as many requests as without faults. A poll of hundreds is one request; a failed one costs
+more."""
 
 
 def plans(chance: random.Random, count: int, longest: float) -> list[JobPlan]:
-    """Return what jobs do: they run for a while, and end in one way or the other."""
+    """Return random plans of jobs: how long each runs, and how it ends."""
     return [JobPlan(running=chance.uniform(0, longest), ends=chance.choice(ENDS)) for _ in range(count)]
 
 
-def what_came_of(stage: Stage) -> dict[int, dict[str, Any]]:
-    """Return every job as the API tells it, once all have ended."""
+def final_jobs(stage: Stage) -> dict[int, dict[str, Any]]:
+    """Return every job as the API returns it, by id; all of them have ended."""
     jobs = {job["id"]: {key: job[key] for key in job if key != "input"} for job in stage.explorer.jobs()}
     assert all(JobStatus(job["status"]).is_final for job in jobs.values())
     return jobs
 
 
 def assert_right(stage: Stage, ended: list[tuple[int, Job]], waits: int) -> None:
-    """Assert that each wait ended once, with its own job, as that is in the end."""
+    """Assert that each wait ended once, with the final state of its own job."""
     assert len(ended) == waits
-    truth = what_came_of(stage)
-    assert [job.data for _, job in ended] == [truth[job_id] for job_id, _ in ended]
-    assert stage.insist.refusals <= waits, "some are refused, but not all, nor again and again"
+    final = final_jobs(stage)
+    assert [job.data for _, job in ended] == [final[job_id] for job_id, _ in ended]
+    assert stage.repeat.refusals <= waits, "waits are refused again and again"
 
 
 def wait_in_threads(stage: Stage, count: int) -> list[tuple[int, Job]]:
-    """Wait for one job after the other in each of some threads."""
+    """Wait for one job after the other, in several threads."""
     chance = stage.chance()
 
     def wait(job_ids: list[int]) -> list[tuple[int, Job]]:
@@ -64,7 +65,7 @@ def wait_in_threads(stage: Stage, count: int) -> list[tuple[int, Job]]:
             return [
                 (
                     job_id,
-                    stage.insist(lambda job_id=job_id: hook.wait_for_job(job_id, poll_interval=INTERVAL)),
+                    stage.repeat(lambda job_id=job_id: hook.wait_for_job(job_id, poll_interval=INTERVAL)),
                 )
                 for job_id in job_ids
             ]
@@ -76,13 +77,13 @@ def wait_in_threads(stage: Stage, count: int) -> list[tuple[int, Job]]:
 def test_waits_that_block(stage: Stage):
     stage.clear()
     wait_in_threads(stage, WAITS_OF_A_THREAD)
-    needed = stage.explorer.told().requests
+    needed = stage.explorer.traffic().requests
 
     stage.clear()
     waits = WAITS_OF_A_THREAD * THREADS
     with stage.storm(
         f"waits, blocking, {THREADS} threads",
-        everything(),
+        all_kinds(),
         done=waits * stage.times,
         needed=lambda: needed * stage.times,
         most=MOST_ALONE,
@@ -95,7 +96,7 @@ def test_waits_that_block(stage: Stage):
 
 
 async def wait_together(stage: Stage, count: int) -> list[tuple[int, Job]]:
-    """Wait for jobs through one watcher: each for one, a tenth of them twice, with two intervals."""
+    """Wait for jobs with one watcher: two waits for each tenth job, and two intervals."""
     chance = stage.chance()
     job_ids = await asyncio.to_thread(stage.explorer.start_jobs, 5, plans(chance, count, 5.0))
     watcher = open_watcher(stage)
@@ -103,7 +104,7 @@ async def wait_together(stage: Stage, count: int) -> list[tuple[int, Job]]:
     async def wait(job_id: int) -> tuple[int, Job]:
         await asyncio.sleep(chance.uniform(0, 1))
         interval = chance.choice((INTERVAL, 2 * INTERVAL))
-        return job_id, await stage.insist.for_async(lambda: watcher.job(job_id, interval=interval))
+        return job_id, await stage.repeat.for_async(lambda: watcher.job(job_id, interval=interval))
 
     ended = await asyncio.gather(*(wait(job_id) for job_id in [*job_ids, *job_ids[::10]]))
     await watcher.close()
@@ -114,13 +115,13 @@ async def wait_together(stage: Stage, count: int) -> list[tuple[int, Job]]:
 def test_waits_that_share_a_watcher(stage: Stage):
     stage.clear()
     asyncio.run(wait_together(stage, WAITS))
-    needed = stage.explorer.told().requests
+    needed = stage.explorer.traffic().requests
 
     stage.clear()
     waits = (WAITS + WAITS // 10) * stage.times
     with stage.storm(
         "waits, one watcher",
-        everything(),
+        all_kinds(),
         done=waits,
         needed=lambda: needed * stage.times,
         most=MOST_TOGETHER,
@@ -133,10 +134,10 @@ def test_waits_that_share_a_watcher(stage: Stage):
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch):
-    """Let Airflow's connection lead to the emulator; nothing is tried again, as its pauses take time."""
+    """Point Airflow's connection at the emulator, without retries, as their pauses would be in real time."""
 
     def connect(stage: Stage) -> None:
-        limits = {"max_retries": 0, "max_consecutive_failures": LOOKS_IN_VAIN, "timeout": TIMEOUT}
+        limits = {"max_retries": 0, "max_consecutive_failures": FAILED_POLLS, "timeout": TIMEOUT}
         connection = {
             "conn_type": "nebula_explorer",
             "host": stage.settings.base_url,
@@ -150,7 +151,7 @@ def connect(monkeypatch: pytest.MonkeyPatch):
 
 
 async def trigger_together(stage: Stage, count: int) -> list[tuple[int, Job]]:
-    """Run triggers side by side, as a triggerer does, each again where it tells of a refusal."""
+    """Run triggers side by side, as a triggerer does; a trigger that ends in a permanent error runs again."""
     chance = stage.chance()
     job_ids = await asyncio.to_thread(stage.explorer.start_jobs, 5, plans(chance, count, 4.0))
 
@@ -162,22 +163,22 @@ async def trigger_together(stage: Stage, count: int) -> list[tuple[int, Job]]:
         return read_job(event.payload)
 
     async def wait_on(job_id: int) -> tuple[int, Job]:
-        return job_id, await stage.insist.for_async(lambda: wait(job_id))
+        return job_id, await stage.repeat.for_async(lambda: wait(job_id))
 
     return await asyncio.gather(*(wait_on(job_id) for job_id in job_ids))
 
 
-def test_triggers_tell_one_event_each(stage: Stage, connect: Any):
+def test_each_trigger_sends_one_event(stage: Stage, connect: Any):
     stage.clear()
     connect(stage)
     asyncio.run(trigger_together(stage, TRIGGERS))
-    needed = stage.explorer.told().requests
+    needed = stage.explorer.traffic().requests
 
     stage.clear()
     connect(stage)
     with stage.storm(
         "triggers",
-        that_pass(),
+        transient_ones(),
         done=TRIGGERS * stage.times,
         needed=lambda: needed * stage.times,
         most=MOST_TOGETHER,

@@ -46,6 +46,6 @@ def test_a_site_whose_links_lead_somewhere_passes(tmp_path):
 
 
 @pytest.mark.parametrize("link", ["c.html", "b.html#here", "#here", "style.css"])
-def test_a_link_that_leads_nowhere_is_told_with_its_page(tmp_path, link):
+def test_a_link_that_leads_nowhere_is_reported_with_its_page(tmp_path, link):
     ended = check(tmp_path, a=f'<a href="{link}">', b='<p id="there">')
     assert (ended.returncode, ended.stdout) == (1, f"a.html: {link}\n")

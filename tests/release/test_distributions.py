@@ -1,4 +1,4 @@
-"""What a release consists of: run by ``make release-check``, which builds it into ``dist/`` before."""
+"""What a release contains: run by ``make release-check``, which builds it into ``dist/`` first."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def git(*arguments):
 
 @pytest.fixture(scope="module")
 def path():
-    """The wheel; that there are one wheel and one sdist, both of this version, is a test of its own."""
+    """The wheel's path; a test of its own checks that there are one wheel and one sdist of this version."""
     return ROOT / "dist" / f"{NAME}-py3-none-any.whl"
 
 
@@ -47,7 +47,7 @@ def unpacked(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def installed(path, tmp_path_factory):
-    """A Python with the wheel and what that needs, and nothing else."""
+    """A Python with the wheel and its dependencies, and nothing else."""
     folder = tmp_path_factory.mktemp("installed") / "venv"
     subprocess.run([ROOT / "scripts/make_venv.sh", folder, f"{path}[emulator]"], cwd=ROOT, check=True)
     return folder / "bin/python"
@@ -67,7 +67,7 @@ def test_the_wheel_holds_every_module_and_the_type_marker(wheel):
 
 
 def test_the_wheel_of_the_sdist_is_the_wheel_of_the_sources(wheel, tmp_path):
-    # `make build` makes the wheel of the sdist, as those do who package it for others.
+    # `make build` builds the wheel from the sdist, as redistributors do.
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     with zipfile.ZipFile(next(tmp_path.iterdir())) as direct:
@@ -122,7 +122,7 @@ def test_the_wheel_is_what_is_imported(installed):
 
 
 def test_the_demo_runs_from_the_wheel_alone(installed, unpacked, tmp_path):
-    # From an empty folder: `python -m airflow` would import the package from where it is started.
+    # In an empty folder, as `python -m airflow` imports the package from the current folder if it is there.
     demo = subprocess.run(
         [installed, unpacked / "scripts/demo.py"], cwd=tmp_path, check=False, capture_output=True, text=True
     )
@@ -131,7 +131,7 @@ def test_the_demo_runs_from_the_wheel_alone(installed, unpacked, tmp_path):
 
 
 def heading():
-    """What the changelog has in brackets behind the version."""
+    """Return what the changelog has in brackets behind the version."""
     changelog = (ROOT / "CHANGELOG.md").read_text()
     found = re.search(rf"^## {re.escape(__version__)} \((.+)\)$", changelog, re.MULTILINE)
     assert found, f'CHANGELOG.md has no heading "## {__version__} (unreleased)", or with a date'

@@ -1,4 +1,4 @@
-"""What the cluster works at: runs of a workflow, in a worker and deferred, and waits for jobs of others."""
+"""The cluster's work: runs of a workflow, in a worker and deferred, and waits for other people's jobs."""
 
 from __future__ import annotations
 

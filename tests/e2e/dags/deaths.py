@@ -1,10 +1,10 @@
-"""Ends a task's first attempt, as a lost machine would, at one named step: SIGKILL leaves it no last word.
+"""Kills a task's first attempt at a named step, as if its machine were lost: SIGKILL lets no code run.
 
-A death is a text: ``before``, ``amid`` or ``after``, a step, and where it is not the first such step its
-number: ``after xcom job``, ``before note 2``. The steps are what a task says to Explorer (``list``,
-``start``, ``look``) and to Airflow (``note``, ``xcom KEY``, ``deferral``, ``success``), and ``resume``, the
-begin of what comes after a deferral. They are seen where they leave the process: in the libraries, not in the
-provider.
+A death is a text: ``before``, ``amid`` or ``after``; a step; and its number, unless it is the first such
+step: ``after xcom job``, ``before note 2``. The steps are the task's requests to Explorer (``list``,
+``start``, ``get``), its messages to Airflow (``note``, ``xcom KEY``, ``deferral``, ``success``), and
+``resume``, the begin of the part after a deferral. They are detected where they leave the process: in the
+libraries, not in the provider.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ import requests
 from airflow.sdk.execution_time.comms import CommsDecoder
 
 SECONDS_INTO = 1.0
-"""How long after its begin a death amid a step comes."""
+"""How long after the begin of a step a death ``amid`` it comes."""
 
 _REQUESTS = (
     ("GET", r"/workflows/\d+/jobs$", "list"),
     ("POST", r"/workflows/\d+/jobs$", "start"),
-    ("GET", r"/jobs/\d+$", "look"),
+    ("GET", r"/jobs/\d+$", "get"),
 )
 _MESSAGES = {"SetTaskStateStore": "note", "DeferTask": "deferral", "SucceedTask": "success"}
 
 
 class Death:
-    """What will end this process.
+    """What will kill this process.
 
-    :param text: when it comes.
-    :param certificate: the file that says that it came, and when.
-    :param takes_parent: whether the process that watches over this one dies with it.
+    :param text: at which step.
+    :param certificate: a file that gets the text when the process is killed.
+    :param takes_parent: whether this process's supervisor is killed, too.
     """
 
     def __init__(self, text: str, certificate: Path, *, takes_parent: bool) -> None:
@@ -46,35 +46,35 @@ class Death:
         self._text = text
         self._certificate = certificate
         self._takes_parent = takes_parent
-        self._seen: Counter[str] = Counter()
+        self._passed: Counter[str] = Counter()
 
-    def waits_in(self, owner: type, name: str, step_of) -> None:
-        """Let it come where this process passes a method of a library."""
+    def patch(self, owner: type, name: str, step_of) -> None:
+        """Replace a method of a library by one that dies at the step, if the step is in it."""
         method = getattr(owner, name)
 
         @functools.wraps(method)
         def deadly(*args, **kwargs):
             step = step_of(*args, **kwargs)
-            self.meets("before", step)
-            answer = method(*args, **kwargs)
-            self.meets("after", step)
-            return answer
+            self.come_if_due("before", step)
+            result = method(*args, **kwargs)
+            self.come_if_due("after", step)
+            return result
 
         setattr(owner, name, deadly)
 
-    def meets(self, moment: str, step: str | None) -> None:
-        """Let it come, if it is time."""
+    def come_if_due(self, moment: str, step: str | None) -> None:
+        """Kill the process, if this is the moment and the step."""
         if step != self._step or moment == ("before" if self._moment == "after" else "after"):
             return
-        self._seen[step] += 1
-        if self._seen[step] != self._number:
+        self._passed[step] += 1
+        if self._passed[step] != self._number:
             return
         if self._moment == "amid":
-            threading.Timer(SECONDS_INTO, self._come).start()
+            threading.Timer(SECONDS_INTO, self._kill).start()
         else:
-            self._come()
+            self._kill()
 
-    def _come(self) -> None:
+    def _kill(self) -> None:
         self._certificate.write_text(self._text)
         if self._takes_parent:
             os.kill(os.getppid(), signal.SIGKILL)
@@ -82,15 +82,15 @@ class Death:
 
 
 def arm(context) -> None:
-    """Lay out the death that a run's conf names, where this is the attempt that shall die."""
+    """Prepare the death that a run's conf names, if this is the first attempt."""
     conf, ti = context["dag_run"].conf, context["ti"]
     if not conf.get("death") or ti.try_number > 1:
         return
     death = Death(conf["death"], Path(conf["certificate"]), takes_parent=conf.get("takes_parent", False))
     if ti._ti_context_from_server.next_method:
-        death.meets("before", "resume")
-    death.waits_in(requests.Session, "request", _step_of_request)
-    death.waits_in(CommsDecoder, "send", _step_of_message)
+        death.come_if_due("before", "resume")
+    death.patch(requests.Session, "request", _step_of_request)
+    death.patch(CommsDecoder, "send", _step_of_message)
 
 
 def _step_of_request(_session, method, url, **_kwargs) -> str | None:

@@ -1,4 +1,4 @@
-"""Every class of the package at work and in every kind of trouble, and texts planted for who searches."""
+"""Every class of the package, at work and in every kind of trouble, and texts that a search must find."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from airflow_provider_nebula_explorer.sensors.nebula_explorer import (
 )
 
 LASTING, FAILING, AWAITED, ENDLESS, MISSING = 1, 2, 4, 5, 404
-"""Workflows: of jobs that last, that fail, that somebody else starts, that never end; and none at all."""
+"""Workflows whose jobs last, fail, are started by somebody else, never end; and one that does not exist."""
 
 TROUBLES = (
     "wrong_password",
@@ -42,17 +42,17 @@ TROUBLES = (
     "proxy_refuses",
     "proxy_refuses_tunnel",
     "account_in_host",
-    "tells_login",
-    "tells_token",
-    "tells_in_data",
-    "tells_in_page",
+    "echoes_login",
+    "echoes_token",
+    "echoes_in_data",
+    "echoes_in_page",
     "breaks_headers",
     "breaks_cookie",
 )
-"""Connections that a triggerer tries."""
+"""Connections that the triggerer uses."""
 
 TRACED = {"params": {"_selective_enable_ol": True}}
-"""For OpenLineage; its own ``enable_lineage`` takes seconds to import."""
+"""Enables OpenLineage for a task; its own ``enable_lineage`` takes seconds to import."""
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def call_every_method(job_id, explorer_task_id):
 
 @task
 def meet_every_refusal(connections):
-    """Log each error with all that is behind it, as Airflow does where a task fails."""
+    """Log each error with its causes, as Airflow does when a task fails."""
     for connection in json.loads(connections):
         hook = NebulaExplorerHook(connection)
         for method in (hook.get_job, hook.cancel_job):
@@ -88,7 +88,7 @@ def meet_every_refusal(connections):
 
 @task
 def plant(ti, text, seconds):
-    """Put a text, in every spelling, wherever a search should look."""
+    """Put a text, in every spelling, into each kind of place that the search must cover."""
     raw = text.encode()
     for spelling in (
         text,
@@ -134,7 +134,7 @@ with DAG(
     )
     NebulaExplorerWorkflowSensor(task_id="wait_for_any_deferred", workflow_id=AWAITED, deferrable=True)
 
-    # What fails.
+    # These fail.
     NebulaExplorerRunWorkflowOperator(task_id="job_fails", workflow_id=FAILING, deferrable=True, **TRACED)
     NebulaExplorerJobSensor(
         task_id="job_is_interrupted", job_id=conf("interrupted"), deferrable=True, soft_fail=True
@@ -159,24 +159,27 @@ with DAG(
     NebulaExplorerJobSensor(
         task_id="login_is_refused_in_triggerer",
         job_id=1,
-        nebula_explorer_conn_id="tells_login",
+        nebula_explorer_conn_id="echoes_login",
         deferrable=True,
         start_from_trigger=True,
     )
     NebulaExplorerJobSensor(
-        task_id="explorer_tells_token_in_triggerer",
+        task_id="explorer_echoes_token_in_triggerer",
         job_id=1,
-        nebula_explorer_conn_id="tells_token",
+        nebula_explorer_conn_id="echoes_token",
         deferrable=True,
         start_from_trigger=True,
     )
     NebulaExplorerWorkflowSensor(
-        task_id="explorer_tells_token", workflow_id=1, nebula_explorer_conn_id="tells_token", poke_interval=1
+        task_id="explorer_echoes_token",
+        workflow_id=1,
+        nebula_explorer_conn_id="echoes_token",
+        poke_interval=1,
     )
     NebulaExplorerRunWorkflowOperator(
-        task_id="answer_is_lost",
+        task_id="response_is_lost",
         workflow_id=1,
-        nebula_explorer_conn_id="loses_answer",
+        nebula_explorer_conn_id="loses_response",
         on_ambiguous_submit="fail",
     )
     NebulaExplorerRunWorkflowOperator(
@@ -198,7 +201,7 @@ with DAG(
     )
     meet_every_refusal("{{ dag_run.conf['refused'] | tojson }}")
 
-    # What a search has to find.
+    # These leave what the search must find.
     plant(text=conf("planted"), seconds=conf("seconds"))
     NebulaExplorerWorkflowSensor(
         task_id="plant_in_trigger",

@@ -1,4 +1,4 @@
-"""What is done to a cluster at work, and what it took to go on."""
+"""What happens to a cluster at work, and how long it takes to recover."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from parts import Part
 
 RUN_WORKFLOW, WAIT_WORKFLOW = 3992429968, 3992429969
 RUN_SECONDS = 25.0
-"""How long the job of a run takes: each of the killed has some under way."""
+"""How long the job of a run takes: so long that each process has some under way when it is killed."""
 
 LASTING = 100_000.0
-"""How long the jobs of the waits take, on Explorer's clock: none ends before that is put forward."""
+"""How long the jobs of the waits take, on Explorer's clock: none ends before that clock is set forward."""
 
 OUTAGE_SECONDS = 5.0
 """How long Explorer is away; tasks then retry their requests for minutes."""
 
 TaskKey = tuple[Any, ...]
-"""What tells a task: DAG, run, task id and map index; its id in the database is another with each attempt."""
+"""What identifies a task: DAG, run, task id and map index. Its id in the database is new for each attempt."""
 
 _ATTEMPTS = "SELECT dag_id, run_id, task_id, map_index, try_number FROM task_instance"
 
@@ -32,14 +32,14 @@ def _by_task(attempts: list[tuple[Any, ...]]) -> dict[TaskKey, int]:
     return {tuple(key): number for *key, number in attempts}
 
 
-class Story:
-    """Runs and waits; then a worker, a triggerer, the scheduler and Explorer are killed, one after the other.
+class Scenario:
+    """Runs and waits, while a worker, a triggerer, the scheduler and Explorer are killed one after the other.
 
-    Each is started again at once, as a service manager does, and the next is killed when the cluster has
-    taken over what the last one left.
+    Each is restarted at once, as a service manager does. The next one is killed when the cluster has taken
+    over the work of the one before.
 
-    :param waits: how many tasks wait for jobs that are there.
-    :param runs: how many runs start a job, half in a worker, half deferred.
+    :param waits: how many tasks wait for jobs that exist already.
+    :param runs: how many runs start a job, half of them in a worker, half deferred.
     """
 
     def __init__(self, cluster: Cluster, *, waits: int, runs: int) -> None:
@@ -52,8 +52,8 @@ class Story:
         self.seconds = 0.0
         self._new_runs = self._runs()
 
-    def tell(self) -> None:
-        """Have it happen, and come back when everything is over."""
+    def play(self) -> None:
+        """Make it happen, and return when everything is over."""
         begun = time.monotonic()
         self._begin()
         for act in (self._kill_worker, self._kill_triggerer, self._kill_scheduler, self._kill_explorer):
@@ -64,10 +64,10 @@ class Story:
         self.seconds = time.monotonic() - begun
         self.calls = self.cluster.explorer.calls()
         statement = "SELECT sum(try_number), max(try_number) FROM task_instance"
-        ((self.attempts, self.most_attempts),) = self.cluster.ask(statement)
+        ((self.attempts, self.most_attempts),) = self.cluster.query(statement)
 
     def figures(self) -> dict[str, Any]:
-        """Return what was measured, by name."""
+        """Return the measurements, by name."""
         return {
             "waiting tasks, runs": f"{self.waits}, {self.runs}",
             "seconds in all": round(self.seconds),
@@ -114,7 +114,7 @@ class Story:
         self.taken_over["worker killed"] = f"{len(victims)} tasks, tried again after {seconds:.0f} s"
 
     def _worker_that_waits(self) -> Part:
-        """Return a worker that waits for a job: of few runs, all may be in the same one."""
+        """Return a worker that waits for a job; if there are few runs, all may be in the same worker."""
         found: list[Part] = []
 
         def find() -> bool:
@@ -128,15 +128,15 @@ class Story:
         return any(dag_id == "run_in_worker" for dag_id, *_ in self._attempts_in(worker.family()))
 
     def _are_tried_again(self, victims: dict[TaskKey, int]) -> bool:
-        """Whether later attempts are under way or done."""
+        """Whether later attempts of these tasks run, wait or have succeeded."""
         statement = f"{_ATTEMPTS} WHERE state IN ('running', 'deferred', 'success')"
-        now = _by_task(self.cluster.ask(statement))
+        now = _by_task(self.cluster.query(statement))
         return all(now.get(task, 0) > number for task, number in victims.items())
 
     def _attempts_in(self, processes: list[psutil.Process]) -> dict[TaskKey, int]:
-        """Return which attempts are made in processes, as far as Airflow knows: their number by the task."""
+        """Return the attempts that run in these processes, as far as Airflow knows: their number by task."""
         statement = f"{_ATTEMPTS} WHERE state = 'running' AND pid = ANY(%s)"
-        return _by_task(self.cluster.ask(statement, [process.pid for process in processes]))
+        return _by_task(self.cluster.query(statement, [process.pid for process in processes]))
 
     def _kill_triggerer(self) -> None:
         cluster = self.cluster
@@ -146,7 +146,7 @@ class Story:
         assert name is not None
         triggerer = cluster.part(name)
         triggerer.kill()
-        (killed,) = cluster.ask("SELECT now()")[0]
+        (killed,) = cluster.query("SELECT now()")[0]
         triggerer.start()
         seconds = cluster.wait_until("its triggers are taken over", lambda: not cluster.has_orphans(killed))
         self.taken_over["triggerer killed"] = f"{waits} waits, taken over after {seconds:.0f} s"
@@ -155,11 +155,11 @@ class Story:
         scheduler = self.cluster.part("scheduler")
         scheduler.kill()
         scheduler.start()
-        (killed,) = self.cluster.ask("SELECT now()")[0]
+        (killed,) = self.cluster.query("SELECT now()")[0]
         self._start_runs(2)
         statement = "SELECT count(*) FROM task_instance WHERE queued_dttm > %s"
         seconds = self.cluster.wait_until(
-            "tasks are queued again", lambda: self.cluster.ask(statement, killed)[0][0]
+            "tasks are queued again", lambda: self.cluster.query(statement, killed)[0][0]
         )
         self.taken_over["scheduler killed"] = f"tasks are queued again after {seconds:.0f} s"
 
@@ -170,12 +170,12 @@ class Story:
         explorer.start()
         before = explorer.calls()
         seconds = self.cluster.wait_until(
-            "it is asked again", lambda: explorer.calls()["lists"] > before["lists"]
+            "it receives requests again", lambda: explorer.calls()["lists"] > before["lists"]
         )
         self.taken_over["Explorer killed"] = (
-            f"away for {OUTAGE_SECONDS:.0f} s, asked again {seconds:.0f} s later"
+            f"away for {OUTAGE_SECONDS:.0f} s, first requests {seconds:.0f} s later"
         )
 
     def _all_is_over(self) -> bool:
-        states = self.cluster.ask("SELECT state, count(*) FROM dag_run GROUP BY 1")
+        states = self.cluster.query("SELECT state, count(*) FROM dag_run GROUP BY 1")
         return dict(states).keys() <= {"success", "failed"}
