@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "airflow_provider_nebula_explorer"
-NEEDED = {"lineage.facets": "openlineage.client", "triggers.stream": "airflow.triggers.shared_stream"}
+NEEDED = {"lineage.facets": "openlineage.client", "triggers.shared_stream": "airflow.triggers.shared_stream"}
 """Modules that are loaded where they are used, as they need what is not everywhere."""
 
 
