@@ -21,6 +21,7 @@ export CONSTRAINTS := $(if $(filter lowest,$(VERSIONS)),pyproject.toml,/dev/null
 endif
 # What an Airflow does not work with, although its metadata allow it.
 BESIDE_3.0 := 'fastapi<0.117'
+BESIDE_3.2 := 'cadwyn<7' 'fastapi<0.136' 'pydantic<2.13' 'svcs<26.2'
 OTHER_AIRFLOW := $(AIRFLOW:%='apache-airflow==%.*') $(BESIDE_$(AIRFLOW))
 
 export PYTHON
