@@ -28,9 +28,33 @@ a second, in which a client with fast pauses would give up. Shorter pauses end b
 fail."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Hurry:
-    """A fast clock, and pauses on it.
+    """Short pauses, and a clock that passes the full length of each.
+
+    Requests take real time on this clock, as a blocking client's timeout is also that of its HTTP library.
+
+    :param until_there: waits until Explorer is back from a restart, which takes real time.
+    :param speed: how many times as fast as real time a pause passes.
+    """
+
+    until_there: Callable[[], None]
+    speed: float = 100.0
+    _skipped: float = 0.0
+
+    def now(self) -> float:
+        return time.monotonic() + self._skipped
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds / self.speed)
+        self._skipped += seconds - seconds / self.speed
+        if seconds >= _PATIENCE:
+            self.until_there()
+
+
+@dataclass(frozen=True)
+class AsyncHurry:
+    """Short pauses of calls that are made at the same time, and a fast clock, which times nothing else.
 
     :param until_there: waits until Explorer is back from a restart, which takes real time.
     :param speed: how many times as fast as real time the clock goes.
@@ -42,12 +66,7 @@ class Hurry:
     def now(self) -> float:
         return time.monotonic() * self.speed
 
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds / self.speed)
-        if seconds >= _PATIENCE:
-            self.until_there()
-
-    async def pause(self, seconds: float) -> None:
+    async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds / self.speed)
         if seconds >= _PATIENCE:
             await asyncio.to_thread(self.until_there)
@@ -64,8 +83,8 @@ def open_client(stage: Stage) -> Client:
 
 
 def open_async_client(stage: Stage) -> AsyncClient:
-    hurry = Hurry(stage.explorer.until_there)
-    return AsyncClient(stage.settings, sleep=hurry.pause, clock=hurry.now)
+    hurry = AsyncHurry(stage.explorer.until_there)
+    return AsyncClient(stage.settings, sleep=hurry.sleep, clock=hurry.now)
 
 
 def open_hook(stage: Stage) -> NebulaExplorerHook:
