@@ -80,7 +80,7 @@ class AsyncClient:
         return self._session.server_time
 
     async def run(self, call: Call[T]) -> T:
-        """Make a call; see :meth:`.sync_client.Client.run`."""
+        """Make a call; see :meth:`.Client.run`."""
         return await self._drive(self._session.call(call))
 
     async def login(self) -> None:
