@@ -24,7 +24,7 @@ from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import DEFAULT_DEFERRABLE, NebulaExplorerHook
 from airflow_provider_nebula_explorer.lineage import HasJob
-from airflow_provider_nebula_explorer.operators.deferral import job_after_wait, wait_for_job
+from airflow_provider_nebula_explorer.operators.deferral import WaitsForJob
 from airflow_provider_nebula_explorer.operators.task_run import (
     NebulaExplorerFinalAmbiguousSubmitError,
     TaskRun,
@@ -140,7 +140,7 @@ class NebulaExplorerListJobsOperator(BaseOperator):
         return found
 
 
-class NebulaExplorerRunWorkflowOperator(HasJob, BaseOperator):
+class NebulaExplorerRunWorkflowOperator(HasJob, WaitsForJob):
     """Run a workflow, and wait for its job.
 
     :param workflow_id: a number, or text of digits.
@@ -202,7 +202,7 @@ class NebulaExplorerRunWorkflowOperator(HasJob, BaseOperator):
 
     def execute_complete(self, context: Context, event: JsonObject) -> int:
         """Resume after a deferral, with what the trigger saw, and return the job's id."""
-        job = job_after_wait(self, event)
+        job = self.job_after_wait(event)
         with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
             job_id = self._open_run(context, hook).resume(job)
         self._run = None
@@ -221,7 +221,7 @@ class NebulaExplorerRunWorkflowOperator(HasJob, BaseOperator):
             self._run.kill()
 
 
-class NebulaExplorerCancelJobOperator(HasJob, BaseOperator):
+class NebulaExplorerCancelJobOperator(HasJob, WaitsForJob):
     """Cancel a job. A job that is already final is left as it is.
 
     :param job_id: a number, or text of digits.
@@ -258,12 +258,12 @@ class NebulaExplorerCancelJobOperator(HasJob, BaseOperator):
             page = hook.settings.job_link(job.id, job.workflow_id)
             self.report_job(context, job.id, job.workflow_id, page)
             if self.wait_for_completion and not job.status.is_final:
-                job = wait_for_job(self, hook, job.id, seen=job)
+                job = self.wait_for_job(hook, job.id, seen=job)
         return job.data
 
     def execute_complete(self, context: Context, event: JsonObject) -> JsonObject:
         """Resume after a deferral, with what the trigger saw, and return the job's object."""
-        job = job_after_wait(self, event)
+        job = self.job_after_wait(event)
         self.report_job(context, job.id, job.workflow_id)
         return job.data
 

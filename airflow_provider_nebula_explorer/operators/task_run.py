@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,8 +18,8 @@ from airflow_provider_nebula_explorer.explorer.arguments import parse_id, parse_
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.starting.attempts import RunSpec, WorkflowRun
 from airflow_provider_nebula_explorer.explorer.starting.submit import Submitter
-from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe, has_reached
-from airflow_provider_nebula_explorer.operators.deferral import poll_until_seen, wait_for_job
+from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls, describe, has_reached
+from airflow_provider_nebula_explorer.explorer.waiting.pollers import poll_until_seen
 from airflow_provider_nebula_explorer.operators.task_job import JobOfTask
 from airflow_provider_nebula_explorer.operators.task_state import (
     NO_ATTEMPT,
@@ -91,15 +92,23 @@ class TaskRun:
                 max_failures=hook.settings.max_consecutive_failures,
                 claims=self._claims,
             ),
-            look=lambda job_id: poll_until_seen(task, hook, job_id),
+            look=self._poll,
             hold=self._job.hold,
             memory=self._memory,
             cancel=self._job.cancel if task.cancel_on_kill and task.wait_for_completion else None,
         )
 
+    def _poll(self, job_id: int) -> Job:
+        return poll_until_seen(
+            lambda: self._hook.get_job(job_id),
+            FailedPolls(f"job {job_id}", self._hook.settings.max_consecutive_failures),
+            pause=self._task.poll_interval,
+            sleep=time.sleep,
+        )
+
     def _see_to(self, job_id: int, seen: Job | None) -> int:
         while self._task.wait_for_completion:
-            job = wait_for_job(self._task, self._hook, job_id, seen)
+            job = self._task.wait_for_job(self._hook, job_id, seen)
             self._job.go_on_unless_killed()
             if job.status is not JobStatus.INTERRUPTED or not self._run.is_of_earlier(job.id):
                 return self._finish(job)
