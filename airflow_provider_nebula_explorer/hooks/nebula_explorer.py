@@ -158,7 +158,9 @@ class NebulaExplorerHook(BaseHook):
             see ``docs/exactly-once.md``.
         """
         call = api.add_job(workflow_id, input)
-        submitter = Submitter(self.get_conn(), max_failures=self.settings.max_consecutive_failures)
+        submitter = Submitter(
+            self.get_conn(), max_failures=self.settings.max_consecutive_failures, sleep=time.sleep
+        )
         return submitter.submit(call, submitter.intend(parse_id("workflow_id", workflow_id)))
 
     def cancel_job(self, job_id: int | str) -> None:

@@ -82,7 +82,7 @@ def test_a_clear_does_not_cancel_another_workflows_job(emulator, attempt, crashe
     assert emulator.job(other)["status"] == 1
 
 
-@pytest.mark.parametrize("broken", [{"since": "noon"}, {"asked_at": "noon"}, {"asked_at": 1e30}])
+@pytest.mark.parametrize("broken", [{"since": "noon"}, {"requested_at": "noon"}, {"requested_at": 1e30}])
 def test_a_note_of_a_broken_intent_is_ignored_with_a_warning(emulator, attempt, store, caplog, broken):
     emulator.plan(5, QUICK)
     attempt(1)

@@ -166,8 +166,8 @@ def test_a_clock_that_is_put_forward_during_the_start_hides_no_job(explorer, cli
     [
         {"since": "noon"},
         {"since": [1]},
-        {"asked_at": "noon"},
-        {"asked_at": 1e30},
+        {"requested_at": "noon"},
+        {"requested_at": 1e30},
         {"noted_at": "noon"},
         {"known": [float("inf")]},
     ],
@@ -190,11 +190,11 @@ def test_the_next_start_knows_what_may_still_come_of_the_one_before_for_a_while(
     intent = submitter.intend(5)
     other = explorer.start_foreign()
     submitter.intend(5)
-    again = submitter.again(intent)
-    assert (again.known, again.asked_at > intent.asked_at - 1) == ((), True)
+    again = submitter.intend_again(intent)
+    assert (again.known, again.requested_at > intent.requested_at - 1) == ((), True)
     explorer.now += 700
     submitter.intend(5)
-    assert submitter.again(intent).known == (other,)
+    assert submitter.intend_again(intent).known == (other,)
 
 
 @pytest.mark.parametrize("fate", ["reset", "shed"])
@@ -343,7 +343,7 @@ def test_long_after_a_start_no_job_of_it_is_on_its_way(explorer, submitter):
 def test_an_explorer_that_tells_no_time_is_waited_for(explorer, submitter, monkeypatch):
     monkeypatch.setattr("in_memory.formatdate", lambda *_, **__: "")
     intent = submitter.intend(5)
-    assert intent.asked_at is None
+    assert intent.requested_at is None
     explorer.start_foreign()
     assert submitter.find(intent, LOST) is not None
 
