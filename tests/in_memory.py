@@ -1,4 +1,4 @@
-"""An Explorer without a server, in a time of its own: ``requests`` is answered within the process."""
+"""An Explorer without a server, in a time of its own: it responds to ``requests`` within the process."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class _OneSession(Sessions):
 class InMemoryExplorer:
     """Workflow 5 and its jobs; ``fates`` says what becomes of the next starts of a job."""
 
-    FATES = ("answered", "lost", "reset", "shed", "late", "refused", "unreachable")
-    """Of a start: done and answered; done and the answer lost; not done, with a broken connection; not done,
-    with an empty 503; done some seconds later, with the answer lost; refused by Explorer; never arrived."""
+    FATES = ("accepted", "lost", "reset", "shed", "late", "refused", "unreachable")
+    """Of a start: done; done, with the response lost; not done, with a broken connection; not done, with an
+    empty 503; done some seconds later, with the response lost; refused by Explorer; never arrived."""
 
     def __init__(self) -> None:
         self.now = 1_700_000_000.0
@@ -51,15 +51,15 @@ class InMemoryExplorer:
         self.ours: list[EmulatedJob] = []
         self.fates: list[str] = []
         self.late_by = 4.0
-        self.broken_looks = 0
-        self.asked: list[str] = []
-        self.before_answer: Callable[[str], None] = lambda endpoint: None
-        self.after_answer: Callable[[str], None] = lambda endpoint: None
+        self.broken_polls = 0
+        self.requests: list[str] = []
+        self.before_response: Callable[[str], None] = lambda endpoint: None
+        self.after_response: Callable[[str], None] = lambda endpoint: None
         self._explorer = Explorer(_OneSession(), self.state)
         self._late: list[tuple[float, Request]] = []
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass; what was asked for and comes late comes in it."""
+        """Let time pass; starts that are late happen meanwhile."""
         self.now += seconds
         for due, request in [late for late in self._late if late[0] <= self.now]:
             self._late.remove((due, request))
@@ -77,33 +77,35 @@ class InMemoryExplorer:
     def reachable(self) -> Iterator[None]:
         """Have ``requests`` reach this Explorer, and nothing else."""
         with requests_mock.Mocker() as mocker:
-            mocker.register_uri(requests_mock.ANY, requests_mock.ANY, content=self._answer)
+            mocker.register_uri(requests_mock.ANY, requests_mock.ANY, content=self._respond)
             yield
 
-    def _answer(self, asked: requests.PreparedRequest, context: SimpleNamespace) -> bytes:
-        url = urlsplit(asked.url)
-        headers = {key.lower(): value for key, value in asked.headers.items()}
-        request = Request(asked.method, url.path, dict(parse_qsl(url.query)), headers, asked.body or b"")
+    def _respond(self, received: requests.PreparedRequest, context: SimpleNamespace) -> bytes:
+        url = urlsplit(received.url)
+        headers = {key.lower(): value for key, value in received.headers.items()}
+        request = Request(
+            received.method, url.path, dict(parse_qsl(url.query)), headers, received.body or b""
+        )
         endpoint = endpoint_of(request)
-        self.before_answer(endpoint)
-        self.asked.append(endpoint)
+        self.before_response(endpoint)
+        self.requests.append(endpoint)
         self.now += 0.1
         body = (
             self._start_by_fate(request, context)
             if endpoint == "run_workflow"
-            else self._look(request, context)
+            else self._serve(request, context)
         )
-        self.after_answer(endpoint)
+        self.after_response(endpoint)
         return body
 
-    def _look(self, request: Request, context: SimpleNamespace) -> bytes:
-        if self.broken_looks:
-            self.broken_looks -= 1
+    def _serve(self, request: Request, context: SimpleNamespace) -> bytes:
+        if self.broken_polls:
+            self.broken_polls -= 1
             raise requests.ConnectionError("reset")
-        return self._tell(self._explorer.answer(request, self.now), context)
+        return self._send(self._explorer.answer(request, self.now), context)
 
     def _start_by_fate(self, request: Request, context: SimpleNamespace) -> bytes:
-        fate = self.fates.pop(0) if self.fates else "answered"
+        fate = self.fates.pop(0) if self.fates else "accepted"
         if fate == "unreachable":
             raise requests.ConnectionError(ConnectionRefusedError("refused"))
         if fate == "refused":
@@ -116,19 +118,19 @@ class InMemoryExplorer:
             self._late.append((self.now + self.late_by, request))
         if fate in ("late", "reset"):
             raise requests.ConnectionError("reset")
-        answer = self._start(request, self.now)
+        response = self._start(request, self.now)
         if fate == "lost":
             raise requests.ConnectionError("reset")
-        return self._tell(answer, context)
+        return self._send(response, context)
 
     def _start(self, request: Request, moment: float) -> object:
         if self.plans:
             self.state.plan(5, self.plans.pop(0))
-        answer = self._explorer.answer(request, moment)
+        response = self._explorer.answer(request, moment)
         self.ours.append(self.state.jobs[-1])
-        return answer
+        return response
 
-    def _tell(self, answer, context: SimpleNamespace) -> bytes:
-        context.status_code = answer.status
-        context.headers = {**answer.headers, "Date": formatdate(self.now, usegmt=True)}
-        return answer.body
+    def _send(self, response, context: SimpleNamespace) -> bytes:
+        context.status_code = response.status
+        context.headers = {**response.headers, "Date": formatdate(self.now, usegmt=True)}
+        return response.body

@@ -9,14 +9,14 @@ CLAIM_KEY = "nebula_explorer_claim"
 
 
 def a_claim(emulator, job_id):
-    """Return what a task tells others of its job."""
+    """Return what a task leaves for others when it claims its job."""
     return {"explorer": emulator.url, "job_id": job_id}
 
 
 def forget_secrets():
-    """Make Airflow mask nothing, as where a process begins.
+    """Make Airflow mask nothing, as when a process begins.
 
-    It keeps all that it was ever told to mask, and compiles that anew with each login.
+    It keeps all secrets that it ever masked, and compiles them anew with each login.
     """
     for name, module in list(sys.modules.items()):
         if name.endswith("secrets_masker") and hasattr(module, "_secrets_masker"):

@@ -2,82 +2,69 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from typing import NoReturn
 
-from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError
+from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject
 from airflow_provider_nebula_explorer.explorer.waiting.events import seen_job, timed_out
-from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls
-from airflow_provider_nebula_explorer.hooks.nebula_explorer import JobPoller, job_of_event
+from airflow_provider_nebula_explorer.explorer.waiting.pollers import JobPoller, job_of_event
+from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
 from airflow_provider_nebula_explorer.triggers.limits import TimeLimits, execution_timed_out
 
-if TYPE_CHECKING:
-    from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject
-    from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
-    from airflow_provider_nebula_explorer.operators.nebula_explorer import (
-        NebulaExplorerCancelJobOperator,
-        NebulaExplorerRunWorkflowOperator,
-    )
 
-    _Waiting: TypeAlias = NebulaExplorerRunWorkflowOperator | NebulaExplorerCancelJobOperator
+# HasJob is a base of the operators, not of this class: if the first base has another __init__ than Airflow's,
+# Airflow wraps what is inherited once more, and a mapped operator loses its inlets.
+class WaitsForJob(BaseOperator):
+    """An operator that waits for a job, and resumes in ``execute_complete`` if it deferred.
 
-log = logging.getLogger(__name__)
-
-
-def wait_for_job(task: _Waiting, hook: NebulaExplorerHook, job_id: int, seen: Job | None = None) -> Job:
-    """Return a task's final job, here or, after a first look, by deferring the task.
-
-    :param seen: the job, where it was looked at just now.
+    :param poll_interval: seconds between two polls of the job.
+    :param deferrable: whether to wait in the triggerer.
+    :param nebula_explorer_conn_id: the Airflow connection to Explorer.
+    :param cancel_on_kill: whether to cancel the job if the task ends before it.
     """
-    if seen is not None and seen.status.is_final:
+
+    poll_interval: float
+    deferrable: bool
+    nebula_explorer_conn_id: str
+    cancel_on_kill = False
+
+    def wait_for_job(self, hook: NebulaExplorerHook, job_id: int, seen: Job | None = None) -> Job:
+        """Return the final job, here or, after a first poll, by deferring the task.
+
+        :param seen: the job, if it was polled just now.
+        """
+        if seen is not None and seen.status.is_final:
+            return seen
+        if not self.deferrable:
+            return hook.wait_for_job(job_id, poll_interval=self.poll_interval)
+        poller = JobPoller(hook.get_conn(), job_id, max_failures=hook.settings.max_consecutive_failures)
+        seen = seen or poller.poll()
+        if seen is None or not seen.status.is_final:
+            self._defer(job_id, seen, poller.failed_polls)
         return seen
-    if not task.deferrable:
-        return hook.wait_for_job(job_id, poll_interval=task.poll_interval)
-    watch = JobPoller(hook, job_id)
-    seen = seen or watch.look()
-    if seen is None or not seen.status.is_final:
-        _defer(task, job_id, seen, watch.failed_polls)
-    return seen
 
+    def job_after_wait(self, event: JsonObject) -> Job:
+        """Return the job that the task waited for, from its trigger's event.
 
-def job_after_wait(task: _Waiting, event: JsonObject) -> Job:
-    """Return the job that a deferred task waited for, from its trigger's event.
+        :raises AirflowTaskTimeout: if the task's ``execution_timeout`` expired first.
+        :raises NebulaExplorerError: the error that the event contains.
+        """
+        if timed_out(event):
+            raise execution_timed_out(f"job {event.get('job_id')}", self.execution_timeout)
+        return job_of_event(event)
 
-    :raises AirflowTaskTimeout: where the task's ``execution_timeout`` was over first.
-    :raises NebulaExplorerError: the error that the event tells of.
-    """
-    if timed_out(event):
-        raise execution_timed_out(f"job {event.get('job_id')}", task.execution_timeout)
-    return job_of_event(event)
+    def _defer(self, job_id: int, seen: Job | None, failed_polls: int) -> NoReturn:
+        from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerJobTrigger
 
-
-def poll_until_seen(task: _Waiting, hook: NebulaExplorerHook, job_id: int) -> Job:
-    """Return a job as it is now; looks that fail are repeated, as those of a wait are."""
-    looks = FailedPolls(f"job {job_id}", hook.settings.max_consecutive_failures)
-    while True:
-        try:
-            return hook.get_job(job_id)
-        except NebulaExplorerError as error:
-            log.warning("%s", looks.failed(error))
-        time.sleep(task.poll_interval)
-
-
-def _defer(task: _Waiting, job_id: int, seen: Job | None, failed_polls: int) -> NoReturn:
-    from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerJobTrigger
-
-    limits = TimeLimits.of(task)
-    trigger = NebulaExplorerJobTrigger(
-        job_id,
-        task.nebula_explorer_conn_id,
-        task.poll_interval,
-        execution_timeout_at=limits.execution_timeout_at,
-        failed_polls=failed_polls,
-        seen=seen_job(seen) if seen else None,
-        cancel_on_kill=getattr(task, "cancel_on_kill", False),
-    )
-    raise TaskDeferred(
-        trigger=trigger, method_name=task.execute_complete.__name__, timeout=limits.of_deferral
-    )
+        limits = TimeLimits.of(self)
+        trigger = NebulaExplorerJobTrigger(
+            job_id,
+            self.nebula_explorer_conn_id,
+            self.poll_interval,
+            execution_timeout_at=limits.execution_timeout_at,
+            failed_polls=failed_polls,
+            seen=seen_job(seen) if seen else None,
+            cancel_on_kill=self.cancel_on_kill,
+        )
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=limits.of_deferral)

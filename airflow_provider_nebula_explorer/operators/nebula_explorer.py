@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,21 +12,22 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerAmbiguousSubmitError,
     NebulaExplorerBadRequestError,
     NebulaExplorerConfigError,
 )
 from airflow_provider_nebula_explorer.explorer.arguments import (
+    WorkflowInput,
     parse_interval,
     parse_task_id,
     parse_text,
     parse_word,
 )
-from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
+from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import DEFAULT_DEFERRABLE, NebulaExplorerHook
 from airflow_provider_nebula_explorer.lineage import HasJob
-from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink, show_job
-from airflow_provider_nebula_explorer.operators.deferral import job_after_wait, wait_for_job
+from airflow_provider_nebula_explorer.operators.deferral import WaitsForJob
 from airflow_provider_nebula_explorer.operators.task_run import (
     NebulaExplorerFinalAmbiguousSubmitError,
     TaskRun,
@@ -33,9 +35,6 @@ from airflow_provider_nebula_explorer.operators.task_run import (
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-
-    from airflow_provider_nebula_explorer.explorer.arguments import WorkflowInput
-    from airflow_provider_nebula_explorer.explorer.models import JsonObject
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +57,6 @@ class NebulaExplorerGetJobOperator(HasJob, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("job_id", "nebula_explorer_conn_id")
-    operator_extra_links = (NebulaExplorerJobLink(),)
 
     def __init__(
         self, *, job_id: int | str, nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID, **kwargs: Any
@@ -71,8 +69,8 @@ class NebulaExplorerGetJobOperator(HasJob, BaseOperator):
         """Fetch the job and return its object."""
         with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
             job = hook.get_job(self.job_id)
-            self.name_job(context, job.id, job.workflow_id)
-            show_job(context, job.id, job.workflow_id, hook.settings.job_link(job.id, job.workflow_id))
+            page = hook.settings.job_link(job.id, job.workflow_id)
+            self.report_job(context, job.id, job.workflow_id, page)
         log.info("%s is %s.", describe(job), job.status.name)
         return job.data
 
@@ -142,7 +140,7 @@ class NebulaExplorerListJobsOperator(BaseOperator):
         return found
 
 
-class NebulaExplorerRunWorkflowOperator(HasJob, BaseOperator):
+class NebulaExplorerRunWorkflowOperator(HasJob, WaitsForJob):
     """Run a workflow, and wait for its job.
 
     :param workflow_id: a number, or text of digits.
@@ -165,7 +163,6 @@ class NebulaExplorerRunWorkflowOperator(HasJob, BaseOperator):
 
     template_fields: Sequence[str] = ("workflow_id", "input", "nebula_explorer_conn_id")
     template_fields_renderers: ClassVar[dict[str, str]] = {"input": "json"}
-    operator_extra_links = (NebulaExplorerJobLink(),)
 
     def __init__(
         self,
@@ -187,35 +184,38 @@ class NebulaExplorerRunWorkflowOperator(HasJob, BaseOperator):
         self.wait_for_completion = wait_for_completion
         self.poll_interval = parse_interval("poll_interval", poll_interval)
         self.deferrable = deferrable
+        self.nebula_explorer_conn_id = nebula_explorer_conn_id
         self.cancel_on_kill = cancel_on_kill
         self.durable = durable
         self.on_ambiguous_submit = parse_word(
             "on_ambiguous_submit", on_ambiguous_submit, ("reconcile", "fail")
         )
-        self.nebula_explorer_conn_id = nebula_explorer_conn_id
         self._run: TaskRun | None = None
         self._is_killed = False
 
     def execute(self, context: Context) -> int:
         """Run the workflow, wait for the job if requested, and return its id."""
-        with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
-            job_id = self._open_run(context, hook).begin()
-        self._run = None
-        return job_id
+        with self._open_run(context) as run:
+            return run.begin()
 
     def execute_complete(self, context: Context, event: JsonObject) -> int:
-        """Resume after a deferral, with what the trigger saw, and return the job's id."""
-        job = job_after_wait(self, event)
-        with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
-            job_id = self._open_run(context, hook).resume(job)
-        self._run = None
-        return job_id
+        """Resume after a deferral, with the trigger's event, and return the job's id."""
+        job = self.job_after_wait(event)
+        with self._open_run(context) as run:
+            return run.resume(job)
 
-    def _open_run(self, context: Context, hook: NebulaExplorerHook) -> TaskRun:
-        self._run = run = TaskRun(self, context, hook)
-        if self._is_killed:  # Airflow 3 goes on with a task that was killed before it came here
-            run.kill()
-        return run
+    @contextmanager
+    def _open_run(self, context: Context) -> Iterator[TaskRun]:
+        """Provide the run of this process, so that a kill finds it, even after an error."""
+        with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
+            self._run = run = TaskRun(self, context, hook)
+            if self._is_killed:  # Airflow 3 continues with a task that was killed before it came here
+                run.kill()
+            try:
+                yield run
+            except NebulaExplorerAmbiguousSubmitError as error:
+                raise run.final(error) from None  # its text contains the original one
+        self._run = None
 
     def on_kill(self) -> None:
         """Cancel the job that this task waits for; runs in a signal handler, so it uses what is loaded."""
@@ -224,7 +224,7 @@ class NebulaExplorerRunWorkflowOperator(HasJob, BaseOperator):
             self._run.kill()
 
 
-class NebulaExplorerCancelJobOperator(HasJob, BaseOperator):
+class NebulaExplorerCancelJobOperator(HasJob, WaitsForJob):
     """Cancel a job. A job that is already final is left as it is.
 
     :param job_id: a number, or text of digits.
@@ -236,7 +236,6 @@ class NebulaExplorerCancelJobOperator(HasJob, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("job_id", "nebula_explorer_conn_id")
-    operator_extra_links = (NebulaExplorerJobLink(),)
 
     def __init__(
         self,
@@ -259,16 +258,16 @@ class NebulaExplorerCancelJobOperator(HasJob, BaseOperator):
         """Cancel the job, wait for its end if requested, and return its object."""
         with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
             job = self._cancel(hook)
-            self.name_job(context, job.id, job.workflow_id)
-            show_job(context, job.id, job.workflow_id, hook.settings.job_link(job.id, job.workflow_id))
+            page = hook.settings.job_link(job.id, job.workflow_id)
+            self.report_job(context, job.id, job.workflow_id, page)
             if self.wait_for_completion and not job.status.is_final:
-                job = wait_for_job(self, hook, job.id, seen=job)
+                job = self.wait_for_job(hook, job.id, seen=job)
         return job.data
 
     def execute_complete(self, context: Context, event: JsonObject) -> JsonObject:
-        """Resume after a deferral, with what the trigger saw, and return the job's object."""
-        job = job_after_wait(self, event)
-        self.name_job(context, job.id, job.workflow_id)
+        """Resume after a deferral, with the trigger's event, and return the job's object."""
+        job = self.job_after_wait(event)
+        self.report_job(context, job.id, job.workflow_id)
         return job.data
 
     def _cancel(self, hook: NebulaExplorerHook) -> Job:
@@ -281,7 +280,7 @@ class NebulaExplorerCancelJobOperator(HasJob, BaseOperator):
             log.info("%s was already %s.", describe(job), job.status.name)
         else:
             job = hook.get_job(self.job_id)
-            log.info("Asked Explorer to stop %s; it is %s.", describe(job), job.status.name)
+            log.info("Requested Explorer to stop %s; it is %s.", describe(job), job.status.name)
         return job
 
 
@@ -338,13 +337,13 @@ class NebulaExplorerGetTaskResultOperator(BaseOperator):
         return rows
 
     def _find_task(self, hook: NebulaExplorerHook) -> str:
-        wanted = parse_text("explorer_task_name", self.explorer_task_name)
+        name = parse_text("explorer_task_name", self.explorer_task_name)
         job = hook.get_job(self.job_id)
-        found = [task.id for task in job.tasks if task.name == wanted]
+        found = [task.id for task in job.tasks if task.name == name]
         if len(found) != 1:
             tasks = ", ".join(f"{task.name} ({task.id})" for task in job.tasks) or "none"
             raise NebulaExplorerConfigError(
-                f"explorer_task_name is {wanted!r}, which matches {len(found)} tasks of {describe(job)}; "
+                f"explorer_task_name is {name!r}, which matches {len(found)} tasks of {describe(job)}; "
                 f"allowed: a name that matches one. Its tasks: {tasks}. Otherwise, use explorer_task_id."
             )
         return found[0]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import time
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
@@ -13,33 +13,50 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerAmbiguousSubmitError,
     NebulaExplorerError,
 )
-from airflow_provider_nebula_explorer.explorer.arguments import parse_id, parse_input
+from airflow_provider_nebula_explorer.explorer.arguments import WorkflowInput, parse_id, parse_input
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.starting.attempts import RunSpec, WorkflowRun
 from airflow_provider_nebula_explorer.explorer.starting.submit import Submitter
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe, has_reached
-from airflow_provider_nebula_explorer.links.nebula_explorer import show_job
-from airflow_provider_nebula_explorer.operators.deferral import poll_until_seen, wait_for_job
-from airflow_provider_nebula_explorer.operators.task_job import JobOfTask
+from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
+from airflow_provider_nebula_explorer.operators.task_job import HasKillableJob, TaskJob
 from airflow_provider_nebula_explorer.operators.task_state import (
     NO_ATTEMPT,
     TaskClaims,
-    ask,
     attempt_of,
+    call_airflow,
     memory_of,
 )
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
-
-    from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
-    from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerRunWorkflowOperator
+    from airflow.providers.common.compat.sdk import DAG, Context
 
 log = logging.getLogger(__name__)
 
 
 class NebulaExplorerFinalAmbiguousSubmitError(NebulaExplorerAmbiguousSubmitError, AirflowFailException):
     """A task may have started a job: Airflow must not retry it, as that could start another."""
+
+
+class RunsWorkflow(HasKillableJob, Protocol):
+    """What is used of the run operator here."""
+
+    input: WorkflowInput | str | None
+    wait_for_completion: bool
+    durable: bool
+    on_ambiguous_submit: str
+    retries: int | None
+
+    def get_dag(self) -> DAG | None:
+        """Return the task's DAG."""
+
+    def report_job(
+        self, context: Context, job_id: int, workflow_id: int | str, page: str | None = None
+    ) -> None:
+        """Show which job the task has."""
+
+    def wait_for_job(self, hook: NebulaExplorerHook, job_id: int, seen: Job | None = None) -> Job:
+        """Return the final job, or defer the task."""
 
 
 class TaskRun:
@@ -49,97 +66,40 @@ class TaskRun:
     :param hook: makes the calls.
     """
 
-    def __init__(
-        self, task: NebulaExplorerRunWorkflowOperator, context: Context, hook: NebulaExplorerHook
-    ) -> None:
+    def __init__(self, task: RunsWorkflow, context: Context, hook: NebulaExplorerHook) -> None:
         self._task = task
         self._context = context
         self._hook = hook
         self._memory = memory_of(context) if task.durable else None
-        self._job = JobOfTask(hook, task.workflow_id)
+        self._job = TaskJob(task, hook)
 
     def begin(self) -> int:
-        """Get the job, wait for it where asked to, and return its id."""
+        """Get the job, wait for it if requested, and return its id.
+
+        :raises NebulaExplorerAmbiguousSubmitError: see :meth:`final`.
+        """
         if self._task.durable and self._task.retries and self._memory is None:
             log.info("durable has no effect, as Airflow before 3.3 stores no notes: a retry runs a new job.")
-        return self._see_to(*self._get(self._run.begin))
+        found = self._workflow_run.resume_or_intend()
+        if isinstance(found, Job):
+            job_id, seen = found.id, found
+        else:
+            job_id, seen = self._workflow_run.start(found), None
+        self._announce(job_id)
+        return self._wait(job_id, seen)
 
     def resume(self, job: Job) -> int:
-        """Go on with a job that is final now, and return the id of the job that counts."""
-        self._job.hold(job.id)
-        self._task.name_job(self._context, job.id, self._task.workflow_id)
-        return self._see_to(job.id, job)
-
-    @cached_property
-    def _claims(self) -> TaskClaims:
-        return TaskClaims(self._task, self._context, self._hook.settings.base_url)
+        """Continue with a job that is final now, and return the id of the job that counts."""
+        self._job.track(job.id)
+        self._task.report_job(self._context, job.id, self._task.workflow_id)
+        return self._wait(job.id, job)
 
     def kill(self) -> None:
-        """End the job, where asked to: the task was killed."""
-        self._job.end(cancelling=self._task.cancel_on_kill)
+        """Note that the task was killed, and cancel the job if a kill does."""
+        self._job.kill()
 
-    @cached_property
-    def _run(self) -> WorkflowRun:
-        task, hook = self._task, self._hook
-        workflow_id = parse_id("workflow_id", task.workflow_id)
-        return WorkflowRun(
-            RunSpec(hook.settings.base_url, workflow_id, parse_input(task.input)),
-            attempt_of(self._context) if self._memory else NO_ATTEMPT,
-            submitter=Submitter(
-                hook.get_conn(),
-                start=self._job.start,
-                reconciles=task.on_ambiguous_submit == "reconcile",
-                max_failures=hook.settings.max_consecutive_failures,
-                claims=self._claims,
-            ),
-            look=lambda job_id: poll_until_seen(task, hook, job_id),
-            hold=self._job.hold,
-            memory=self._memory,
-            cancel=self._job.cancel if task.cancel_on_kill and task.wait_for_completion else None,
-        )
-
-    def _see_to(self, job_id: int, seen: Job | None) -> int:
-        while self._task.wait_for_completion:
-            job = wait_for_job(self._task, self._hook, job_id, seen)
-            self._job.go_on_unless_killed()
-            if job.status is not JobStatus.INTERRUPTED or not self._run.is_of_earlier(job.id):
-                return self._finish(job)
-            log.warning(
-                "%s was interrupted, perhaps by the end of the attempt that started it: starting a new one.",
-                describe(job),
-            )
-            job_id, seen = self._get(lambda: (self._run.start(), None))
-        return job_id
-
-    def _finish(self, job: Job) -> int:
-        self._context["ti"].xcom_push(key="job", value=job.data)
-        has_reached(job, {JobStatus.SUCCESS})
-        return job.id
-
-    def _get(self, begin: Callable[[], tuple[int, Job | None]]) -> tuple[int, Job | None]:
-        try:
-            job_id, seen = begin()
-        except NebulaExplorerAmbiguousSubmitError as error:
-            raise self._final(error) from None  # whose text has all of it
-        self._job.hold(job_id)
-        self._task.name_job(self._context, job_id, self._task.workflow_id)
-        if self._job.is_killed:  # while it was not known yet which job it is
-            self.kill()
-            self._job.go_on_unless_killed()
-        self._show(job_id)
-        return job_id, seen
-
-    def _show(self, job_id: int) -> None:
-        """Tell users and other tasks which job it is; where that fails, the job is no less this task's."""
-        link = self._hook.settings.job_link(job_id, self._task.workflow_id)
-        try:
-            ask("XComs", lambda: show_job(self._context, job_id, self._task.workflow_id, link))
-            self._claims.claim(job_id)
-        except NebulaExplorerError as error:
-            log.warning("%s", error)
-
-    def _final(self, error: NebulaExplorerAmbiguousSubmitError) -> NebulaExplorerAmbiguousSubmitError:
-        """Return the error for Airflow: one that it retries only where the next attempt can find out more."""
+    def final(self, error: NebulaExplorerAmbiguousSubmitError) -> NebulaExplorerAmbiguousSubmitError:
+        """Return the error for Airflow: one that it retries only if the next attempt can find out more."""
         is_for_a_person = bool(error.candidates) or self._task.on_ambiguous_submit == "fail"
         if self._memory and not is_for_a_person:
             return error
@@ -148,3 +108,55 @@ class TaskRun:
             "to continue without one.",
             error.candidates,
         )
+
+    @cached_property
+    def _claims(self) -> TaskClaims:
+        return TaskClaims(self._task.get_dag(), self._context, self._hook.settings.base_url)
+
+    @cached_property
+    def _workflow_run(self) -> WorkflowRun:
+        task, hook = self._task, self._hook
+        workflow_id = parse_id("workflow_id", task.workflow_id)
+        return WorkflowRun(
+            RunSpec(hook.settings.base_url, workflow_id, parse_input(task.input)),
+            attempt_of(self._context) if self._memory else NO_ATTEMPT,
+            submitter=Submitter(
+                hook.get_conn(),
+                reconciles=task.on_ambiguous_submit == "reconcile",
+                max_failures=hook.settings.max_consecutive_failures,
+                claims=self._claims,
+                sleep=time.sleep,
+                clock=time.time,
+            ),
+            job=self._job,
+            memory=self._memory,
+            cancels_abandoned=task.cancel_on_kill and task.wait_for_completion,
+        )
+
+    def _wait(self, job_id: int, seen: Job | None) -> int:
+        while self._task.wait_for_completion:
+            job = self._task.wait_for_job(self._hook, job_id, seen)
+            self._job.raise_if_killed()
+            if job.status is not JobStatus.INTERRUPTED or not self._workflow_run.is_of_earlier(job.id):
+                self._context["ti"].xcom_push(key="job", value=job.data)
+                has_reached(job, {JobStatus.SUCCESS})  # raises if it ended otherwise
+                return job.id
+            log.warning(
+                "%s was interrupted, perhaps by the end of the attempt that started it: starting a new one.",
+                describe(job),
+            )
+            job_id, seen = self._workflow_run.start(self._workflow_run.intend()), None
+            self._announce(job_id)
+        return job_id
+
+    def _announce(self, job_id: int) -> None:
+        """Show users and other tasks which job is this task's, unless the task was killed meanwhile."""
+        task = self._task
+        task.report_job(self._context, job_id, task.workflow_id)
+        self._job.end_if_killed()
+        page = self._hook.settings.job_link(job_id, task.workflow_id)
+        try:
+            call_airflow("XComs", lambda: task.report_job(self._context, job_id, task.workflow_id, page))
+            self._claims.claim(job_id)
+        except NebulaExplorerError as error:  # the job is this task's all the same
+            log.warning("%s", error)

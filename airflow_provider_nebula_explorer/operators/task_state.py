@@ -6,20 +6,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError
+from airflow_provider_nebula_explorer.explorer.models import JsonObject
 from airflow_provider_nebula_explorer.explorer.starting.attempts import Attempt
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseOperator, Context
-
-    from airflow_provider_nebula_explorer.explorer.models import JsonObject
+    from airflow.providers.common.compat.sdk import DAG, Context
 
 CLAIM_KEY = "nebula_explorer_claim"
-"""The XCom that tells other tasks which job is this one's, as soon as its id is known."""
+"""The XCom in which other tasks see which job is this one's, as soon as its id is known."""
 
 _STORE = "task state store (not needed with durable=False)"
 
 NO_ATTEMPT = Attempt(number=1, generation=0)
-"""The attempt of a task that has no memory of others: its task instance need not say, as in tests by hand."""
+"""The attempt of a task without a memory: its task instance may lack the numbers, as in tests by hand."""
 
 
 class TaskMemory:
@@ -34,12 +33,12 @@ class TaskMemory:
         self._store = store
 
     def read(self) -> object:
-        """Return the note; ``None`` where there is none."""
-        return ask(_STORE, lambda: self._store.get(self.KEY))
+        """Return the note; ``None`` if there is none."""
+        return call_airflow(_STORE, lambda: self._store.get(self.KEY))
 
     def write(self, note: JsonObject) -> None:
-        """Put a note in the place of the one before."""
-        ask(_STORE, lambda: self._store.set(self.KEY, note))
+        """Replace the note."""
+        call_airflow(_STORE, lambda: self._store.set(self.KEY, note))
 
 
 def memory_of(context: Context) -> TaskMemory | None:
@@ -55,38 +54,39 @@ def attempt_of(context: Context) -> Attempt:
 
 
 class TaskClaims:
-    """What the tasks of a DAG run, mapped ones included, tell each other by XCom of whose job is whose.
+    """Which jobs belong to the tasks of a DAG run, mapped ones included; they share that by XCom.
 
-    :param task: one of them.
-    :param explorer: the base address of its Explorer, as two may give a job the same id.
+    :param dag: the tasks' DAG; ``None`` if the task has none.
+    :param explorer: the base address of the task's Explorer, as two may give a job the same id.
     """
 
-    def __init__(self, task: BaseOperator, context: Context, explorer: str) -> None:
-        self._task = task
+    def __init__(self, dag: DAG | None, context: Context, explorer: str) -> None:
+        self._task_ids = list(dag.task_ids) if dag else []
         self._ti = context["ti"]
         self._explorer = explorer
 
     def claimed(self) -> list[int]:
-        """Return the ids of the jobs that tasks of the run have as their own."""
-        dag = self._task.get_dag()
-        if dag is None:
+        """Return the ids of the jobs that any of the tasks claims."""
+        if not self._task_ids:
             return []
-        claims = ask("XComs", lambda: list(self._ti.xcom_pull(task_ids=list(dag.task_ids), key=CLAIM_KEY)))
+        claims = call_airflow(
+            "XComs", lambda: list(self._ti.xcom_pull(task_ids=self._task_ids, key=CLAIM_KEY))
+        )
         return [claim["job_id"] for claim in claims if claim and claim["explorer"] == self._explorer]
 
     def claim(self, job_id: int) -> None:
-        """Tell the others that a job is ours."""
+        """Let the other tasks know that a job is ours."""
         claim = {"explorer": self._explorer, "job_id": job_id}
-        ask("XComs", lambda: self._ti.xcom_push(key=CLAIM_KEY, value=claim))
+        call_airflow("XComs", lambda: self._ti.xcom_push(key=CLAIM_KEY, value=claim))
 
 
-def ask(what: str, question: Callable[[], Any]) -> Any:
-    """Ask Airflow for something that may be anybody's, and raise anything.
+def call_airflow(service: str, call: Callable[[], Any]) -> Any:
+    """Make a call of Airflow's that a foreign backend may serve, so that it may raise anything.
 
-    :param what: as the error's text calls it.
-    :raises NebulaExplorerError: where it raised.
+    :param service: as the error's text calls it.
+    :raises NebulaExplorerError: if the call raised.
     """
     try:
-        return question()
+        return call()
     except Exception as error:
-        raise NebulaExplorerError(f"Airflow's {what} failed: {type(error).__name__}: {error}") from error
+        raise NebulaExplorerError(f"Airflow's {service} failed: {type(error).__name__}: {error}") from error

@@ -22,7 +22,7 @@ MODES = pytest.mark.parametrize("deferrable", [False, True], ids=["in a worker",
 
 
 @MODES
-def test_the_next_attempt_goes_on_with_a_running_job(emulator, attempt, crashed, deferrable, caplog):
+def test_the_next_attempt_resumes_a_running_job(emulator, attempt, crashed, deferrable, caplog):
     job_id = crashed(JobPlan(running=6))
     assert attempt(2, deferrable=deferrable) == job_id
     assert ids(emulator) == [job_id]
@@ -36,16 +36,16 @@ def test_the_next_attempt_goes_on_with_a_running_job(emulator, attempt, crashed,
 def test_the_next_attempt_takes_a_job_that_succeeded_meanwhile(emulator, attempt, crashed, deferrable):
     job_id = crashed(QUICK)
     emulator.advance(10)
-    looks = emulator.count("get_job")
+    polls = emulator.count("get_job")
     assert attempt(2, deferrable=deferrable) == job_id
     assert ids(emulator) == [job_id]
-    assert emulator.count("get_job") == looks + 1
+    assert emulator.count("get_job") == polls + 1
     assert attempt.xcoms["job"] == emulator.job(job_id)
 
 
 @MODES
 @pytest.mark.parametrize("ends", ["FAILED", "INTERRUPTED"])
-def test_the_next_attempt_starts_a_new_job_where_the_first_ended_badly(
+def test_the_next_attempt_starts_a_new_job_if_the_first_ended_badly(
     emulator, attempt, crashed, deferrable, ends
 ):
     first = crashed(JobPlan(running=3, ends=ends))
@@ -54,7 +54,7 @@ def test_the_next_attempt_starts_a_new_job_where_the_first_ended_badly(
     assert attempt(2, deferrable=deferrable) == ids(emulator)[1] != first
 
 
-def test_the_next_attempt_starts_a_new_job_where_the_first_is_gone(emulator, attempt, crashed, store):
+def test_the_next_attempt_starts_a_new_job_if_the_first_is_gone(emulator, attempt, crashed, store):
     crashed(QUICK)
     note = store.get(TaskMemory.KEY)
     store.set(TaskMemory.KEY, {**note, "job_id": 4711})
@@ -62,13 +62,13 @@ def test_the_next_attempt_starts_a_new_job_where_the_first_is_gone(emulator, att
 
 
 def with_the_id_of_anothers(emulator, store):
-    """Have the note tell an id that an Explorer which was set up anew has given to a job of workflow 6."""
+    """Put an id into the note that an Explorer which was set up anew has given to a job of workflow 6."""
     other = emulator.start_job(6, plan=ENDLESS)
     store.set(TaskMemory.KEY, {**store.get(TaskMemory.KEY), "job_id": other})
     return other
 
 
-def test_an_id_that_another_workflows_job_has_now_is_not_gone_on_with(emulator, attempt, crashed, store):
+def test_an_id_that_another_workflows_job_has_now_is_not_resumed(emulator, attempt, crashed, store):
     crashed(QUICK)
     other = with_the_id_of_anothers(emulator, store)
     assert attempt(2) == ids(emulator)[2]
@@ -82,7 +82,7 @@ def test_a_clear_does_not_cancel_another_workflows_job(emulator, attempt, crashe
     assert emulator.job(other)["status"] == 1
 
 
-@pytest.mark.parametrize("broken", [{"since": "noon"}, {"asked_at": "noon"}, {"asked_at": 1e30}])
+@pytest.mark.parametrize("broken", [{"since": "noon"}, {"requested_at": "noon"}, {"requested_at": 1e30}])
 def test_a_note_of_a_broken_intent_is_ignored_with_a_warning(emulator, attempt, store, caplog, broken):
     emulator.plan(5, QUICK)
     attempt(1)
@@ -92,7 +92,7 @@ def test_a_note_of_a_broken_intent_is_ignored_with_a_warning(emulator, attempt, 
     assert "cannot be read and is ignored" in caplog.text
 
 
-def test_a_failed_look_at_the_first_job_is_repeated(emulator, attempt, crashed):
+def test_a_failed_poll_of_the_first_job_is_repeated(emulator, attempt, crashed):
     job_id = crashed(QUICK)
     emulator.fail(Fault("status", "get_job", times=3))
     assert attempt(2) == job_id
@@ -110,19 +110,19 @@ def test_a_worker_that_dies_at_a_note_leaves_one_job(emulator, attempt, store, w
     assert ids(emulator) == [job_id]
 
 
-def test_a_worker_that_dies_before_its_start_is_sent_leaves_an_intent_that_is_looked_into(
+def test_a_worker_that_dies_before_its_start_is_sent_leaves_an_intent_that_is_settled(
     emulator, attempt, store, pauses, monkeypatch, caplog
 ):
-    really_ask = requests.Session.request
+    really_send = requests.Session.request
 
-    def ask(http, method, url, **arguments):
+    def send(http, method, url, **arguments):
         if method == "POST" and url.endswith("/jobs"):
             raise Crash
-        return really_ask(http, method, url, **arguments)
+        return really_send(http, method, url, **arguments)
 
     emulator.plan(5, QUICK)
     with monkeypatch.context() as patched:
-        patched.setattr(requests.Session, "request", ask)
+        patched.setattr(requests.Session, "request", send)
         with pytest.raises(Crash):
             attempt(1)
     assert attempt(2) == ids(emulator)[0]
@@ -131,14 +131,14 @@ def test_a_worker_that_dies_before_its_start_is_sent_leaves_an_intent_that_is_lo
 
 
 @MODES
-def test_a_clear_asks_for_a_new_job(emulator, attempt, deferrable):
+def test_a_clear_requests_a_new_job(emulator, attempt, deferrable):
     emulator.plan(5, QUICK)
     first = attempt(1, max_tries=5, deferrable=deferrable)
     second = attempt(2, max_tries=6, deferrable=deferrable)
     assert ids(emulator) == [first, second]
 
 
-def test_a_clear_asks_for_a_new_job_though_the_worker_died_before_it_reported(emulator, attempt, store):
+def test_a_clear_requests_a_new_job_though_the_worker_died_before_it_reported(emulator, attempt, store):
     emulator.plan(5, QUICK)
     first = attempt(1)
     assert attempt(2) == first, "this attempt is a retry: Airflow heard nothing of the first's success"
@@ -174,9 +174,7 @@ def test_another_input_is_another_job_and_ends_the_first(emulator, attempt, cras
     assert "cancelled, as this attempt wants a different connection, workflow or input" in caplog.text
 
 
-def test_another_input_starts_nothing_while_it_is_not_known_what_came_of_the_first(
-    emulator, attempt, store, pauses
-):
+def test_another_input_starts_nothing_while_the_first_start_is_ambiguous(emulator, attempt, store, pauses):
     emulator.plan(5, ENDLESS)
     store.before_set = crash_at(2)
     with pytest.raises(Crash):
@@ -209,7 +207,7 @@ def test_without_durable_nothing_is_noted(emulator, attempt, store):
 
 
 @pytest.mark.parametrize(("arguments", "says_so"), [({}, False), ({"retries": 1}, True)])
-def test_where_airflow_keeps_no_notes_a_task_that_may_be_retried_says_so(
+def test_if_airflow_keeps_no_notes_a_task_that_may_be_retried_says_so(
     emulator, context, caplog, arguments, says_so
 ):
     assert "task_state_store" not in context
@@ -265,13 +263,13 @@ def test_a_job_that_is_interrupted_by_the_end_of_its_attempt_is_replaced_once(
     assert "was interrupted, perhaps by the end of the attempt that started it" in caplog.text
 
 
-def test_a_job_that_does_not_wait_for_its_job_is_durable_too(emulator, attempt):
+def test_a_task_that_does_not_wait_for_its_job_is_durable_too(emulator, attempt):
     first = attempt(1, wait_for_completion=False)
     assert attempt(2, wait_for_completion=False) == first
     assert ids(emulator) == [first]
 
 
-def test_a_clear_is_not_held_up_by_a_job_that_cannot_be_looked_at(emulator, attempt, crashed, caplog):
+def test_a_clear_is_not_held_up_by_a_job_that_cannot_be_polled(emulator, attempt, crashed, caplog):
     first = crashed(ENDLESS)
     emulator.plan(5, QUICK)
     emulator.fail(Fault("code", "get_job", code=40304000))
@@ -279,7 +277,7 @@ def test_a_clear_is_not_held_up_by_a_job_that_cannot_be_looked_at(emulator, atte
     assert "Its job may keep running, though a user cleared the task" in caplog.text
 
 
-def test_a_job_that_is_stopping_is_not_gone_on_with(emulator, attempt):
+def test_a_job_that_is_stopping_is_not_resumed(emulator, attempt):
     emulator.plan(5, JobPlan(ends=None, stopping=1000))
     first = attempt(1, wait_for_completion=False)
     emulator.cancel(first)
@@ -287,7 +285,7 @@ def test_a_job_that_is_stopping_is_not_gone_on_with(emulator, attempt):
 
 
 def killed_while_it_waits(task, context, monkeypatch):
-    """Execute a task that a signal meets in its first pause; as in Airflow 3 its code goes on after that."""
+    """Execute a task that is killed in its first pause; as in Airflow 3, its code continues after that."""
 
     def kill(seconds):
         task.on_kill()
@@ -297,7 +295,7 @@ def killed_while_it_waits(task, context, monkeypatch):
         task.execute(context)
 
 
-def test_a_killed_task_that_goes_on_for_a_while_starts_no_other_job(
+def test_a_killed_task_that_continues_for_a_while_starts_no_other_job(
     emulator, attempt, crashed, store, monkeypatch
 ):
     job_id = crashed(ENDLESS)
@@ -307,7 +305,7 @@ def test_a_killed_task_that_goes_on_for_a_while_starts_no_other_job(
     assert emulator.job(job_id)["status"] == 4
 
 
-def test_a_task_that_is_killed_before_it_saw_its_earlier_job_cancels_it(
+def test_a_task_that_is_killed_before_it_polled_its_earlier_job_cancels_it(
     emulator, crashed, store, monkeypatch
 ):
     job_id = crashed(ENDLESS)

@@ -32,13 +32,13 @@ class CrashError(BaseException):
 
 @dataclass(frozen=True)
 class History:
-    """What befalls one task.
+    """What happens to one task.
 
     :param fates: what becomes of each start of a job, see :class:`InMemoryExplorer`.
     :param ends: how each job ends.
     :param crashes: at which of its steps each attempt dies; a step is what comes before or after a request, a
         note or a pause.
-    :param kill: at which step of all a user kills the task; its process goes on for a while, as in Airflow 3.
+    :param kill: at which step of all a user kills the task; the process continues for a while (Airflow 3).
     :param others: at which steps of all somebody else starts a job of the workflow.
     :param clears: after which attempts a user clears the task.
     :param late_by: seconds after which a job appears whose start has the fate ``late``.
@@ -91,11 +91,11 @@ class World:
         self.history = history
         self.explorer = InMemoryExplorer()
         self.explorer.fates = list(history.fates)
-        self.explorer.before_answer = self.explorer.after_answer = self.step_of_request
+        self.explorer.before_response = self.explorer.after_response = self.step_of_request
         self.explorer.plans = [JobPlan(running=60, stopping=3, ends=ends) for ends in history.ends]
         self.explorer.plans += [JobPlan(running=60, stopping=3)]
         self.store = StoreOfWorld(self)
-        self.said = []
+        self.logged = []
         self.failed = None
         self.task = None
         self.steps = 0
@@ -139,7 +139,7 @@ class World:
         self.explorer.sleep(seconds)
 
     def run(self):
-        """Let Airflow try the task until it is over; return what it returned, ``None`` where it failed."""
+        """Let Airflow try the task until it is over; return what it returned, ``None`` if it failed."""
         crashes = dict(enumerate(self.history.crashes, start=1))
         max_tries = RETRIES
         for number in range(1, RETRIES + 1):
@@ -187,22 +187,22 @@ class World:
         return self.task
 
 
-class Listener(logging.Handler):
-    """Keeps what the package says."""
+class KeepsLines(logging.Handler):
+    """Keeps what the package logs."""
 
-    def __init__(self, said):
+    def __init__(self, lines):
         super().__init__()
-        self.said = said
+        self.lines = lines
 
     def emit(self, record):
-        self.said.append(record.getMessage())
+        self.lines.append(record.getMessage())
 
 
 @contextmanager
 def airflow_around(world):
     connection = {"AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT": json.dumps(CONNECTION)}
-    listener, logger = Listener(world.said), logging.getLogger("airflow_provider_nebula_explorer")
-    logger.addHandler(listener)
+    handler, logger = KeepsLines(world.logged), logging.getLogger("airflow_provider_nebula_explorer")
+    logger.addHandler(handler)
     forget_secrets()
     try:
         with (
@@ -213,12 +213,12 @@ def airflow_around(world):
         ):
             yield
     finally:
-        logger.removeHandler(listener)
+        logger.removeHandler(handler)
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(histories)
-def test_whatever_befalls_a_task_it_has_one_job_and_leaves_none_behind(history):
+def test_whatever_happens_to_a_task_it_has_one_job_and_leaves_none_behind(history):
     world = World(history)
     with airflow_around(world):
         result = world.run()
@@ -240,15 +240,15 @@ def check_success(world, result):
     else:
         event("somebody else's job, the only one that fitted")
         assert len(ended_well) <= world.clears
-        assert any("adopting it." in line for line in world.said)
+        assert any("adopting it." in line for line in world.logged)
 
 
 def check_kill(world):
     event("killed")
-    may_run = any("may be running" in line or "Its job may keep running" in line for line in world.said)
+    may_run = any("may be running" in line or "Its job may keep running" in line for line in world.logged)
     if may_run:
         event("killed while it was not known which job is its own")
-        assert set(world.history.fates) - {"answered", "refused", "unreachable"} or world.history.crashes
+        assert set(world.history.fates) - {"accepted", "refused", "unreachable"} or world.history.crashes
     else:
         assert world.ours_in(RUNNING) == []
         assert len(world.explorer.ours) == world.jobs_at_kill

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from datetime import datetime, timezone
 from types import SimpleNamespace
 
@@ -39,13 +40,13 @@ ALL = [
 
 
 @pytest.mark.parametrize(("operator", "arguments"), ALL)
-def test_constructing_an_operator_looks_at_no_connection_and_no_argument(operator, arguments):
+def test_constructing_an_operator_reads_no_connection_and_no_argument(operator, arguments):
     arguments = dict.fromkeys(arguments, "{{ not.rendered }}")
     task = operator(task_id="t", nebula_explorer_conn_id="{{ neither.is.this }}", **arguments)
     assert task.nebula_explorer_conn_id == "{{ neither.is.this }}"
 
 
-def test_a_run_that_remembers_nothing_asks_a_task_instance_for_xcoms_alone(emulator):
+def test_a_run_without_notes_uses_a_task_instance_for_xcoms_alone(emulator):
     emulator.plan(5, DONE)
     xcoms = {}
     context = {"ti": SimpleNamespace(xcom_push=lambda key, value: xcoms.update({key: value}))}
@@ -95,7 +96,7 @@ class TestListJobs:
 
     def test_it_takes_filters_as_templates_give_them(self, emulator, context):
         emulator.start_job(5, plan=DONE, created=emulator.now() - 1000)
-        wanted = emulator.start_job(5, plan=DONE, name="nightly")
+        nightly = emulator.start_job(5, plan=DONE, name="nightly")
         since = datetime.fromtimestamp(emulator.now() - 500, timezone.utc)
         found = NebulaExplorerListJobsOperator(
             task_id="t",
@@ -106,9 +107,9 @@ class TestListJobs:
             order="asc",
             limit="10",
         ).execute(context)
-        assert [job["id"] for job in found] == [wanted]
+        assert [job["id"] for job in found] == [nightly]
 
-    def test_it_returns_100_unless_told_otherwise(self, emulator, context):
+    def test_it_returns_100_by_default(self, emulator, context):
         for _ in range(120):
             emulator.start_job(5)
         assert len(NebulaExplorerListJobsOperator(task_id="t").execute(context)) == 100
@@ -166,14 +167,26 @@ class TestRunWorkflow:
                 operator.execute(context)
         assert len(emulator.jobs) == 2
 
-    def test_the_link_is_there_before_the_first_look_at_the_job(self, emulator, context, ti, monkeypatch):
-        looks = {}
+    def test_the_link_is_there_before_the_first_poll_of_the_job(self, emulator, context, ti, monkeypatch):
+        polls = {}
         monkeypatch.setattr(
-            ti, "xcom_push", lambda key, value: looks.update({key: emulator.count("get_job")})
+            ti, "xcom_push", lambda key, value: polls.update({key: emulator.count("get_job")})
         )
         emulator.plan(5, DONE)
         self.run(context)
-        assert looks == {LINK: 0, CLAIM_KEY: 0, "job": 1}
+        assert polls == {LINK: 0, CLAIM_KEY: 0, "job": 1}
+
+    def test_the_start_is_sent_from_a_thread_whose_name_says_so(self, emulator, context, monkeypatch):
+        def send(http, method, url, **arguments):
+            if method == "POST" and url.endswith("/jobs"):
+                threads.append(threading.current_thread().name)
+            return really_send(http, method, url, **arguments)
+
+        threads = []
+        really_send = requests.Session.request
+        monkeypatch.setattr(requests.Session, "request", send)
+        self.run(context, wait_for_completion=False)
+        assert threads == ["nebula-explorer-start"]
 
     def test_a_wrong_poll_interval_is_refused_when_the_dag_is_read(self):
         with pytest.raises(NebulaExplorerConfigError, match="poll_interval is 0"):
@@ -183,22 +196,21 @@ class TestRunWorkflow:
     def killed(self, explorer, monkeypatch):
         """Run an operator and kill its task in the middle of a request, as Airflow does: with a signal.
 
-        The request is one by its number, or the one that starts the job.
-
-        The requests: a login, a list of jobs, the start of the job, and looks at it.
+        The request is given by its number, or it is the one that starts the job. The requests are a login, a
+        list of jobs, the start of the job, and polls.
         """
 
         def kill():
             sent.append(True)
             os.kill(os.getpid(), signal.SIGALRM)
 
-        def ask(http, method, url, **arguments):
+        def send(http, method, url, **arguments):
             if method == "POST" and url.endswith("/jobs"):
                 kill()
-            return really_ask(http, method, url, **arguments)
+            return really_send(http, method, url, **arguments)
 
         sent = []
-        really_ask = requests.Session.request
+        really_send = requests.Session.request
 
         def killed(operator, context, *, request=4, starting=False):
             def on_signal(signum, frame):
@@ -206,7 +218,7 @@ class TestRunWorkflow:
                 raise KeyboardInterrupt
 
             if starting:
-                monkeypatch.setattr(requests.Session, "request", ask)
+                monkeypatch.setattr(requests.Session, "request", send)
             else:
                 explorer.clock.at_request = lambda number: number == request and not sent and kill()
             before = signal.signal(signal.SIGALRM, on_signal)
@@ -237,7 +249,7 @@ class TestRunWorkflow:
             f"Job {job_id} was not cancelled and may keep running" in r.getMessage() for r in caplog.records
         )
 
-    def test_a_task_that_is_killed_while_it_asks_for_its_job_cancels_it(self, emulator, context, killed):
+    def test_a_task_that_is_killed_while_it_requests_its_job_cancels_it(self, emulator, context, killed):
         emulator.plan(5, JobPlan(running=1000, stopping=0))
         killed(NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5), context, starting=True)
         assert [job["status"] for job in emulator.jobs] == [4]
@@ -248,7 +260,7 @@ class TestRunWorkflow:
         assert any("a job of workflow 5 may be running" in record.getMessage() for record in caplog.records)
         assert emulator.count("cancel_job") == 0
 
-    def test_a_task_that_is_killed_before_it_asks_for_a_job_starts_none(self, emulator, context, killed):
+    def test_a_task_that_is_killed_before_it_requests_a_job_starts_none(self, emulator, context, killed):
         killed(NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5), context, request=0)
         assert emulator.jobs == []
 
@@ -279,13 +291,13 @@ class TestRunWorkflow:
 
 
 class TestCancelJob:
-    def test_it_asks_and_goes(self, emulator, context, ti):
+    def test_it_requests_the_stop_and_ends(self, emulator, context, ti):
         job_id = emulator.start_job(5, plan=JobPlan(running=1000, stopping=1000))
         job = NebulaExplorerCancelJobOperator(task_id="t", job_id=job_id).execute(context)
         assert (job["id"], job["status"]) == (job_id, 5)
         assert ti.xcoms == {LINK: f"{emulator.url}/"}
 
-    def test_it_waits_for_the_end_where_asked_to(self, emulator, context):
+    def test_it_waits_for_the_end_if_requested(self, emulator, context):
         job_id = emulator.start_job(5, plan=JobPlan(running=1000, stopping=3))
         operator = NebulaExplorerCancelJobOperator(
             task_id="t", job_id=str(job_id), wait_for_completion=True, poll_interval=0.02
@@ -312,7 +324,7 @@ class TestGetTaskResult:
 
     @pytest.fixture
     def job_id(self, emulator):
-        tasks = (TaskPlan("query_1", self.ROWS), TaskPlan("twin"), TaskPlan("twin"))
+        tasks = (TaskPlan("query_1", self.ROWS), TaskPlan("same"), TaskPlan("same"))
         return emulator.start_job(5, plan=JobPlan(running=0, tasks=tasks))
 
     def test_a_task_by_name(self, context, job_id):
@@ -329,7 +341,7 @@ class TestGetTaskResult:
         assert operator.execute(context) == [list(self.ROWS[0])]
         assert emulator.count() == 2
 
-    @pytest.mark.parametrize(("name", "count"), [("twin", 2), ("nobody", 0)])
+    @pytest.mark.parametrize(("name", "count"), [("same", 2), ("nobody", 0)])
     def test_a_name_that_fits_none_or_several_lists_the_tasks(self, emulator, context, job_id, name, count):
         operator = NebulaExplorerGetTaskResultOperator(task_id="t", job_id=job_id, explorer_task_name=name)
         with pytest.raises(NebulaExplorerConfigError, match=f"matches {count} tasks") as raised:

@@ -76,6 +76,6 @@ def test_a_policy_survives_its_serialization():
 
 
 @pytest.mark.skipif(IS_ABLE, reason="this Airflow has retry policies")
-def test_an_airflow_without_policies_is_told_of_when_one_is_made():
+def test_making_a_policy_is_an_error_on_an_airflow_that_has_none():
     with pytest.raises(NebulaExplorerConfigError, match=r"needs Airflow 3\.3 or newer"):
         NebulaExplorerRetryPolicy()

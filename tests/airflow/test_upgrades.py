@@ -28,18 +28,18 @@ OF_JOB = {
 OF_WORKFLOW = {**COMMON, "workflow_id": 5, "name": None, "created_after": None, "is_for_one": True}
 NOTE = {
     "attempt": 1,
-    "era": 0,
+    "generation": 0,
     "explorer": "http://graph.example.com:7002",
     "input": "74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b",
     "intent": {
         "workflow_id": 5,
         "known": [1, 2],
         "since": 1657593212505,
-        "asked_at": 1657593215.0,
+        "requested_at": 1657593215.0,
         "noted_at": 1657593215.5,
     },
     "job_id": 3,
-    "void": False,
+    "not_started": False,
 }
 
 
@@ -65,7 +65,7 @@ def test_a_trigger_that_was_stored_by_0_1_still_waits(emulator, name):
         ("sensors", "NebulaExplorerWorkflowSensor"),
     ],
 )
-def test_the_method_that_a_task_of_0_1_goes_on_with_is_still_there(module, name):
+def test_the_method_in_which_a_task_of_0_1_resumes_is_still_there(module, name):
     found = import_module(f"airflow_provider_nebula_explorer.{module}.nebula_explorer")
     assert callable(getattr(found, name).execute_complete)
 

@@ -17,6 +17,8 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerError,
 )
 from airflow_provider_nebula_explorer.explorer.client import api
+from airflow_provider_nebula_explorer.explorer.client.protocol import Call
+from airflow_provider_nebula_explorer.explorer.client.sync_client import Client
 from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject
 from airflow_provider_nebula_explorer.explorer.starting.attempts import Attempt, RunSpec, WorkflowRun
 from airflow_provider_nebula_explorer.explorer.starting.submit import Submitter
@@ -103,7 +105,7 @@ class Task:
     def run(self, notes: Notes) -> Outcome:
         for number in range(1, ATTEMPTS + 1):
             try:
-                job_id, _ = self._attempt(number, notes)
+                job_id = self._attempt(number, notes)
             except Death:
                 continue
             except NebulaExplorerAmbiguousSubmitError as error:
@@ -120,19 +122,38 @@ class Task:
         self._client.close()
         return self._outcome
 
-    def _attempt(self, number: int, notes: Notes) -> tuple[int, Job | None]:
+    def _attempt(self, number: int, notes: Notes) -> int:
         fast = Hurry(self._stage.explorer.until_there, SEARCH_SPEED)
         submitter = Submitter(self._client, max_failures=12, claims=self._claims, sleep=fast.sleep)
-        return WorkflowRun(
-            self._spec, Attempt(number, 0), submitter=submitter, look=self._look, hold=_hold, memory=notes
-        ).begin()
+        run = WorkflowRun(
+            self._spec,
+            Attempt(number, 0),
+            submitter=submitter,
+            job=JobWithoutKills(self._stage, self._client),
+            memory=notes,
+        )
+        found = run.resume_or_intend()
+        return found.id if isinstance(found, Job) else run.start(found)
 
-    def _look(self, job_id: int) -> Job:
-        return self._stage.repeat(lambda: self._client.run(api.get_job(job_id)))
 
+@dataclass
+class JobWithoutKills:
+    """The job of a task that nobody kills or clears."""
 
-def _hold(_: int | None) -> None:
-    pass
+    stage: Stage
+    client: Client
+
+    def start(self, call: Call[int]) -> int:
+        return self.client.run(call)
+
+    def track(self, job_id: int | None) -> None:
+        pass
+
+    def poll(self, job_id: int) -> Job:
+        return self.stage.repeat(lambda: self.client.run(api.get_job(job_id)))
+
+    def cancel(self, job_id: int, reason: str) -> None:
+        raise AssertionError(f"nothing is abandoned, but job {job_id} is cancelled, as {reason}")
 
 
 def tags(stage: Stage) -> dict[int, str]:

@@ -1,1 +1,1 @@
-"""Starts a job once: finds out what came of a start, and passes it from one attempt of a task to the next."""
+"""Starts a job once, though responses are lost, and passes it from one attempt of a task to the next."""

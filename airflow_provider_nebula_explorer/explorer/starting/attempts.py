@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, Protocol
@@ -16,6 +15,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerNotFoundError,
 )
 from airflow_provider_nebula_explorer.explorer.client.api import add_job
+from airflow_provider_nebula_explorer.explorer.client.protocol import Call
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject, show
 from airflow_provider_nebula_explorer.explorer.starting.submit import Intent, Submitter, undetermined
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe
@@ -24,13 +24,32 @@ log = logging.getLogger(__name__)
 
 
 class Memory(Protocol):
-    """Where a task's attempts leave notes for those after them."""
+    """Where a task's attempts leave notes for later ones."""
 
     def read(self) -> object:
-        """Return the note; ``None`` where there is none."""
+        """Return the note; ``None`` if there is none."""
 
     def write(self, note: JsonObject) -> None:
-        """Put a note in the place of the one before."""
+        """Replace the note."""
+
+
+class TrackedJob(Protocol):
+    """Starts a task's job, and knows which job a kill has to cancel."""
+
+    def start(self, call: Call[int]) -> int:
+        """Make the call that starts the job, and return its id."""
+
+    def track(self, job_id: int | None) -> None:
+        """Note which job is the task's; ``None``: there may be one, but its id is not known."""
+
+    def poll(self, job_id: int) -> Job:
+        """Return a job as it is now; polls that fail are repeated."""
+
+    def cancel(self, job_id: int, reason: str) -> None:
+        """Cancel a job that nobody waits for any more.
+
+        :param reason: why nobody waits.
+        """
 
 
 @dataclass(frozen=True)
@@ -38,7 +57,7 @@ class Attempt:
     """One attempt of a task.
 
     :param number: counts the attempts.
-    :param era: the same for an attempt and its retries; another one where a user asked for a new run.
+    :param generation: the same for an attempt and its retries; another one after a user requested a new run.
     """
 
     number: int
@@ -47,7 +66,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """What a task wants to run, and where.
+    """What a task is to run, and where.
 
     :param explorer: the base address.
     :param input: as :func:`.arguments.parse_input` returns it.
@@ -59,18 +78,19 @@ class RunSpec:
 
     @property
     def digest(self) -> str:
-        """What tells this input from another."""
+        """A hash that distinguishes this input from others."""
         return hashlib.sha256(json.dumps(self.input, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Note:
-    """What an attempt leaves for those after it.
+    """What an attempt leaves for later ones.
 
     :param input: the input's digest.
-    :param intent: noted before the job was asked for.
-    :param job_id: ``None`` until Explorer told it.
-    :param was_not_started: whether no job came of it: Explorer refused, or was not reached.
+    :param intent: noted before the job was requested.
+    :param job_id: ``None`` until Explorer returned it.
+    :param was_not_started: whether it is certain that no job was started, as Explorer refused the request or
+        was not reached.
     """
 
     attempt: Attempt
@@ -84,188 +104,183 @@ class Note:
         """Return it as JSON values."""
         return {
             "attempt": self.attempt.number,
-            "era": self.attempt.generation,
+            "generation": self.attempt.generation,
             "explorer": self.explorer,
             "input": self.input,
             "intent": self.intent.to_json(),
             "job_id": self.job_id,
-            "void": self.was_not_started,
+            "not_started": self.was_not_started,
         }
 
     @classmethod
     def from_json(cls, data: Any) -> Note:
         """Read what :meth:`to_json` returned.
 
-        :raises ValueError: where it is something else.
+        :raises ValueError: if it is something else.
         """
         try:
             job_id = data["job_id"]
             return cls(
-                Attempt(int(data["attempt"]), int(data["era"])),
+                Attempt(int(data["attempt"]), int(data["generation"])),
                 str(data["explorer"]),
                 str(data["input"]),
                 Intent.from_json(data["intent"]),
                 None if job_id is None else int(job_id),
-                bool(data["void"]),
+                bool(data["not_started"]),
             )
         except (KeyError, TypeError, OverflowError) as error:
             raise ValueError("this is not the note of a run") from error
 
-    def is_of(self, wanted: RunSpec) -> bool:
-        """Whether it tells of just what is wanted."""
-        return (self.explorer, self.intent.workflow_id, self.input) == (
-            wanted.explorer,
-            wanted.workflow_id,
-            wanted.digest,
-        )
+    def is_of(self, spec: RunSpec) -> bool:
+        """Return whether the attempt ran the same workflow with the same input at the same Explorer."""
+        ran = (self.explorer, self.intent.workflow_id, self.input)
+        return ran == (spec.explorer, spec.workflow_id, spec.digest)
 
 
 class WorkflowRun:
-    """Gives a task its job: the one that an earlier attempt started, or else a new one.
+    """Finds the job that an earlier attempt of a task started, or starts a new one.
 
-    :param wanted: what to run.
-    :param attempt: the attempt that asks.
-    :param submitter: starts jobs.
-    :param look: returns a job, however often it has to look.
-    :param hold: told the id of an earlier attempt's job that is this one's now, and ``None`` where there may
-        be one whose id is not known.
-    :param memory: what the task's attempts share; ``None`` where each is alone.
-    :param cancel: told a job that nobody waits for any more, and why, it ends it; ``None`` where such a job
-        shall go on.
+    :param spec: what to run.
+    :param attempt: the attempt that runs now.
+    :param submitter: lists the workflow's jobs, and sends the start again if no job came of it.
+    :param job: makes the start, and learns which job is the task's.
+    :param memory: what the task's attempts share; ``None`` if each is alone.
+    :param cancels_abandoned: whether a job that no attempt will resume is cancelled, or continues.
     """
 
     def __init__(
         self,
-        wanted: RunSpec,
+        spec: RunSpec,
         attempt: Attempt,
         *,
         submitter: Submitter,
-        look: Callable[[int], Job],
-        hold: Callable[[int | None], None],
+        job: TrackedJob,
         memory: Memory | None = None,
-        cancel: Callable[[int, str], None] | None = None,
+        cancels_abandoned: bool = False,
     ) -> None:
-        self._wanted = wanted
+        self._spec = spec
         self._attempt = attempt
         self._submitter = submitter
-        self._look = look
-        self._hold = hold
+        self._job = job
         self._memory = memory
-        self._cancel = cancel
+        self._cancels_abandoned = cancels_abandoned
 
-    def begin(self) -> tuple[int, Job | None]:
-        """Return the id of the task's job, and the job where it was looked at.
+    def resume_or_intend(self) -> Job | Intent:
+        """Return the job of an earlier attempt to continue with; without one, the intent for :meth:`start`.
 
-        :raises NebulaExplorerAmbiguousSubmitError: where it is not known whether there is one.
+        :raises NebulaExplorerAmbiguousSubmitError: if it cannot be determined whether there is one.
         """
         note = self._read()
         if note is None or note.was_not_started:
-            return self.start(), None
+            return self.intend()
         if note.attempt.generation != self._attempt.generation:
-            self._leave(note, "a user cleared the task, which requests a new job")
-            return self.start(), None
-        if not note.is_of(self._wanted):
-            return self._begin_other(note), None
-        if note.job_id is None:
-            return self._settle(note)
-        return self._go_on(note, note.job_id)
+            self._abandon(note, "a user cleared the task, which requests a new job")
+            return self.intend()
+        if not note.is_of(self._spec):
+            self._abandon_other(note)
+            return self.intend()
+        return self._settle(note) if note.job_id is None else self._resume(note, note.job_id)
 
-    def start(self) -> int:
-        """Start a new job and return its id."""
-        return self._submit(self._submitter.intend(self._wanted.workflow_id))
+    def intend(self) -> Intent:
+        """Return the intent for a new start."""
+        return self._submitter.intend(self._spec.workflow_id)
 
-    def is_of_earlier(self, job_id: int) -> bool:
-        """Whether a job is one that an earlier attempt started."""
-        note = self._read()
-        return note is not None and note.job_id == job_id and note.attempt.number != self._attempt.number
+    def start(self, intent: Intent) -> int:
+        """Start a new job and return its id.
 
-    def _submit(self, intent: Intent) -> int:
-        note = Note(self._attempt, self._wanted.explorer, self._wanted.digest, intent)
+        :raises NebulaExplorerAmbiguousSubmitError: if it cannot be determined whether there is one.
+        """
+        note = Note(self._attempt, self._spec.explorer, self._spec.digest, intent)
         self._write(note)
+        call = add_job(self._spec.workflow_id, self._spec.input)
         try:
-            job_id = self._submitter.submit(add_job(self._wanted.workflow_id, self._wanted.input), intent)
+            job_id = self._submitter.submit(call, intent, send=self._job.start)
         except NebulaExplorerAmbiguousSubmitError:
             raise
         except NebulaExplorerError:
             self._write_if_possible(replace(note, was_not_started=True))
             raise
+        self._job.track(job_id)
         self._write_if_possible(replace(note, job_id=job_id))
         return job_id
 
-    def _settle(self, note: Note) -> tuple[int, Job | None]:
-        self._hold(None)
+    def is_of_earlier(self, job_id: int) -> bool:
+        """Return whether an earlier attempt started a job."""
+        note = self._read()
+        return note is not None and note.job_id == job_id and note.attempt.number != self._attempt.number
+
+    def _settle(self, note: Note) -> Job | Intent:
+        """Find out whether a job came of an attempt that ended before it knew."""
+        self._job.track(None)
         found = self._submitter.find(note.intent, _lost(note))
         if found is None:
             log.warning("No such job appeared: requesting one again.")
-            return self._submit(self._submitter.again(note.intent)), None
+            return self._submitter.intend_again(note.intent)
         note = replace(note, job_id=found)
         self._write_if_possible(note)
-        return self._go_on(note, found)
+        return self._resume(note, found)
 
-    def _go_on(self, note: Note, job_id: int) -> tuple[int, Job | None]:
-        """Go on with a job of an earlier attempt, unless it is over, or about to be, and no success."""
-        self._hold(job_id)
+    def _resume(self, note: Note, job_id: int) -> Job | Intent:
+        """Return the job of an earlier attempt, unless it failed, was interrupted, is stopping or is gone."""
+        self._job.track(job_id)
         try:
-            job = self._look_for(note, job_id)
+            job = self._poll(note, job_id)
         except NebulaExplorerNotFoundError:
             log.warning("Job %s of attempt %s is gone: starting a new one.", job_id, note.attempt.number)
-            return self.start(), None
-        told = (describe(job), job.status.name, note.attempt.number)
-        if job.status in _OF_NO_USE:
-            log.info("%s is %s (started by attempt %s): starting a new one.", *told)
-            return self.start(), None
-        log.info("Resuming %s. It is %s; attempt %s started it.", *told)
-        return job_id, job
+            return self.intend()
+        facts = (describe(job), job.status.name, note.attempt.number)
+        if job.status in _NOT_RESUMED:
+            log.info("%s is %s (started by attempt %s): starting a new one.", *facts)
+            return self.intend()
+        log.info("Resuming %s. It is %s; attempt %s started it.", *facts)
+        return job
 
-    def _begin_other(self, note: Note) -> int:
-        if note.job_id is None and note.explorer == self._wanted.explorer:
+    def _abandon_other(self, note: Note) -> None:
+        """Abandon the job of an attempt that ran something else."""
+        if note.job_id is None and note.explorer == self._spec.explorer:
             lost = f"{_lost(note)} It wanted a different workflow or input than this attempt."
             if new := self._submitter.candidates(note.intent, lost):
                 raise undetermined(note.intent, lost, new)
         else:
-            self._leave(note, "this attempt wants a different connection, workflow or input")
-        return self.start()
+            self._abandon(note, "this attempt wants a different connection, workflow or input")
 
-    def _leave(self, note: Note, reason: str) -> None:
-        """See to a job that no attempt will go on with: nobody waits for it any more."""
-        if note.explorer != self._wanted.explorer:
-            job = "its job, if any," if note.job_id is None else f"job {note.job_id}"
-            log.warning("%s At %s, %s is left alone, as %s.", _began(note), note.explorer, job, reason)
+    def _abandon(self, note: Note, reason: str) -> None:
+        """Cancel the job of an attempt that nobody will resume, or log why it is left alone."""
+        if note.explorer != self._spec.explorer:
+            its_job = "its job, if any," if note.job_id is None else f"job {note.job_id}"
+            log.warning("%s At %s, %s is left alone, as %s.", _began(note), note.explorer, its_job, reason)
             return
         try:
-            jobs = self._what_came_of(note)
+            jobs = self._jobs_of(note)
         except NebulaExplorerNotFoundError:
             return
         except NebulaExplorerError as error:
             log.warning("%s Its job may keep running, though %s: %s", _began(note), reason, error)
             return
         is_ours = note.job_id is not None or self._is_most_likely_ours(note, jobs)
-        self._end(jobs, reason, self._cancel if is_ours else None)
-
-    def _is_most_likely_ours(self, note: Note, new: list[Job]) -> bool:
-        """Whether what is new since a start whose answer was lost may be ended as what came of it."""
-        return len(new) == 1 and self._submitter.reconciles and not self._submitter.is_late(note.intent)
-
-    def _what_came_of(self, note: Note) -> list[Job]:
-        if note.job_id is not None:
-            return [self._look_for(note, note.job_id)]
-        return self._submitter.candidates(note.intent, _lost(note))
-
-    def _look_for(self, note: Note, job_id: int) -> Job:
-        """Return a job that was noted; an Explorer that was set up anew may have given its id to another."""
-        job = self._look(job_id)
-        if job.workflow_id.isdecimal() and int(job.workflow_id) != note.intent.workflow_id:
-            raise NebulaExplorerNotFoundError(f"{describe(job)} belongs to workflow {job.workflow_id}.")
-        return job
-
-    def _end(self, jobs: list[Job], reason: str, cancel: Callable[[int, str], None] | None) -> None:
         for job in jobs:
             if job.status.is_final:
                 continue
-            if cancel:
-                cancel(job.id, reason)
+            if is_ours and self._cancels_abandoned:
+                self._job.cancel(job.id, reason)
             else:
                 log.warning("%s is %s and is left alone, though %s.", describe(job), job.status.name, reason)
+
+    def _jobs_of(self, note: Note) -> list[Job]:
+        if note.job_id is not None:
+            return [self._poll(note, note.job_id)]
+        return self._submitter.candidates(note.intent, _lost(note))
+
+    def _is_most_likely_ours(self, note: Note, new: list[Job]) -> bool:
+        """Return whether the new jobs since a start whose response was lost may be cancelled as its own."""
+        return len(new) == 1 and self._submitter.reconciles and not self._submitter.is_late(note.intent)
+
+    def _poll(self, note: Note, job_id: int) -> Job:
+        """Return a noted job; an Explorer that was set up anew may have given its id to another one."""
+        job = self._job.poll(job_id)
+        if job.workflow_id.isdecimal() and int(job.workflow_id) != note.intent.workflow_id:
+            raise NebulaExplorerNotFoundError(f"{describe(job)} belongs to workflow {job.workflow_id}.")
+        return job
 
     def _read(self) -> Note | None:
         data = self._memory.read() if self._memory else None
@@ -282,7 +297,7 @@ class WorkflowRun:
             self._memory.write(note.to_json())
 
     def _write_if_possible(self, note: Note) -> None:
-        # What was noted before is enough to find the job, so it need not end the wait for it.
+        # The note before this one is enough to find the job, so a failure need not end the wait for it.
         try:
             self._write(note)
         except NebulaExplorerError as error:
@@ -290,8 +305,8 @@ class WorkflowRun:
             log.warning("%s Another attempt would have to search for %s.", error, job)
 
 
-_OF_NO_USE = (JobStatus.FAILED, JobStatus.STOPPING, JobStatus.INTERRUPTED)
-"""Of a job of an earlier attempt: a new one is needed."""
+_NOT_RESUMED = (JobStatus.FAILED, JobStatus.STOPPING, JobStatus.INTERRUPTED)
+"""Statuses in which a job of an earlier attempt is of no use, so that a new one is started."""
 
 
 def _began(note: Note) -> str:
@@ -299,7 +314,7 @@ def _began(note: Note) -> str:
 
 
 def _lost(note: Note) -> str:
-    at = note.intent.asked_at
+    at = note.intent.requested_at
     when = f", at {datetime.fromtimestamp(at, timezone.utc):%Y-%m-%d %H:%M:%S} UTC" if at else ""
     return (
         f"Attempt {note.attempt.number} of this task ended while it requested a job of workflow "

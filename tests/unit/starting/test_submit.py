@@ -16,7 +16,7 @@ from airflow_provider_nebula_explorer.explorer.client.sync_client import Client
 from airflow_provider_nebula_explorer.explorer.settings import Account
 from airflow_provider_nebula_explorer.explorer.starting.submit import PAUSES, STARTS, Intent, Submitter
 
-LOST = "The answer was lost."
+LOST = "The response was lost."
 
 
 @pytest.fixture
@@ -41,13 +41,13 @@ def submit(submitter):
     return submitter.submit(add_job(5), submitter.intend(5))
 
 
-def test_an_answered_start_takes_two_requests_beside_the_login(explorer, submitter):
+def test_an_accepted_start_takes_two_requests_beside_the_login(explorer, submitter):
     assert submit(submitter) == explorer.ours[0].id
-    assert explorer.asked == ["connect", "list_workflow_jobs", "run_workflow"]
+    assert explorer.requests == ["connect", "list_workflow_jobs", "run_workflow"]
 
 
 @pytest.mark.parametrize("before", [0, 1, 250])
-def test_the_job_of_a_lost_answer_is_taken_up_and_that_is_said(explorer, submitter, caplog, before):
+def test_the_job_of_a_lost_response_is_adopted_and_that_is_logged(explorer, submitter, caplog, before):
     for _ in range(before):
         explorer.start_foreign()
         explorer.now += 30
@@ -57,7 +57,7 @@ def test_the_job_of_a_lost_answer_is_taken_up_and_that_is_said(explorer, submitt
     assert "is the only job of workflow 5 that is new since then: adopting it." in caplog.text
 
 
-def test_a_job_that_is_created_in_the_same_second_as_others_is_told_from_them(explorer, submitter):
+def test_a_job_that_is_created_in_the_same_second_as_others_is_distinguished_from_them(explorer, submitter):
     for _ in range(60):
         explorer.start_foreign()
     explorer.fates = ["lost"]
@@ -70,11 +70,11 @@ def test_more_jobs_of_the_same_moment_than_a_page_shows_are_left_to_a_person(exp
     explorer.fates = ["lost"]
     with pytest.raises(NebulaExplorerAmbiguousSubmitError):
         submit(submitter)
-    assert explorer.asked.count("run_workflow") == 1
+    assert explorer.requests.count("run_workflow") == 1
 
 
 @pytest.mark.parametrize("late_by", [1, 3, 12, 25])
-def test_a_job_that_appears_a_little_late_is_taken_up(explorer, submitter, late_by):
+def test_a_job_that_appears_a_little_late_is_adopted(explorer, submitter, late_by):
     explorer.fates, explorer.late_by = ["late"], late_by
     assert submit(submitter) == explorer.ours[0].id
     assert len(explorer.ours) == 1
@@ -166,8 +166,8 @@ def test_a_clock_that_is_put_forward_during_the_start_hides_no_job(explorer, cli
     [
         {"since": "noon"},
         {"since": [1]},
-        {"asked_at": "noon"},
-        {"asked_at": 1e30},
+        {"requested_at": "noon"},
+        {"requested_at": 1e30},
         {"noted_at": "noon"},
         {"known": [float("inf")]},
     ],
@@ -180,25 +180,25 @@ def test_a_broken_intent_is_none(submitter, broken):
         Intent.from_json({**noted, **broken})
 
 
-def test_a_refusal_after_a_lost_answer_leaves_it_open_what_came_of_that(explorer, submitter):
+def test_a_refusal_after_a_lost_response_leaves_the_first_start_ambiguous(explorer, submitter):
     explorer.fates = ["shed", "refused"]
     with pytest.raises(NebulaExplorerAmbiguousSubmitError, match="requested again: .*50004002"):
         submit(submitter)
 
 
-def test_the_next_start_knows_what_may_still_come_of_the_one_before_for_a_while(explorer, submitter):
+def test_the_next_start_expects_the_job_of_the_one_before_for_a_while(explorer, submitter):
     intent = submitter.intend(5)
     other = explorer.start_foreign()
     submitter.intend(5)
-    again = submitter.again(intent)
-    assert (again.known, again.asked_at > intent.asked_at - 1) == ((), True)
+    again = submitter.intend_again(intent)
+    assert (again.known, again.requested_at > intent.requested_at - 1) == ((), True)
     explorer.now += 700
     submitter.intend(5)
-    assert submitter.again(intent).known == (other,)
+    assert submitter.intend_again(intent).known == (other,)
 
 
 @pytest.mark.parametrize("fate", ["reset", "shed"])
-def test_where_no_job_came_of_a_start_it_is_asked_for_again(explorer, submitter, fate):
+def test_a_start_that_made_no_job_is_requested_again(explorer, submitter, fate):
     explorer.fates = [fate]
     begun = explorer.now
     assert submit(submitter) == explorer.ours[0].id
@@ -224,10 +224,10 @@ def test_a_refused_start_is_an_error(explorer, submitter):
     explorer.fates = ["refused"]
     with pytest.raises(NebulaExplorerServerError):
         submit(submitter)
-    assert explorer.asked.count("run_workflow") == 1
+    assert explorer.requests.count("run_workflow") == 1
 
 
-def test_several_new_jobs_are_told_and_none_is_started(explorer, submitter):
+def test_several_new_jobs_are_named_and_none_is_started(explorer, submitter):
     explorer.fates = ["lost"]
     intent = submitter.intend(5)
     other = explorer.start_foreign()
@@ -237,11 +237,11 @@ def test_several_new_jobs_are_told_and_none_is_started(explorer, submitter):
     for job in raised.value.candidates:
         assert f"Job {job.id} ({job.name}), created 2023-11-14 22:13:20 UTC, RUNNING" in str(raised.value)
     assert "No other job was started." in str(raised.value)
-    assert explorer.asked.count("run_workflow") == 1
+    assert explorer.requests.count("run_workflow") == 1
 
 
 class Claims:
-    """What others told, and after a claim of ours told ``too_late``."""
+    """What others claim; they claim ``too_late`` right after a claim of ours."""
 
     def __init__(self, too_late=()):
         self.ids = []
@@ -254,7 +254,7 @@ class Claims:
         self.ids += [job_id, *self.too_late]
 
 
-def test_a_job_that_another_accounts_for_is_no_candidate(explorer, client):
+def test_a_job_that_another_claims_is_no_candidate(explorer, client):
     claims = Claims()
     submitter = Submitter(client, max_failures=3, sleep=explorer.sleep, claims=claims)
     intent = submitter.intend(5)
@@ -285,47 +285,47 @@ def test_a_job_that_two_take_at_once_is_left_to_a_person(explorer, client):
     ) as raised:
         submit(submitter)
     assert [job.id for job in raised.value.candidates] == [101]
-    assert explorer.asked.count("run_workflow") == 1
+    assert explorer.requests.count("run_workflow") == 1
 
 
 @pytest.mark.parametrize(("fate", "candidates"), [("lost", 1), ("reset", 0)])
-def test_what_came_of_a_start_may_be_left_to_a_person(explorer, client, fate, candidates):
+def test_a_lost_response_may_be_left_to_a_person(explorer, client, fate, candidates):
     submitter = Submitter(client, max_failures=3, sleep=explorer.sleep, reconciles=False)
     explorer.fates = [fate]
     with pytest.raises(NebulaExplorerAmbiguousSubmitError) as raised:
         submit(submitter)
     assert len(raised.value.candidates) == candidates
-    assert explorer.asked.count("run_workflow") == 1
+    assert explorer.requests.count("run_workflow") == 1
 
 
-def test_after_three_lost_answers_without_a_job_there_is_no_further_start(explorer, submitter):
+def test_after_three_lost_responses_without_a_job_there_is_no_further_start(explorer, submitter):
     explorer.fates = ["shed"] * 9
     with pytest.raises(NebulaExplorerAmbiguousSubmitError, match="the last of 3 requests"):
         submit(submitter)
-    assert explorer.asked.count("run_workflow") == STARTS
+    assert explorer.requests.count("run_workflow") == STARTS
 
 
-def test_looks_that_fail_delay_the_finding(explorer, submitter, caplog):
+def test_polls_that_fail_delay_the_search(explorer, submitter, caplog):
     explorer.fates = ["lost"]
     intent = submitter.intend(5)
-    explorer.broken_looks = 4  # two looks, each with one retry
+    explorer.broken_polls = 4  # two polls, each with one retry
     assert submitter.submit(add_job(5), intent) == explorer.ours[0].id
     assert "Poll 2 of 3 for the new jobs of workflow 5 failed" in caplog.text
 
 
-def test_what_cannot_be_looked_at_stays_ambiguous(explorer, submitter):
+def test_a_start_whose_jobs_cannot_be_listed_stays_ambiguous(explorer, submitter):
     explorer.fates = ["lost"]
     intent = submitter.intend(5)
-    explorer.broken_looks = 100
+    explorer.broken_polls = 100
     with pytest.raises(
         NebulaExplorerAmbiguousSubmitError, match="cannot be determined: Cannot observe"
     ) as raised:
         submitter.submit(add_job(5), intent)
     assert raised.value.candidates == ()
-    assert explorer.asked.count("run_workflow") == 1
+    assert explorer.requests.count("run_workflow") == 1
 
 
-def test_a_job_of_an_hour_later_is_not_what_came_of_a_start(explorer, submitter):
+def test_a_job_of_an_hour_later_is_not_the_job_of_a_start(explorer, submitter):
     intent = submitter.intend(5)
     explorer.now += 3700
     explorer.start_foreign()
@@ -340,10 +340,10 @@ def test_long_after_a_start_no_job_of_it_is_on_its_way(explorer, submitter):
     assert explorer.now - begun < 1
 
 
-def test_an_explorer_that_tells_no_time_is_waited_for(explorer, submitter, monkeypatch):
+def test_an_explorer_whose_responses_have_no_date_is_waited_for(explorer, submitter, monkeypatch):
     monkeypatch.setattr("in_memory.formatdate", lambda *_, **__: "")
     intent = submitter.intend(5)
-    assert intent.asked_at is None
+    assert intent.requested_at is None
     explorer.start_foreign()
     assert submitter.find(intent, LOST) is not None
 

@@ -31,14 +31,14 @@ def test_a_refusal_that_cannot_be_noted_says_what_the_next_attempt_will_do(emula
     assert "would have to search for a job that does not exist" in caplog.text
 
 
-def test_a_refused_start_leaves_nothing_to_look_into(emulator, attempt, pauses):
+def test_a_refused_start_leaves_nothing_to_search_for(emulator, attempt, pauses):
     emulator.plan(5, QUICK)
     emulator.fail(Fault("code", "run_workflow", code=50004002))
     with pytest.raises(NebulaExplorerServerError):
         attempt(1)
     other = emulator.start_job(5)
     assert attempt(2) != other
-    assert set(pauses) == {0.1}, "nothing was looked for"
+    assert set(pauses) == {0.1}, "nothing was searched for"
 
 
 def test_several_jobs_that_fit_end_the_task_for_good(emulator, attempt, monkeypatch):
@@ -51,7 +51,7 @@ def test_several_jobs_that_fit_end_the_task_for_good(emulator, attempt, monkeypa
 
 
 @pytest.mark.parametrize("fault", [Fault("lost", "run_workflow"), Fault("reset", "run_workflow")])
-def test_a_person_may_be_left_to_tell_what_came_of_a_start(emulator, attempt, fault, pauses):
+def test_a_lost_response_may_be_left_to_a_person(emulator, attempt, fault, pauses):
     emulator.fail(fault)
     with pytest.raises(NebulaExplorerAmbiguousSubmitError) as raised:
         attempt(1, on_ambiguous_submit="fail")
@@ -68,7 +68,7 @@ def test_other_words_for_an_ambiguous_submit_are_refused_when_the_dag_is_read():
 
 
 @pytest.mark.parametrize("durable", [True, False])
-def test_what_cannot_be_found_out_now_is_left_to_a_retry_where_that_can_find_out(
+def test_what_cannot_be_determined_now_is_left_to_a_retry_that_can(
     explorer, emulator, attempt, pauses, durable
 ):
     explorer.set_connection(extra={"max_consecutive_failures": 2})
@@ -82,7 +82,7 @@ def test_what_cannot_be_found_out_now_is_left_to_a_retry_where_that_can_find_out
         assert len(emulator.jobs) == 1
 
 
-def test_the_jobs_of_mapped_siblings_are_not_taken_up(emulator, store, pauses):
+def test_the_jobs_of_mapped_siblings_are_not_adopted(emulator, store, pauses):
     def pull(task_ids, key):
         assert (task_ids, key) == (["t", "other"], CLAIM_KEY)
         return [None, a_claim(emulator, 101), {"explorer": "http://other", "job_id": 102}, ti.xcoms.get(key)]
@@ -119,7 +119,7 @@ def test_a_clear_after_a_worker_died_at_its_start_cancels_the_job_if_it_is_the_o
 
 
 @pytest.mark.parametrize("arguments", [{"on_ambiguous_submit": "fail"}, {}], ids=["fail", "another ended"])
-def test_a_clear_cancels_no_job_of_which_it_was_left_to_a_person_whose_it_is(
+def test_a_clear_cancels_no_job_whose_owner_a_person_is_to_determine(
     emulator, attempt, store, pauses, arguments
 ):
     emulator.plan(5, ENDLESS)
@@ -165,7 +165,7 @@ def test_an_airflow_that_takes_no_xcoms_does_not_cost_the_job(emulator, store, c
     assert "Airflow's XComs failed: RuntimeError: the API server is down" in caplog.text
 
 
-def test_claims_that_cannot_be_read_leave_it_open_what_came_of_a_start(emulator, pauses):
+def test_claims_that_cannot_be_read_leave_a_start_ambiguous(emulator, pauses):
     ti = TaskInstance()
     task = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, poll_interval=0.1)
     task.get_dag = lambda: SimpleNamespace(task_ids=["t"])
