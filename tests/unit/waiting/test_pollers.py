@@ -108,6 +108,7 @@ class TestWaitForJob:
 
 class TestJobPoller:
     def test_a_failed_poll_shows_nothing_and_is_logged(self, caplog):
+        caplog.set_level(logging.WARNING)
         poller = JobPoller(ScriptedClient(DOWN, RUNNING), "1964", max_failures=3)
         assert (poller.poll(), poller.failed_polls) == (None, 1)
         assert (poller.poll(), poller.failed_polls) == (RUNNING, 0)
