@@ -127,7 +127,7 @@ class Phase:
 class Wave:
     """Jobs that finished together: how long after that each event came, in seconds.
 
-    :param rate: how many details were asked each second.
+    :param rate: how many details were requested each second.
     """
 
     delays: Sequence[float]
@@ -178,14 +178,14 @@ class Run:
         return Result(start, waiting, ending, waves, self._server.call("counts"), self._wrong())
 
     def _phase(self, act: Callable[[], None]) -> Phase:
-        before, asked = self._moment()
+        before, counts_before = self._moment()
         act()
-        after, asked_then = self._moment()
+        after, counts_after = self._moment()
         return Phase(
             seconds=after.moment - before.moment,
             cpu=after.cpu - before.cpu,
             memory=after.memory - before.memory,
-            requests=asked_then.requests - asked.requests,
+            requests=counts_after.requests - counts_before.requests,
             held=after.held,
             collected=after.collected,
         )
@@ -196,11 +196,11 @@ class Run:
     def _start(self) -> None:
         self._triggerer.call("start", self._job_ids)
         patiently(lambda: self._triggerer.call("running") == len(self._job_ids))
-        patiently(lambda: self._server.call("has_told", self._job_ids))
+        patiently(lambda: self._server.call("has_shown", self._job_ids))
         time.sleep(SETTLING)
 
     def _end(self) -> None:
-        self._server.call("answer_after", LATENCY)
+        self._server.call("respond_after", LATENCY)
         self._rates = [self._wave(job_ids) for job_ids in self._groups()]
         time.sleep(SETTLING)  # for an event too many
         self._collect()
@@ -213,7 +213,7 @@ class Run:
         yield job_ids[TOGETHER + 1 :]
 
     def _wave(self, job_ids: Sequence[int]) -> float:
-        """Let jobs finish together, and return how fast details were asked then."""
+        """Let jobs finish together, and return how many details a second were requested then."""
         moment = self._server.call("finish", job_ids)
         self._finished.update(dict.fromkeys(job_ids, moment))
         patiently(lambda: self._collect() >= len(self._finished))

@@ -1,6 +1,6 @@
-"""The processes of benchmarks/waiting.py: one that obeys through a pipe, and the server that a trigger asks.
+"""The processes of benchmarks/waiting.py: one that obeys through a pipe, and the server that a trigger polls.
 
-A server holds one table of jobs and tells it in the words of one product. The package's emulator would do for
+A server holds one table of jobs and shows it in the words of one product. The package's emulator would do for
 a thousand jobs; at ten thousand each of its lists takes longer than what is measured here.
 """
 
@@ -28,7 +28,7 @@ _FILTERS = {"status", "fromCreateTime", "toCreateTime", "orderByCreateTime"}
 
 @final
 class Child:
-    """A process of its own that calls, on one object, what it is told to; it ends with its parent.
+    """A process of its own that calls methods of one object for its parent, and ends with it.
 
     :param target: what it runs: a function of its end of the pipe and of the arguments.
     """
@@ -53,14 +53,14 @@ class Child:
         """Return what a method of the process's object returns."""
         self._pipe.send((name, arguments))
         if not self._pipe.poll(timeout):
-            raise TimeoutError(f"no answer to {name!r} in {timeout} s")
+            raise TimeoutError(f"no reply to {name!r} in {timeout} s")
         return self._pipe.recv()
 
 
 def obey(pipe: Connection, owner: object) -> None:
-    """Do one thing that the parent asks.
+    """Call one method for the parent.
 
-    :raises EOFError: where the parent has gone.
+    :raises EOFError: if the parent has gone.
     """
     name, arguments = pipe.recv()
     pipe.send(getattr(owner, name)(*arguments))
@@ -78,7 +78,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Counts:
-    """What a server was asked so far.
+    """What a server got so far.
 
     :param requests: all, the logins included.
     """
@@ -89,7 +89,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """A request, its path in parts."""
 
     method: str
@@ -100,16 +100,16 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a server answers.
+class Response:
+    """What a server sends back.
 
     :param kind: ``login``, ``list``, ``details`` or ``refused``.
-    :param told: the jobs that it tells about.
+    :param shown: the jobs that it shows.
     """
 
     kind: str
     value: object
-    told: Sequence[int] = ()
+    shown: Sequence[int] = ()
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -126,51 +126,51 @@ class Jobs:
             job.created = begun + index * _MILLISECONDS_BETWEEN_JOBS
         self._created = [job.created for job in self.all]
 
-    def fitting(self, wanted: Mapping[str, Any], workflow: int | None) -> list[Job]:
+    def fitting(self, job_filter: Mapping[str, Any], workflow: int | None) -> list[Job]:
         """Return the jobs that Explorer's filter shows, in its order."""
-        begin = bisect_left(self._created, wanted.get("fromCreateTime", 0))
-        end = bisect_right(self._created, wanted.get("toCreateTime", self._created[-1]))
-        status = wanted.get("status")
+        begin = bisect_left(self._created, job_filter.get("fromCreateTime", 0))
+        end = bisect_right(self._created, job_filter.get("toCreateTime", self._created[-1]))
+        status = job_filter.get("status")
         shown = [
             job
             for job in self.all[begin:end]
             if status in (None, job.status) and workflow in (None, job.workflow)
         ]
-        return shown if wanted.get("orderByCreateTime") == "asc" else shown[::-1]
+        return shown if job_filter.get("orderByCreateTime") == "asc" else shown[::-1]
 
 
-def explorer(asked: Asked, jobs: Jobs) -> Answer:
-    """Answer as NebulaGraph Explorer."""
-    match asked.parts:
+def explorer(request: Request, jobs: Jobs) -> Response:
+    """Respond as NebulaGraph Explorer."""
+    match request.parts:
         case ["api-open", "v1", "connect"]:
             cookie = "explorer_token=stand-in; Path=/; Max-Age=259200; HttpOnly"
-            return Answer("login", _success({"success": True}), headers={"Set-Cookie": cookie})
-        case _ if not asked.has_cookie:
-            return Answer("refused", {"code": 40104001, "message": "ErrSession"}, status=401)
+            return Response("login", _success({"success": True}), headers={"Set-Cookie": cookie})
+        case _ if not request.has_cookie:
+            return Response("refused", {"code": 40104001, "message": "ErrSession"}, status=401)
         case ["api-open", "v1", "jobs"]:
-            return _explorer_list(asked, jobs, None)
-        case ["api-open", "v1", "workflows", workflow, "jobs"] if asked.method == "GET":
-            return _explorer_list(asked, jobs, int(workflow))
+            return _explorer_list(request, jobs, None)
+        case ["api-open", "v1", "workflows", workflow, "jobs"] if request.method == "GET":
+            return _explorer_list(request, jobs, int(workflow))
         case ["api-open", "v1", "jobs", job_id]:
             return _explorer_details(jobs.by_id[int(job_id)])
-    return Answer("refused", {"code": 40404000, "message": "ErrNotFound"}, status=404)
+    return Response("refused", {"code": 40404000, "message": "ErrNotFound"}, status=404)
 
 
-def _explorer_list(asked: Asked, jobs: Jobs, workflow: int | None) -> Answer:
-    wanted = json.loads(asked.query.get("filter") or "{}")
-    if wanted.keys() - _FILTERS:
-        return Answer("refused", {"code": 40004001, "message": f"ErrParam::{wanted}"}, status=400)
-    page, size = int(asked.query.get("page", 1)), int(asked.query.get("pageSize", 10))
+def _explorer_list(request: Request, jobs: Jobs, workflow: int | None) -> Response:
+    job_filter = json.loads(request.query.get("filter") or "{}")
+    if job_filter.keys() - _FILTERS:
+        return Response("refused", {"code": 40004001, "message": f"ErrParam::{job_filter}"}, status=400)
+    page, size = int(request.query.get("page", 1)), int(request.query.get("pageSize", 10))
     size = min(size, jobs.max_page)
-    fitting = jobs.fitting(wanted, workflow)
+    fitting = jobs.fitting(job_filter, workflow)
     items = fitting[(page - 1) * size : page * size]
     data = {"items": [_item(job) for job in items], "total": len(fitting), "Page": page, "PageSize": size}
-    return Answer("list", _success(data), [job.id for job in items])
+    return Response("list", _success(data), [job.id for job in items])
 
 
-def _explorer_details(job: Job) -> Answer:
+def _explorer_details(job: Job) -> Response:
     tasks = [{"id": f"{job.id:032x}", "name": "query_1", "status": job.status}]
-    return Answer("details", _success({**_item(job), "tasks": tasks}), [job.id])
+    return Response("details", _success({**_item(job), "tasks": tasks}), [job.id])
 
 
 def _item(job: Job) -> dict[str, object]:
@@ -190,36 +190,38 @@ def _success(data: object) -> dict[str, object]:
     return {"code": 0, "message": "Success", "data": data}
 
 
-def dbt_cloud(asked: Asked, jobs: Jobs) -> Answer:
-    """Answer as dbt Cloud: ``/api/v2/accounts/<account>/runs/<run>/``."""
-    job = jobs.by_id[int(asked.parts[5])]
+def dbt_cloud(request: Request, jobs: Jobs) -> Response:
+    """Respond as dbt Cloud: ``/api/v2/accounts/<account>/runs/<run>/``."""
+    job = jobs.by_id[int(request.parts[5])]
     status = 10 if job.status == SUCCESS else 3
-    return Answer("details", {"data": {"id": job.id, "status": status}}, [job.id])
+    return Response("details", {"data": {"id": job.id, "status": status}}, [job.id])
 
 
-def databricks(asked: Asked, jobs: Jobs) -> Answer:
-    """Answer as Databricks: ``/api/2.2/jobs/runs/get``, with the run's id in the body."""
-    job = jobs.by_id[json.loads(asked.body)["run_id"]]
+def databricks(request: Request, jobs: Jobs) -> Response:
+    """Respond as Databricks: ``/api/2.2/jobs/runs/get``, with the run's id in the body."""
+    job = jobs.by_id[json.loads(request.body)["run_id"]]
     ended = {"life_cycle_state": "TERMINATED", "result_state": "SUCCESS", "state_message": ""}
     going = {"life_cycle_state": "RUNNING", "state_message": ""}
-    return Answer("details", {"run_id": job.id, "state": ended if job.status == SUCCESS else going}, [job.id])
+    return Response(
+        "details", {"run_id": job.id, "state": ended if job.status == SUCCESS else going}, [job.id]
+    )
 
 
-def airbyte(asked: Asked, jobs: Jobs) -> Answer:
-    """Answer as Airbyte: ``/v1/applications/token`` and ``/jobs/<job>``."""
-    if asked.parts[-1] == "token":
+def airbyte(request: Request, jobs: Jobs) -> Response:
+    """Respond as Airbyte: ``/v1/applications/token`` and ``/jobs/<job>``."""
+    if request.parts[-1] == "token":
         token = {"access_token": "stand-in", "token_type": "Bearer", "expires_in": 3600}
-        return Answer("login", token)
-    job = jobs.by_id[int(asked.parts[-1])]
+        return Response("login", token)
+    job = jobs.by_id[int(request.parts[-1])]
     status = "succeeded" if job.status == SUCCESS else "running"
-    told = {"jobId": job.id, "status": status, "jobType": "sync", "connectionId": "c"}
-    return Answer("details", {**told, "startTime": "2026-01-01T00:00:00Z"}, [job.id])
+    data = {"jobId": job.id, "status": status, "jobType": "sync", "connectionId": "c"}
+    return Response("details", {**data, "startTime": "2026-01-01T00:00:00Z"}, [job.id])
 
 
 class Server:
     """Serves one product, and does what its parent asks: the methods without an underscore."""
 
-    def __init__(self, product: Callable[[Asked, Jobs], Answer], jobs: Jobs) -> None:
+    def __init__(self, product: Callable[[Request, Jobs], Response], jobs: Jobs) -> None:
         self._product = product
         self._jobs = jobs
         self._latency = 0.0
@@ -243,8 +245,8 @@ class Server:
         """Return the port it listens on."""
         return self._port
 
-    def answer_after(self, seconds: float) -> None:
-        """Take this long for each answer from now on."""
+    def respond_after(self, seconds: float) -> None:
+        """Take this long for each response from now on."""
         self._latency = seconds
 
     def finish(self, job_ids: Iterable[int]) -> float:
@@ -255,15 +257,15 @@ class Server:
         return time.monotonic()
 
     def counts(self) -> Counts:
-        """Return what it was asked so far."""
+        """Return what it got so far."""
         return Counts(self._kinds.total(), self._kinds["login"], self._connections)
 
-    def has_told(self, job_ids: Iterable[int]) -> bool:
-        """Return whether somebody was told about each of these jobs."""
+    def has_shown(self, job_ids: Iterable[int]) -> bool:
+        """Return whether each of these jobs was shown."""
         return self._seen.issuperset(job_ids)
 
     def details_per_second(self) -> float:
-        """Return how fast details were asked since jobs finished last."""
+        """Return how many details a second were requested since jobs finished last."""
         if len(self._details) < 2:
             return 0.0
         return (len(self._details) - 1) / (self._details[-1] - self._details[0])
@@ -284,17 +286,17 @@ class Server:
             await asyncio.sleep(self._latency)
         parts = wire.path.strip("/").split("/")
         has_cookie = "explorer_token" in wire.headers.get("Cookie", "")
-        asked = Asked(wire.method, parts, wire.query, await wire.read(), has_cookie)
-        answer = self._product(asked, self._jobs)
-        self._note(answer)
-        body = json.dumps(answer.value).encode()
-        headers = {"Content-Type": "application/json", **answer.headers}
-        return web.Response(body=body, status=answer.status, headers=headers)
+        request = Request(wire.method, parts, wire.query, await wire.read(), has_cookie)
+        response = self._product(request, self._jobs)
+        self._note(response)
+        body = json.dumps(response.value).encode()
+        headers = {"Content-Type": "application/json", **response.headers}
+        return web.Response(body=body, status=response.status, headers=headers)
 
-    def _note(self, answer: Answer) -> None:
-        self._kinds[answer.kind] += 1
-        self._seen.update(answer.told)
-        if answer.kind == "details":
+    def _note(self, response: Response) -> None:
+        self._kinds[response.kind] += 1
+        self._seen.update(response.shown)
+        if response.kind == "details":
             self._details.append(time.monotonic())
 
 

@@ -29,7 +29,7 @@ class Product:
 
     :param connection: its connection, with ``PORT`` for the server's port.
     :param arguments: the trigger's, from a job's id.
-    :param succeeded: whether an event's payload tells the success of the job with this id.
+    :param succeeded: whether an event's payload shows the success of the job with this id.
     :param prepare: called before the first trigger is made.
     """
 
@@ -65,7 +65,7 @@ PRODUCTS = {
             "nebula_explorer_conn_id": "nebula_explorer_default",
             "poll_interval": INTERVAL,
         },
-        lambda told, job_id: told["job_id"] == job_id and told.get("job", {}).get("status") == SUCCESS,
+        lambda event, job_id: event["job_id"] == job_id and event.get("job", {}).get("status") == SUCCESS,
     ),
     "dbt-cloud": Product(
         "apache-airflow-providers-dbt-cloud",
@@ -78,7 +78,7 @@ PRODUCTS = {
             "poll_interval": INTERVAL,
             "end_time": END,
         },
-        lambda told, job_id: told["run_id"] == job_id and told["status"] == "success",
+        lambda event, job_id: event["run_id"] == job_id and event["status"] == "success",
         speak_plainly,
     ),
     "databricks": Product(
@@ -91,7 +91,7 @@ PRODUCTS = {
             "databricks_conn_id": "databricks_default",
             "polling_period_seconds": INTERVAL,
         },
-        lambda told, job_id: told["run_id"] == job_id and '"SUCCESS"' in told["run_state"],
+        lambda event, job_id: event["run_id"] == job_id and '"SUCCESS"' in event["run_state"],
     ),
     "airbyte": Product(
         "apache-airflow-providers-airbyte",
@@ -104,7 +104,7 @@ PRODUCTS = {
             "poll_interval": INTERVAL,
             "end_time": END,
         },
-        lambda told, job_id: told["job_id"] == job_id and told["status"] == "success",
+        lambda event, job_id: event["job_id"] == job_id and event["status"] == "success",
     ),
 }
 
@@ -213,7 +213,7 @@ class Triggerer:
         return self._events[first:]
 
     def amiss(self) -> list[str]:
-        """Return what triggers raised, and the events that do not tell the success of their job."""
+        """Return what triggers raised, and the events that do not show the success of their job."""
         return [*self._amiss, *(repr(task.exception()) for task in self._tasks if _has_failed(task))]
 
     def _obey(self, pipe: Connection) -> None:

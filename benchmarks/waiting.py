@@ -36,9 +36,9 @@ def costs(results: Results) -> Iterator[Row]:
     yield "waiting", *head.split(" | "), "CPU s, start", "CPU s, waiting", "KiB a job"
     for case, result in results.items():
         start, waiting, counts = result.start, result.waiting, result.counts
-        asked = start.requests, f"{waiting.requests_a_poll:.2f}", counts.logins, counts.connections
+        requests = start.requests, f"{waiting.requests_a_poll:.2f}", counts.logins, counts.connections
         memory = f"{start.memory / 1024 / case.jobs:.1f}"
-        yield case, case.jobs, *asked, f"{start.cpu:.2f}", f"{waiting.cpu:.3f}", memory
+        yield case, case.jobs, *requests, f"{start.cpu:.2f}", f"{waiting.cpu:.3f}", memory
 
 
 def holds(results: Results) -> Iterator[Row]:
@@ -173,7 +173,7 @@ def machine() -> str:
     packages = {"Airflow": "apache-airflow"} | {name: it.distribution for name, it in PRODUCTS.items()}
     versions = ", ".join(f"{name} {version(it)}" for name, it in packages.items() if is_installed(it))
     cores = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-    waits = f"a poll each {INTERVAL:g} s; answers take {LATENCY * 1000:g} ms from when jobs finish"
+    waits = f"a poll each {INTERVAL:g} s; responses take {LATENCY * 1000:g} ms from when jobs finish"
     return f"Taken on {cores}: {versions}; {waits}."
 
 

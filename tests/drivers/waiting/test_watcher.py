@@ -187,13 +187,12 @@ def test_a_deadline_ends_a_wait_in_time_though_no_other_poll_is_near(explorer):
 
 def test_the_tasks_of_a_watcher_have_names(explorer):
     (job_id,) = start_jobs(explorer, 1)
-    explorer.latency = 0.5
+    explorer.latency = 2
 
     async def test():
         async with watching(explorer) as watcher:
             wait = asyncio.ensure_future(watcher.job(job_id, interval=INTERVAL))
-            while not explorer.count("get_job"):
-                await seconds_of_polls(1)
+            await seconds_of_polls(10)  # while the login waits for its response
             names = {task.get_name() for task in asyncio.all_tasks()}
             wait.cancel()
             await asyncio.gather(wait, return_exceptions=True)
