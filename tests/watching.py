@@ -1,4 +1,4 @@
-"""Runs a watcher against an emulator, and looks back at what it left."""
+"""Runs a watcher against an emulator, and checks what it leaves behind."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ async def watching(explorer, *, max_failures=5, client_class=AsyncClient, **chan
 
 
 def run(test):
-    """Run a test's coroutine, and fail where it leaves a task, a socket or a warning."""
+    """Run a test's coroutine, and fail if it leaves a task, a socket or a warning."""
 
-    async def run_and_look_back():
+    async def run_and_check():
         result = await test
         assert asyncio.all_tasks() == {asyncio.current_task()}
         return result
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        result = asyncio.run(run_and_look_back(), debug=True)
+        result = asyncio.run(run_and_check(), debug=True)
         gc.collect()
     return result
 

@@ -48,7 +48,7 @@ def test_airflow_masks_what_the_hook_derives_from_the_password(explorer, emulato
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
 @pytest.mark.parametrize("is_from_environment", [False, True], ids=["connection", "environment"])
-def test_airflow_masks_what_a_proxy_is_told(explorer, emulator, monkeypatch, is_from_environment, encoding):
+def test_airflow_masks_what_a_proxy_is_sent(explorer, emulator, monkeypatch, is_from_environment, encoding):
     from airflow.providers.common.compat.sdk import redact
 
     proxy = emulator.url.replace("http://", "http://user:pr%C3%B6xy%20password@")
@@ -89,7 +89,7 @@ class TestTestConnection:
             ({"extra": {"account_encoding": "colon"}}, "account_encoding (tried: colon"),
         ],
     )
-    def test_failure_is_told_in_words(self, explorer, changes, words):
+    def test_failure_is_described_in_words(self, explorer, changes, words):
         explorer.set_connection(**changes)
         ok, text = NebulaExplorerHook().test_connection()
         assert not ok

@@ -1,4 +1,4 @@
-"""What is counted, as Airflow's metrics get it."""
+"""The metrics that Airflow gets."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ CONNECTION = "nebula_explorer_default"
 
 @pytest.fixture
 def metrics(monkeypatch):
-    """Count what Airflow's metrics are told."""
-    told = Counter()
+    """Collect what Airflow's metrics get."""
+    collected = Counter()
 
     class Stats:
         @staticmethod
         def incr(name, count=1):
-            told[name] += count
+            collected[name] += count
 
     monkeypatch.setattr(sdk, "Stats", Stats, raising=False)
     clients.load_metrics.cache_clear()
-    yield told
+    yield collected
     clients.load_metrics.cache_clear()
 
 
@@ -59,14 +59,14 @@ def test_a_refused_cancel_is_not_counted(emulator, metrics):
     assert "nebula_explorer.cancels" not in metrics
 
 
-def test_a_wait_in_a_worker_counts_its_looks(emulator, metrics):
+def test_a_wait_in_a_worker_counts_its_polls(emulator, metrics):
     job_id = emulator.start_job(5, plan=JobPlan(running=0))
     with NebulaExplorerHook() as hook:
         hook.wait_for_job(job_id, poll_interval=0.1)
     assert metrics["nebula_explorer.polls"] == 1
 
 
-def test_a_lost_answer_counts_as_a_reconciliation(emulator, metrics, pauses):
+def test_a_lost_response_counts_as_a_reconciliation(emulator, metrics, pauses):
     emulator.fail(Fault("lost", "run_workflow"))
     with NebulaExplorerHook() as hook:
         hook.run_workflow(5)
@@ -86,7 +86,7 @@ def test_a_triggerer_counts_waits_and_the_polls_that_they_share(emulator, metric
     assert 1 <= metrics["nebula_explorer.polls"] < 200
 
 
-def test_an_event_of_a_workflow_is_counted_when_it_is_told(emulator, metrics):
+def test_an_event_of_a_workflow_is_counted_when_it_is_acknowledged(emulator, metrics):
     emulator.start_job(5, plan=JobPlan(running=0))
     trigger = NebulaExplorerWorkflowTrigger(5, CONNECTION, 0.1, created_after="2020-01-01T00:00:00Z")
 

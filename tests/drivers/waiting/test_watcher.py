@@ -1,4 +1,4 @@
-"""The watcher against a real server: what it asks, and what it leaves."""
+"""The watcher against a real server: what it requests, and what it leaves behind."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_many_waits_take_one_login_and_a_request_for_each_poll(explorer):
     assert explorer.count("get_job") <= 301, "the details of each once, and the one before the first list"
 
 
-def test_a_wait_that_is_alone_asks_for_its_job_only(explorer):
+def test_a_wait_that_is_alone_fetches_its_job_only(explorer):
     (job_id,) = start_jobs(explorer, 1, JobPlan(running=0.5))
 
     async def test():
@@ -55,7 +55,7 @@ def test_a_wait_that_is_alone_asks_for_its_job_only(explorer):
     assert explorer.count("list_jobs") == 0
 
 
-def test_waits_on_one_job_share_its_looks_and_its_details(explorer):
+def test_waits_on_one_job_share_its_polls_and_its_details(explorer):
     (job_id,) = start_jobs(explorer, 1, DONE)
 
     async def test():
@@ -66,7 +66,7 @@ def test_waits_on_one_job_share_its_looks_and_its_details(explorer):
     assert explorer.count("get_job") == 1
 
 
-def test_waits_that_begin_at_different_times_fall_into_one_rhythm(explorer):
+def test_waits_that_begin_at_different_times_share_their_polls(explorer):
     job_ids = start_jobs(explorer, 20)
 
     async def test():
@@ -79,17 +79,17 @@ def test_waits_that_begin_at_different_times_fall_into_one_rhythm(explorer):
             before, begun = explorer.count(), time.monotonic()
             await asyncio.sleep(2)
             polls = (time.monotonic() - begun) / 0.9 + 1
-            asked = explorer.count() - before
+            requests = explorer.count() - before
             for wait in waits:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
-            return asked, polls
+            return requests, polls
 
-    asked, polls = run(test())
-    assert 1 <= asked <= polls
+    requests, polls = run(test())
+    assert 1 <= requests <= polls
 
 
-def test_a_hint_saves_the_first_look(explorer):
+def test_a_poll_just_before_saves_the_first_one(explorer):
     (job_id,) = start_jobs(explorer, 1)
     seen = summary_of(explorer.job(job_id))
 
@@ -147,7 +147,7 @@ def test_a_deadline_holds_though_explorer_hangs(explorer, monkeypatch):
     assert waited < 10
 
 
-def test_a_deadline_ends_a_wait_after_a_last_look(explorer):
+def test_a_deadline_ends_a_wait_after_a_last_poll(explorer):
     running, done = start_jobs(explorer, 2, JobPlan(running=3600))
 
     async def test():
@@ -167,7 +167,38 @@ def test_a_deadline_ends_a_wait_after_a_last_look(explorer):
 
     late, ended = run(test())
     assert isinstance(late, NebulaExplorerTimeoutError)
-    assert ended.status is JobStatus.INTERRUPTED, "the last look saw it"
+    assert ended.status is JobStatus.INTERRUPTED, "the last poll showed it"
+
+
+def test_a_deadline_ends_a_wait_in_time_though_no_other_poll_is_near(explorer):
+    (job_id,) = start_jobs(explorer, 1)
+
+    async def test():
+        async with watching(explorer) as watcher:
+            begun = time.monotonic()
+            late = await outcome(watcher.job(job_id, interval=3600, deadline=begun + 1))
+            return late, time.monotonic() - begun
+
+    late, waited = run(test())
+    assert isinstance(late, NebulaExplorerTimeoutError)
+    assert explorer.count("get_job") == 2, "one at once, and the last"
+    assert waited < 8
+
+
+def test_the_tasks_of_a_watcher_have_names(explorer):
+    (job_id,) = start_jobs(explorer, 1)
+    explorer.latency = 2
+
+    async def test():
+        async with watching(explorer) as watcher:
+            wait = asyncio.ensure_future(watcher.job(job_id, interval=INTERVAL))
+            await seconds_of_polls(10)  # while the login waits for its response
+            names = {task.get_name() for task in asyncio.all_tasks()}
+            wait.cancel()
+            await asyncio.gather(wait, return_exceptions=True)
+            return names
+
+    assert run(test()) >= {"nebula_explorer watcher: polls", "nebula_explorer watcher: fetches jobs"}
 
 
 def test_a_deadline_ends_a_wait_in_time_though_no_other_poll_is_near(explorer):
@@ -216,7 +247,7 @@ def test_a_wait_that_is_cancelled_leaves_the_others_alone(explorer):
     assert len(run(test())) == 5
 
 
-def test_closing_while_looks_are_in_flight_leaves_nothing(explorer):
+def test_closing_while_fetches_are_in_flight_leaves_nothing(explorer):
     job_ids = start_jobs(explorer, 40, DONE)
     explorer.latency = 5
 

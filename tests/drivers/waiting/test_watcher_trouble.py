@@ -33,7 +33,7 @@ def explorer():
 
 
 @pytest.mark.parametrize("code", [50004003, 40304000, 40404000])
-def test_a_final_refusal_is_told_to_that_jobs_waiter_alone(explorer, code):
+def test_a_final_refusal_ends_the_wait_for_that_job_alone(explorer, code):
     good = start_jobs(explorer, 1, JobPlan(running=1))
 
     async def test():
@@ -86,7 +86,7 @@ def test_a_session_that_one_request_is_refused_for_good_ends_no_other_wait(explo
     assert {job.status for job in others} == {JobStatus.SUCCESS}
 
 
-def test_an_explorer_that_is_down_is_not_asked_for_each_new_wait(explorer):
+def test_an_explorer_that_is_down_gets_no_request_for_each_new_wait(explorer):
     explorer.fail(Fault("status", times=None))
 
     async def test():
@@ -113,7 +113,7 @@ def test_a_job_that_cannot_be_shown_does_not_hold_up_those_that_can(explorer):
     assert {job.status for job in others} == {JobStatus.SUCCESS}
 
 
-def test_a_client_that_cannot_be_opened_is_told_to_all_and_tried_anew_for_those_who_come_later():
+def test_a_client_that_cannot_be_opened_ends_all_waits_and_is_opened_anew_for_later_ones():
     opened = []
 
     async def open_client():
@@ -178,7 +178,7 @@ def test_too_many_broken_polls_end_every_wait_with_an_error_that_names_its_job(e
     assert requests <= 9, "no storm: at most a list and a job for each poll"
 
 
-def test_looks_that_failed_in_another_process_count(explorer):
+def test_polls_that_failed_in_another_process_count(explorer):
     explorer.fail(Fault("status", "get_job", times=None))
 
     async def test():
@@ -189,7 +189,7 @@ def test_looks_that_failed_in_another_process_count(explorer):
     assert explorer.count("get_job") == 1
 
 
-def test_a_refused_account_is_told_to_all_and_asked_once(explorer):
+def test_a_refused_account_ends_all_waits_after_one_login(explorer):
     account = Account("root", "wrong-password", "graphd")
 
     async def test():
@@ -238,7 +238,7 @@ def test_a_graphd_that_is_away_for_a_while_ends_no_wait(explorer):
     assert [job.id for job in run(test())] == job_ids
 
 
-def test_a_graphd_that_stays_away_ends_waits_as_looks_that_fail_do(explorer):
+def test_a_graphd_that_stays_away_ends_waits_as_failed_polls_do(explorer):
     (job_id,) = start_jobs(explorer, 1)
 
     async def test():
@@ -275,14 +275,14 @@ class ManyJobs:
     def __call__(self, request):
         if "/jobs?" not in request.target:
             return response_of(self._job(int(request.path.rsplit("/", 1)[1])))
-        wanted = json.loads(parse_qs(urlsplit(request.target).query)["filter"][0])
-        status = wanted.get("status")
+        job_filter = json.loads(parse_qs(urlsplit(request.target).query)["filter"][0])
+        status = job_filter.get("status")
         self.lists.append(status)
         if len(self.lists) > 8 and status == 1:
             self.all_run = True
         elif self.all_run and status is not None:
             return Response(503)
-        first = max(1, wanted["fromCreateTime"] - self.begin)
+        first = max(1, job_filter["fromCreateTime"] - self.begin)
         jobs = (self._job(number) for number in range(first, 20000))
         items = [job for job in jobs if status in (None, job["status"])][:1000]
         return response_of({"items": items, "total": 20000 if status is None else len(items)})

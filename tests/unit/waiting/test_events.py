@@ -23,13 +23,13 @@ from airflow_provider_nebula_explorer.explorer.waiting.events import (
 )
 
 
-def told(event):
+def through_json(event):
     return json.loads(json.dumps(event))
 
 
 def test_a_job_comes_back_as_it_was():
     job = a_job(3)
-    event = told(job_event(job, "http://graph/"))
+    event = through_json(job_event(job, "http://graph/"))
     assert read_job(event) == job
     assert (event["job_id"], event["link"]) == (1964, "http://graph/")
 
@@ -46,7 +46,7 @@ def test_a_job_comes_back_as_it_was():
 )
 def test_an_error_comes_back_as_it_was(error):
     with pytest.raises(NebulaExplorerError) as raised:
-        read_job(told(error_event({"job_id": 7}, error)))
+        read_job(through_json(error_event({"job_id": 7}, error)))
     assert type(raised.value) is type(error)
     assert str(raised.value) == str(error)
     for name in ("code", "message", "http_status"):
@@ -55,7 +55,7 @@ def test_an_error_comes_back_as_it_was(error):
 
 def test_an_error_that_is_not_ours_keeps_its_words():
     with pytest.raises(NebulaExplorerError, match="The trigger failed: KeyError: 'x'"):
-        read_job(told(error_event({"job_id": 7}, KeyError("x"))))
+        read_job(through_json(error_event({"job_id": 7}, KeyError("x"))))
 
 
 @pytest.mark.parametrize("event", [None, "done", {}, {"job": 7}, {"error": "x"}, {"status": "success"}])
@@ -64,13 +64,13 @@ def test_what_is_no_event_of_ours_is_an_error(event):
         read_job(event)
 
 
-def test_a_limit_is_told_by_airflows_name():
-    assert timed_out(told(timeout_event({"job_id": 7}, "execution_timeout"))) == "execution_timeout"
-    assert timed_out(told(job_event(a_job(), ""))) is None
+def test_a_limit_has_airflows_name():
+    assert timed_out(through_json(timeout_event({"job_id": 7}, "execution_timeout"))) == "execution_timeout"
+    assert timed_out(through_json(job_event(a_job(), ""))) is None
     assert timed_out({"timed_out": "tomorrow"}) is None
 
 
-def test_a_hint_is_no_more_than_lists_tell():
+def test_a_seen_job_is_no_more_than_lists_show():
     assert seen_job(a_job(1)) == {
         "id": 1964,
         "status": 1,

@@ -44,13 +44,13 @@ def test_the_error_names_the_tasks_that_failed():
         has_reached(a_job(3, tasks=FAILED_TASKS), {JobStatus.SUCCESS})
 
 
-def told(*looks):
+def lines_of(*polls):
     progress = JobProgress()
-    return [line for code, now in looks for line in progress.lines(a_job(code, tasks=FAILED_TASKS), now)]
+    return [line for code, now in polls for line in progress.lines(a_job(code, tasks=FAILED_TASKS), now)]
 
 
-def test_a_line_is_told_when_a_status_changes_and_says_how_long_it_has_been():
-    lines = [text for _, text in told((0, 0), (0, 5), (1, 12), (1, 20), (1, 3700), (5, 3732))]
+def test_a_change_of_status_is_one_line_that_says_how_long_the_status_before_lasted():
+    lines = [text for _, text in lines_of((0, 0), (0, 5), (1, 12), (1, 20), (1, 3700), (5, 3732))]
     assert lines == [
         "Job 1964 (workflow_xkkjf_20220712103332) is PREPARING.",
         "Job 1964 (workflow_xkkjf_20220712103332) is RUNNING, after 12 s of PREPARING.",
@@ -59,8 +59,8 @@ def test_a_line_is_told_when_a_status_changes_and_says_how_long_it_has_been():
 
 
 @pytest.mark.parametrize("code", [2, 3, 4])
-def test_the_end_tells_the_state_of_each_task(code):
-    lines = told((code, 0))
+def test_the_end_names_the_status_of_each_task(code):
+    lines = lines_of((code, 0))
     assert [text for _, text in lines][1:] == [
         "It ran for 3 s.",
         f"  task query_1 ({'a' * 32}): SUCCESS",
@@ -70,11 +70,11 @@ def test_the_end_tells_the_state_of_each_task(code):
 
 
 def test_an_unknown_status_is_one_warning():
-    warnings = [text for level, text in told((9, 0), (9, 1), (9, 2)) if level == logging.WARNING]
+    warnings = [text for level, text in lines_of((9, 0), (9, 1), (9, 2)) if level == logging.WARNING]
     assert warnings == ["Status 9 is unknown to this version; the wait continues."]
 
 
-def test_what_another_process_has_told_is_not_told_again_nor_timed():
+def test_what_another_process_has_logged_is_neither_logged_again_nor_timed():
     progress = JobProgress(JobStatus.RUNNING)
     assert list(progress.changes(JobStatus.RUNNING, "Job 7", 5)) == []
     assert list(progress.changes(JobStatus.STOPPING, "Job 7", 9)) == [(logging.INFO, "Job 7 is STOPPING.")]
@@ -83,25 +83,25 @@ def test_what_another_process_has_told_is_not_told_again_nor_timed():
     ]
 
 
-PASSING = NebulaExplorerServerError("no answer", http_status=503)
+PASSING = NebulaExplorerServerError("no response", http_status=503)
 
 
-def test_failed_looks_in_a_row_end_the_wait_at_the_limit():
-    looks = FailedPolls("job 7", 3)
-    assert "Poll 1 of 3 for job 7 failed" in looks.failed(PASSING)
-    assert "Poll 2 of 3" in looks.failed(PASSING)
+def test_failed_polls_in_a_row_end_the_wait_at_the_limit():
+    failed_polls = FailedPolls("job 7", 3)
+    assert "Poll 1 of 3 for job 7 failed" in failed_polls.failed(PASSING)
+    assert "Poll 2 of 3" in failed_polls.failed(PASSING)
     with pytest.raises(
         NebulaExplorerConnectionError, match="Cannot observe job 7: 3 polls in a row failed"
     ) as raised:
-        looks.failed(PASSING)
+        failed_polls.failed(PASSING)
     assert raised.value.__cause__ is PASSING
 
 
-def test_a_look_that_saw_something_starts_the_count_again():
-    looks = FailedPolls("job 7", 2)
-    looks.failed(PASSING)
-    looks.succeeded()
-    assert "Poll 1 of 2" in looks.failed(PASSING)
+def test_a_poll_that_gets_a_response_starts_the_count_again():
+    failed_polls = FailedPolls("job 7", 2)
+    failed_polls.failed(PASSING)
+    failed_polls.succeeded()
+    assert "Poll 1 of 2" in failed_polls.failed(PASSING)
 
 
 def test_an_error_that_time_does_not_mend_ends_the_wait_at_once():

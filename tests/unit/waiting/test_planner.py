@@ -19,7 +19,7 @@ RUNNING, PREPARING, STOPPING, SUCCESS = (
 
 @dataclass
 class Explorer:
-    """Answers as Explorer does, from jobs that are given."""
+    """Responds as Explorer does, from jobs that are given."""
 
     jobs: dict[int, JobSummary]
     page_cap: int = 1000
@@ -27,21 +27,21 @@ class Explorer:
     ignores_filters: bool = False
     unlisted: set[int] = field(default_factory=set)
     listed: list[PageRequest] = field(default_factory=list)
-    asked: list[int] = field(default_factory=list)
+    fetched: list[int] = field(default_factory=list)
 
     @property
     def requests(self) -> int:
-        return len(self.listed) + len(self.asked)
+        return len(self.listed) + len(self.fetched)
 
     def page(self, request: PageRequest, page_size: int) -> Page[JobSummary]:
         self.listed.append(request)
         size = min(page_size, self.page_cap)
-        shown = sorted(
+        contents = sorted(
             (job for job in self.jobs.values() if self._shows(request, job)),
             key=lambda job: (job.created or 0, job.id),
         )
-        items = tuple(shown[:size])
-        return Page(items, len(items), size, len(shown) if self.knows_total else None)
+        items = tuple(contents[:size])
+        return Page(items, len(items), size, len(contents) if self.knows_total else None)
 
     def _shows(self, request: PageRequest, job: JobSummary) -> bool:
         if self.ignores_filters:
@@ -56,7 +56,7 @@ class Explorer:
         )
 
     def job(self, job_id: int) -> JobSummary | None:
-        self.asked.append(job_id)
+        self.fetched.append(job_id)
         return self.jobs.get(job_id)
 
 
@@ -64,8 +64,8 @@ def poll(planner: PollPlanner, explorer: Explorer, job_ids) -> dict[int, JobStat
     """Do as the watcher does, and return what was seen."""
     left, seen = set(job_ids), {}
 
-    def ask(asked):
-        for job_id in asked:
+    def fetch(ids):
+        for job_id in ids:
             left.discard(job_id)
             if job := explorer.job(job_id):
                 planner.learn(job)
@@ -73,16 +73,16 @@ def poll(planner: PollPlanner, explorer: Explorer, job_ids) -> dict[int, JobStat
 
     while left:
         plan = planner.plan(left)
-        ask(plan.singles)
+        fetch(plan.singles)
         for request in plan.requests:
-            shown = planner.read(request, explorer.page(request, planner.page_size))
-            seen.update((job_id, job.status) for job_id, job in shown.seen.items())
-            left.difference_update(shown.seen)
-            ask(shown.missing)
+            contents = planner.read(request, explorer.page(request, planner.page_size))
+            seen.update((job_id, job.status) for job_id, job in contents.seen.items())
+            left.difference_update(contents.seen)
+            fetch(contents.missing)
             if not left.isdisjoint(request.job_ids):
                 break
         if plan.probe is not None:
-            ask([plan.probe])
+            fetch([plan.probe])
     return seen
 
 
@@ -162,7 +162,7 @@ def test_a_list_without_a_total_is_read_too():
     assert costs(Explorer(a_line(50), knows_total=False), list(range(101, 151)))[1:] == [1, 1, 1]
 
 
-def test_jobs_far_apart_in_a_crowded_history_are_asked_for_one_by_one():
+def test_jobs_with_many_others_between_them_are_fetched_one_by_one():
     crowd = a_line(30_000)
     waiting = [101, 10_101, 20_101, 30_100]
     planner = PollPlanner()
@@ -172,7 +172,7 @@ def test_jobs_far_apart_in_a_crowded_history_are_asked_for_one_by_one():
     assert explorer.listed == []
 
 
-def test_a_jobs_hint_saves_finding_it():
+def test_a_job_that_was_seen_before_needs_no_search():
     planner, explorer = PollPlanner(), Explorer(a_line(1000))
     for job in explorer.jobs.values():
         planner.watch(job.id)
@@ -188,22 +188,22 @@ def test_a_job_that_became_final_is_found_by_its_absence_from_the_list_of_its_st
     assert costs(explorer, waiting, polls=1, planner=planner) == [2], "the list, and the job that is missing"
 
 
-def test_a_job_that_left_the_list_is_asked_for_by_its_id_and_does_not_cost_the_others_more():
+def test_a_job_that_left_the_list_is_fetched_by_its_id_and_does_not_cost_the_others_more():
     explorer = Explorer(a_line(100))
     waiting, planner = list(explorer.jobs), PollPlanner()
     costs(explorer, waiting, planner=planner)
     explorer.unlisted = {150}
     assert costs(explorer, waiting, planner=planner) == [2, 2, 2, 2]
-    assert explorer.asked[-4:] == [150] * 4
+    assert explorer.fetched[-4:] == [150] * 4
 
 
-def test_jobs_that_do_not_exist_are_asked_for_by_their_ids():
+def test_jobs_that_do_not_exist_are_fetched_by_their_ids():
     explorer = Explorer(a_line(100))
     costs(explorer, range(101, 211), polls=1)
-    assert set(explorer.asked) >= set(range(201, 211))
+    assert set(explorer.fetched) >= set(range(201, 211))
 
 
-def test_a_server_that_ignores_the_window_costs_no_more_than_asking_for_each():
+def test_a_server_that_ignores_the_window_costs_no_more_than_to_fetch_each():
     explorer = Explorer(a_line(5000), ignores_filters=True)
     waiting, planner = list(range(4000, 4100)), PollPlanner()
     costs(explorer, waiting, polls=1, planner=planner)
@@ -232,7 +232,7 @@ def test_jobs_that_no_guess_found_are_listed_once_they_are_known():
     assert costs(Explorer(jobs), waiting)[1:] == [1, 1, 1], "the list of their status"
 
 
-def test_jobs_without_a_date_are_asked_for_by_their_ids():
+def test_jobs_without_a_date_are_fetched_by_their_ids():
     explorer = Explorer({job_id: job._replace(created=None) for job_id, job in a_line(20).items()})
     assert costs(explorer, list(explorer.jobs), polls=40)[1:] == [20] * 39
 
