@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from asgiref.sync import sync_to_async
 
 from airflow_provider_nebula_explorer.explorer.settings import Settings
+from airflow_provider_nebula_explorer.explorer.successes.new_jobs import new_jobs_of
 from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
 from airflow_provider_nebula_explorer.hooks.clients import load_metrics, open_async_client
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
@@ -41,7 +42,12 @@ class SharedWatcher:
         if not self._shared.members:
             del _here().watchers[self._settings]
             # A second cancellation must not leave a half-closed client.
-            await asyncio.shield(self._shared.watcher.close())
+            await asyncio.shield(_close(self._shared.watcher))
+
+
+async def _close(watcher: Watcher) -> None:
+    await new_jobs_of(watcher).close()
+    await watcher.close()
 
 
 def _new_watcher(settings: Settings) -> Watcher:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerError,
@@ -21,6 +22,7 @@ from airflow_provider_nebula_explorer.explorer.client.api import JobSummary
 from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 from airflow_provider_nebula_explorer.explorer.waiting.planner import LARGEST_PAGE
+from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
 
 if TYPE_CHECKING:
     from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
@@ -166,6 +168,16 @@ class NewJobs:
             else:
                 number += 1
                 shown.update(job.id for job in page.items)
+
+
+_OF_WATCHERS: WeakKeyDictionary[Watcher, NewJobs] = WeakKeyDictionary()
+
+
+def new_jobs_of(watcher: Watcher) -> NewJobs:
+    """Return what lists new jobs with a watcher's client."""
+    if watcher not in _OF_WATCHERS:
+        _OF_WATCHERS[watcher] = NewJobs(watcher.client)
+    return _OF_WATCHERS[watcher]
 
 
 _Found = dict[int, "list[JobSummary] | BaseException"]

@@ -19,8 +19,9 @@ from airflow_provider_nebula_explorer.explorer.client.api import JobSummary
 from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.successes.bookmark import MARGIN_MS, Bookmark
-from airflow_provider_nebula_explorer.explorer.successes.new_jobs import latest
+from airflow_provider_nebula_explorer.explorer.successes.new_jobs import latest, new_jobs_of
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls
+from airflow_provider_nebula_explorer.explorer.waiting.schedule import spread
 from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ async def first_success(
         left = deadline - time.monotonic()
         if left <= 0:
             raise NebulaExplorerTimeoutError(f"No job of workflow {workflow_id} succeeded in time.")
-        await asyncio.sleep(min(left, watcher.spread(interval)))
+        await asyncio.sleep(min(left, spread(interval)))
 
 
 class SuccessStream:
@@ -123,7 +124,7 @@ class SuccessStream:
         if time.monotonic() >= self._next_look:
             is_new = self._bookmark.since is None
             await self._look()
-            self._next_look = self._watcher.scout.next_poll(self._interval)
+            self._next_look = new_jobs_of(self._watcher).next_poll(self._interval)
             if is_new:
                 return []  # so that it is kept now: without it, another process would begin later
         for job_id in self._bookmark.open.difference(self._waits, self._bookmark.in_flight):
@@ -134,8 +135,8 @@ class SuccessStream:
 
     async def _look(self) -> None:
         # The clock before the list, as the list holds all that was created until then.
-        clock, now = await self._watcher.scout.clock(), int(time.time() * 1000)
-        newest, bookmark = self._watcher.scout.newest, self._bookmark
+        clock, now = await new_jobs_of(self._watcher).clock(), int(time.time() * 1000)
+        newest, bookmark = new_jobs_of(self._watcher).newest, self._bookmark
         if bookmark.since is None:
             newest = await self._newest() if newest is None else newest
             jobs = await self._list(since=_first_list_from(clock, newest))
@@ -154,7 +155,9 @@ class SuccessStream:
         return latest((api.summary_of(job.data) for job in page.items), None)
 
     async def _list(self, *, since: int, status: JobStatus | None = None) -> list[JobSummary]:
-        return await self._watcher.scout.jobs(self._workflow_id, since=since, name=self._name, status=status)
+        return await new_jobs_of(self._watcher).jobs(
+            self._workflow_id, since=since, name=self._name, status=status
+        )
 
     async def _list_open(self) -> list[JobSummary]:
         jobs: list[JobSummary] = []

@@ -1,4 +1,4 @@
-"""The waits for jobs on an event loop, and how they react to what a watcher reports."""
+"""The waits for jobs on an event loop, and how they react to what a watcher observes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 import contextvars
 import logging
 import math
-import time
 from collections.abc import Collection
+from dataclasses import dataclass, field
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError, NebulaExplorerTimeoutError
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
@@ -16,122 +16,124 @@ from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPoll
 log = logging.getLogger(__name__)
 
 
-class Wait:
-    """One who waits for a job.
+def _new_future() -> asyncio.Future[Job]:
+    return asyncio.get_running_loop().create_future()
+
+
+@dataclass(eq=False, slots=True)
+class Waiter:
+    """One wait for a job. Its times, ``now`` among them, are seconds of one monotonic clock.
 
     :param targets: statuses that end the wait before the job is final.
-    :param interval: seconds between two looks.
-    :param deadline: when to give up, on :func:`time.monotonic`'s clock.
-    :param status: what was told of the job before.
+    :param interval: seconds between two polls.
+    :param deadline: when to give up.
+    :param failed_polls: counts the job's failed polls for this wait alone.
+    :param progress: says what to log.
+    :param future: the wait's end.
+    :param context: where its log lines belong.
     """
 
-    __slots__ = ("_context", "_progress", "deadline", "future", "interval", "job_id", "looks", "targets")
+    job_id: int
+    targets: Collection[JobStatus]
+    interval: float
+    deadline: float
+    failed_polls: FailedPolls
+    progress: JobProgress
+    future: asyncio.Future[Job] = field(default_factory=_new_future)
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
 
-    def __init__(
-        self,
-        job_id: int,
-        targets: Collection[JobStatus],
-        interval: float,
-        deadline: float,
-        status: JobStatus | None = None,
-    ) -> None:
-        self.job_id = job_id
-        self.targets = targets
-        self.interval = interval
-        self.deadline = deadline
-        self.looks: FailedPolls | None = None  # from the first that fails on
-        self.future: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
-        self._progress = JobProgress(status)
-        self._context = contextvars.copy_context()  # where its log lines belong
-
-    def observe(self, job: Job) -> None:
+    def observe(self, job: Job, now: float) -> None:
         """Take note of a job's details; they end the wait where it is over."""
-        self.observe_status(job.status)
+        self.observe_status(job.status, now)
         if is_over(job.status, self.targets) and not self.future.done():
             self.future.set_result(job)
 
-    def observe_status(self, status: JobStatus) -> None:
-        """Take note of a status; where the wait is over, its end takes the job's details."""
-        self.looks = None
+    def observe_status(self, status: JobStatus, now: float) -> None:
+        """Take note of a status. Where the wait is over, only the job's details end it."""
+        self.failed_polls.succeeded()
         if is_over(status, self.targets):
-            return  # whoever is told of the end logs it
-        for level, line in self._progress.changes(status, f"Job {self.job_id}", time.monotonic()):
-            self._context.run(log.log, level, "%s", line)
-        self._give_up_where_late()
+            return  # whoever gets the details logs the end
+        for level, line in self.progress.changes(status, f"Job {self.job_id}", now):
+            self.context.run(log.log, level, "%s", line)
+        self._give_up_if_late(now)
 
-    def failed(self, error: NebulaExplorerError, limit: int) -> None:
-        """Take note of a failed look; ``limit`` of them in a row end the wait."""
-        self.looks = self.looks or FailedPolls(f"job {self.job_id}", limit)
+    def poll_failed(self, error: NebulaExplorerError, now: float) -> None:
+        """Take note of a failed poll; too many of them in a row end the wait."""
         try:
-            line = self.looks.failed(error)
+            line = self.failed_polls.failed(error)
         except NebulaExplorerError as last:
             self.end(last)
             return
-        if self.looks.failures == 1:
-            self._context.run(log.warning, "%s", line)
-        self._give_up_where_late()
+        if self.failed_polls.failures == 1:
+            self.context.run(log.warning, "%s", line)
+        self._give_up_if_late(now)
 
-    def end(self, error: Exception) -> None:
-        """End the wait in an error."""
-        if not self.future.done():
-            self.future.set_exception(error)
-
-    def _give_up_where_late(self) -> None:
-        if time.monotonic() >= self.deadline:
+    def _give_up_if_late(self, now: float) -> None:
+        if now >= self.deadline:
             self.time_out()
 
     def time_out(self) -> None:
         """End the wait as its time is over."""
         self.end(NebulaExplorerTimeoutError(f"Job {self.job_id} was not final in time. It continues."))
 
+    def end(self, error: Exception) -> None:
+        """End the wait in an error."""
+        if not self.future.done():
+            self.future.set_exception(error)
 
-class Watched:
-    """A job that somebody waits for.
 
-    ``status`` is what all who wait were last told; ``None`` where one of them has to be told anew.
+@dataclass(eq=False, slots=True)
+class WatchedJob:
+    """A job and those who wait for it: what a poll shows is for all of them.
+
+    :param interval: the shortest of theirs.
+    :param deadline: the earliest of theirs.
+    :param status: the one that all of them know; ``None`` if one of them does not, or if a poll failed since.
     """
 
-    __slots__ = ("deadline", "interval", "is_being_fetched", "status", "waits")
+    waiters: list[Waiter] = field(default_factory=list)
+    interval: float = math.inf
+    deadline: float = math.inf
+    status: JobStatus | None = None
 
-    def __init__(self) -> None:
-        self.waits: list[Wait] = []
-        self.interval = self.deadline = math.inf
-        self.is_being_fetched = False
-        self.status: JobStatus | None = None
+    def add(self, waiter: Waiter) -> None:
+        """Add one who waits."""
+        self.waiters.append(waiter)
+        self._waiters_changed()
 
-    def add(self, wait: Wait) -> None:
-        """Let another wait for the job."""
-        self.waits.append(wait)
-        self._waits_changed()
+    def remove(self, waiter: Waiter) -> None:
+        """Remove one who waits."""
+        self.waiters.remove(waiter)
+        self._waiters_changed()
 
-    def remove(self, wait: Wait) -> None:
-        """Let one wait no more."""
-        self.waits.remove(wait)
-        self._waits_changed()
-
-    def _waits_changed(self) -> None:
-        self.interval = min((wait.interval for wait in self.waits), default=math.inf)
-        self.deadline = min((wait.deadline for wait in self.waits), default=math.inf)
+    def _waiters_changed(self) -> None:
+        self.interval = min((waiter.interval for waiter in self.waiters), default=math.inf)
+        self.deadline = min((waiter.deadline for waiter in self.waiters), default=math.inf)
         self.status = None
 
-    def wants_details(self, status: JobStatus) -> bool:
-        """Say whether a status ends the wait of somebody."""
-        return any(is_over(status, wait.targets) for wait in self.waits)
+    def is_over(self, status: JobStatus) -> bool:
+        """Say whether a status ends a wait, for which the job's details are needed."""
+        return any(is_over(status, waiter.targets) for waiter in self.waiters)
 
-    def observe(self, job: Job) -> None:
-        """Tell all who wait the job's details."""
+    def observe(self, job: Job, now: float) -> None:
+        """Report the job's details to all."""
         self.status = job.status
-        for wait in self.waits:
-            wait.observe(job)
+        for waiter in self.waiters:
+            waiter.observe(job, now)
 
-    def observe_status(self, status: JobStatus) -> None:
-        """Tell all who wait the job's status."""
+    def observe_status(self, status: JobStatus, now: float) -> None:
+        """Report the job's status to all."""
         self.status = status
-        for wait in self.waits:
-            wait.observe_status(status)
+        for waiter in self.waiters:
+            waiter.observe_status(status, now)
 
-    def failed(self, error: NebulaExplorerError, limit: int) -> None:
-        """Tell all who wait of a failed look; ``limit`` of them in a row end a wait."""
+    def poll_failed(self, error: NebulaExplorerError, now: float) -> None:
+        """Report a failed poll to all."""
         self.status = None
-        for wait in self.waits:
-            wait.failed(error, limit)
+        for waiter in self.waiters:
+            waiter.poll_failed(error, now)
+
+    def end(self, error: Exception) -> None:
+        """End all waits in an error."""
+        for waiter in self.waiters:
+            waiter.end(error)

@@ -133,7 +133,7 @@ def test_a_shorter_wait_that_leaves_its_job_does_not_touch_the_others(explorer):
 
 
 def test_a_deadline_holds_though_explorer_hangs(explorer, monkeypatch):
-    monkeypatch.setattr("airflow_provider_nebula_explorer.explorer.waiting.watcher._LAST_LOOK_SECONDS", 0.2)
+    monkeypatch.setattr("airflow_provider_nebula_explorer.explorer.waiting.watcher._LAST_POLL_SECONDS", 0.2)
     explorer.latency = 30
 
     async def test():
@@ -168,6 +168,38 @@ def test_a_deadline_ends_a_wait_after_a_last_look(explorer):
     late, ended = run(test())
     assert isinstance(late, NebulaExplorerTimeoutError)
     assert ended.status is JobStatus.INTERRUPTED, "the last look saw it"
+
+
+def test_a_deadline_ends_a_wait_in_time_though_no_other_poll_is_near(explorer):
+    (job_id,) = start_jobs(explorer, 1)
+
+    async def test():
+        async with watching(explorer) as watcher:
+            begun = time.monotonic()
+            late = await outcome(watcher.job(job_id, interval=3600, deadline=begun + 1))
+            return late, time.monotonic() - begun
+
+    late, waited = run(test())
+    assert isinstance(late, NebulaExplorerTimeoutError)
+    assert explorer.count("get_job") == 2, "one at once, and the last"
+    assert waited < 8
+
+
+def test_the_tasks_of_a_watcher_have_names(explorer):
+    (job_id,) = start_jobs(explorer, 1)
+    explorer.latency = 0.5
+
+    async def test():
+        async with watching(explorer) as watcher:
+            wait = asyncio.ensure_future(watcher.job(job_id, interval=INTERVAL))
+            while not explorer.count("get_job"):
+                await seconds_of_polls(1)
+            names = {task.get_name() for task in asyncio.all_tasks()}
+            wait.cancel()
+            await asyncio.gather(wait, return_exceptions=True)
+            return names
+
+    assert run(test()) >= {"nebula_explorer watcher: polls", "nebula_explorer watcher: fetches jobs"}
 
 
 def test_a_wait_that_is_cancelled_leaves_the_others_alone(explorer):

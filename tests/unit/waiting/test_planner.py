@@ -33,26 +33,26 @@ class Explorer:
     def requests(self) -> int:
         return len(self.listed) + len(self.asked)
 
-    def page(self, listing: PageRequest, page_size: int) -> Page[JobSummary]:
-        self.listed.append(listing)
+    def page(self, request: PageRequest, page_size: int) -> Page[JobSummary]:
+        self.listed.append(request)
         size = min(page_size, self.page_cap)
         shown = sorted(
-            (job for job in self.jobs.values() if self._shows(listing, job)),
+            (job for job in self.jobs.values() if self._shows(request, job)),
             key=lambda job: (job.created or 0, job.id),
         )
         items = tuple(shown[:size])
         return Page(items, len(items), size, len(shown) if self.knows_total else None)
 
-    def _shows(self, listing: PageRequest, job: JobSummary) -> bool:
+    def _shows(self, request: PageRequest, job: JobSummary) -> bool:
         if self.ignores_filters:
             return True
-        created, view = job.created or 0, listing.view
+        created, job_list = job.created or 0, request.job_list
         return (
             job.id not in self.unlisted
-            and listing.created_from <= created
-            and (listing.created_to is None or created <= listing.created_to)
-            and view.status in (None, job.status)
-            and view.workflow_id in (None, job.workflow_id)
+            and request.created_from <= created
+            and (request.created_to is None or created <= request.created_to)
+            and job_list.status in (None, job.status)
+            and job_list.workflow_id in (None, job.workflow_id)
         )
 
     def job(self, job_id: int) -> JobSummary | None:
@@ -60,7 +60,7 @@ class Explorer:
         return self.jobs.get(job_id)
 
 
-def poll(survey: PollPlanner, explorer: Explorer, job_ids) -> dict[int, JobStatus]:
+def poll(planner: PollPlanner, explorer: Explorer, job_ids) -> dict[int, JobStatus]:
     """Do as the watcher does, and return what was seen."""
     left, seen = set(job_ids), {}
 
@@ -68,18 +68,18 @@ def poll(survey: PollPlanner, explorer: Explorer, job_ids) -> dict[int, JobStatu
         for job_id in asked:
             left.discard(job_id)
             if job := explorer.job(job_id):
-                survey.learn(job)
+                planner.learn(job)
                 seen[job_id] = job.status
 
     while left:
-        plan = survey.plan(left)
+        plan = planner.plan(left)
         ask(plan.singles)
-        for listing in plan.listings:
-            shown = survey.read(listing, explorer.page(listing, survey.page_size))
+        for request in plan.requests:
+            shown = planner.read(request, explorer.page(request, planner.page_size))
             seen.update((job_id, job.status) for job_id, job in shown.seen.items())
             left.difference_update(shown.seen)
             ask(shown.missing)
-            if not left.isdisjoint(listing.job_ids):
+            if not left.isdisjoint(request.job_ids):
                 break
         if plan.probe is not None:
             ask([plan.probe])
@@ -96,15 +96,15 @@ def a_line(count, *, first=101, status=lambda number: RUNNING, workflow=lambda n
     }
 
 
-def costs(explorer, job_ids, polls=4, survey=None):
+def costs(explorer, job_ids, polls=4, planner=None):
     """Return how many requests each poll made; each has to see what there is."""
-    survey = survey or PollPlanner()
+    planner = planner or PollPlanner()
     made = []
     for job_id in job_ids:
-        survey.watch(job_id)
+        planner.watch(job_id)
     for _ in range(polls):
         before = explorer.requests
-        seen = poll(survey, explorer, job_ids)
+        seen = poll(planner, explorer, job_ids)
         assert seen == {job_id: explorer.jobs[job_id].status for job_id in job_ids if job_id in explorer.jobs}
         made.append(explorer.requests - before)
     return made
@@ -165,35 +165,35 @@ def test_a_list_without_a_total_is_read_too():
 def test_jobs_far_apart_in_a_crowded_history_are_asked_for_one_by_one():
     crowd = a_line(30_000)
     waiting = [101, 10_101, 20_101, 30_100]
-    survey = PollPlanner()
-    costs(Explorer(crowd), waiting, polls=9, survey=survey)
+    planner = PollPlanner()
+    costs(Explorer(crowd), waiting, polls=9, planner=planner)
     explorer = Explorer(crowd)
-    assert costs(explorer, waiting, polls=3, survey=survey) == [4, 4, 4]
+    assert costs(explorer, waiting, polls=3, planner=planner) == [4, 4, 4]
     assert explorer.listed == []
 
 
 def test_a_jobs_hint_saves_finding_it():
-    survey, explorer = PollPlanner(), Explorer(a_line(1000))
+    planner, explorer = PollPlanner(), Explorer(a_line(1000))
     for job in explorer.jobs.values():
-        survey.watch(job.id)
-        survey.learn(job)
-    assert costs(explorer, list(explorer.jobs), survey=survey) == [1, 1, 1, 1]
+        planner.watch(job.id)
+        planner.learn(job)
+    assert costs(explorer, list(explorer.jobs), planner=planner) == [1, 1, 1, 1]
 
 
 def test_a_job_that_became_final_is_found_by_its_absence_from_the_list_of_its_status():
     explorer = Explorer(a_line(10_200, **OTHERS_FINAL))
-    waiting, survey = list(range(101, 10_301, 51)), PollPlanner()
-    costs(explorer, waiting, survey=survey)
+    waiting, planner = list(range(101, 10_301, 51)), PollPlanner()
+    costs(explorer, waiting, planner=planner)
     explorer.jobs[waiting[7]] = explorer.jobs[waiting[7]]._replace(status=SUCCESS)
-    assert costs(explorer, waiting, polls=1, survey=survey) == [2], "the list, and the job that is missing"
+    assert costs(explorer, waiting, polls=1, planner=planner) == [2], "the list, and the job that is missing"
 
 
 def test_a_job_that_left_the_list_is_asked_for_by_its_id_and_does_not_cost_the_others_more():
     explorer = Explorer(a_line(100))
-    waiting, survey = list(explorer.jobs), PollPlanner()
-    costs(explorer, waiting, survey=survey)
+    waiting, planner = list(explorer.jobs), PollPlanner()
+    costs(explorer, waiting, planner=planner)
     explorer.unlisted = {150}
-    assert costs(explorer, waiting, survey=survey) == [2, 2, 2, 2]
+    assert costs(explorer, waiting, planner=planner) == [2, 2, 2, 2]
     assert explorer.asked[-4:] == [150] * 4
 
 
@@ -205,24 +205,24 @@ def test_jobs_that_do_not_exist_are_asked_for_by_their_ids():
 
 def test_a_server_that_ignores_the_window_costs_no_more_than_asking_for_each():
     explorer = Explorer(a_line(5000), ignores_filters=True)
-    waiting, survey = list(range(4000, 4100)), PollPlanner()
-    costs(explorer, waiting, polls=1, survey=survey)
-    assert costs(explorer, waiting, polls=5, survey=survey) == [100] * 5
+    waiting, planner = list(range(4000, 4100)), PollPlanner()
+    costs(explorer, waiting, polls=1, planner=planner)
+    assert costs(explorer, waiting, polls=5, planner=planner) == [100] * 5
 
 
 def test_a_refused_page_is_made_smaller_and_then_lists_are_given_up():
-    survey = PollPlanner()
+    planner = PollPlanner()
     for job_id in (1, 2, 3):
-        survey.watch(job_id)
-        survey.learn(JobSummary(job_id, RUNNING, "5", 1_000_000))
+        planner.watch(job_id)
+        planner.learn(JobSummary(job_id, RUNNING, "5", 1_000_000))
     sizes = []
-    while listings := survey.plan({1, 2, 3}).listings:
-        sizes.append(survey.page_size)
-        survey.refused(listings[0], may_be_too_large=True)
+    while requests := planner.plan({1, 2, 3}).requests:
+        sizes.append(planner.page_size)
+        planner.refused(requests[0], may_be_too_large=True)
     assert sizes[:3] == [1000, 100, 10]
-    assert len(sizes) == 6, "then each other view is tried once"
-    assert sorted(survey.plan({1, 2, 3}).singles) == [1, 2, 3]
-    later = [survey.plan({1, 2, 3}).listings for _ in range(40)]
+    assert len(sizes) == 6, "then each other job_list is tried once"
+    assert sorted(planner.plan({1, 2, 3}).singles) == [1, 2, 3]
+    later = [planner.plan({1, 2, 3}).requests for _ in range(40)]
     assert any(later), "a refusal is not for ever"
 
 
@@ -238,18 +238,18 @@ def test_jobs_without_a_date_are_asked_for_by_their_ids():
 
 
 def test_a_page_cap_is_not_believed_for_ever():
-    survey, explorer = PollPlanner(), Explorer(a_line(50), page_cap=1)
-    costs(explorer, list(explorer.jobs), polls=3, survey=survey)
+    planner, explorer = PollPlanner(), Explorer(a_line(50), page_cap=1)
+    costs(explorer, list(explorer.jobs), polls=3, planner=planner)
     explorer.page_cap = 1000
-    assert costs(explorer, list(explorer.jobs), polls=60, survey=survey)[-1] == 1
+    assert costs(explorer, list(explorer.jobs), polls=60, planner=planner)[-1] == 1
 
 
 def test_what_is_forgotten_is_not_kept():
-    survey, explorer = PollPlanner(), Explorer(a_line(100))
-    costs(explorer, list(explorer.jobs), survey=survey)
+    planner, explorer = PollPlanner(), Explorer(a_line(100))
+    costs(explorer, list(explorer.jobs), planner=planner)
     for job_id in explorer.jobs:
-        survey.forget(job_id)
-    kept = {name: value for name, value in vars(survey).items() if isinstance(value, (dict, set))}
+        planner.forget(job_id)
+    kept = {name: value for name, value in vars(planner).items() if isinstance(value, (dict, set))}
     assert {name for name, value in kept.items() if value} == {"_densities"}
 
 
@@ -272,13 +272,13 @@ def test_any_history_is_seen_at_no_more_than_a_request_for_each_job(seed):
         }
     explorer = Explorer(jobs, page_cap=chance.choice([1, 7, 100, 1000]), knows_total=chance.random() < 0.8)
     waiting = chance.sample(sorted(jobs), max(1, int(count * chance.random())))
-    survey = PollPlanner()
-    made = costs(explorer, waiting, polls=1, survey=survey)
+    planner = PollPlanner()
+    made = costs(explorer, waiting, polls=1, planner=planner)
     for _ in range(6):
         for job_id in chance.sample(sorted(jobs), count // 10):
             jobs[job_id] = jobs[job_id]._replace(status=chance.choice([RUNNING, SUCCESS]))
-        changed = sum(1 for job_id in waiting if survey.known[job_id].status is not jobs[job_id].status)
-        (cost,) = costs(explorer, waiting, polls=1, survey=survey)
+        changed = sum(1 for job_id in waiting if planner.known[job_id].status is not jobs[job_id].status)
+        (cost,) = costs(explorer, waiting, polls=1, planner=planner)
         assert cost <= len(waiting) + changed + 1
         made.append(cost)
     assert sum(made[1:]) <= 6 * len(waiting) + 12

@@ -1,0 +1,205 @@
+"""Polls jobs for their waiters: makes the requests that the planner plans, and reports what they show."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerApiError,
+    NebulaExplorerBadRequestError,
+    NebulaExplorerConnectionError,
+    NebulaExplorerError,
+    NebulaExplorerLoginError,
+)
+from airflow_provider_nebula_explorer.explorer.client import api
+from airflow_provider_nebula_explorer.explorer.client.api import JobSummary
+from airflow_provider_nebula_explorer.explorer.waiting.fetch_queue import FetchQueue, StartTask
+from airflow_provider_nebula_explorer.explorer.waiting.planner import PageRequest, PollPlanner
+from airflow_provider_nebula_explorer.explorer.waiting.waiters import Waiter, WatchedJob
+
+if TYPE_CHECKING:
+    from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
+
+
+class SharedPoll:
+    """All jobs that somebody waits for, and the polls that their waiters share.
+
+    A failed poll ends no wait at once. A refused login ends all waits; the refusal of a job ends its own.
+
+    :param client: returns the client.
+    :param start: starts a background task.
+    :param clock: a monotonic clock, in seconds.
+    """
+
+    def __init__(
+        self, client: Callable[[], Awaitable[AsyncClient]], start: StartTask, clock: Callable[[], float]
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._planner = PollPlanner()
+        self._jobs: dict[int, WatchedJob] = {}
+        self._queue = FetchQueue(self._fetch_from_queue, start)
+
+    def add(self, waiter: Waiter, seen: JobSummary | None) -> WatchedJob:
+        """Report to a waiter from now on, and return its job.
+
+        :param seen: what a poll just before showed of the job.
+        """
+        job = self._jobs.get(waiter.job_id)
+        if job is None:
+            job = self._jobs[waiter.job_id] = WatchedJob()
+            self._planner.watch(waiter.job_id)
+            if seen is not None:
+                self._planner.learn(seen)
+        job.add(waiter)
+        return job
+
+    def remove(self, waiter: Waiter) -> WatchedJob:
+        """Report to a waiter no more, and return its job."""
+        job = self._jobs[waiter.job_id]
+        job.remove(waiter)
+        if not job.waiters:
+            del self._jobs[waiter.job_id]
+            self._planner.forget(waiter.job_id)
+        return job
+
+    async def poll(self, due: Iterable[int]) -> None:
+        """Poll these jobs, except those whose fetch is under way.
+
+        :raises NebulaExplorerLoginError: if the login is refused for good.
+        """
+        unseen = {job_id for job_id in due if job_id not in self._queue}
+        try:
+            await self._poll_all(unseen)
+        except NebulaExplorerLoginError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a defect, or a response that nobody thought of
+            await self._poll_failed(unseen, _unexpected(error))
+
+    async def end_all(self, error: Exception) -> None:
+        """End all waits in an error."""
+        self._queue.clear()
+        await self._for_each(list(self._jobs), lambda job: job.end(error))
+
+    async def _poll_all(self, unseen: set[int]) -> None:
+        """Poll until each job was seen or queued, or its poll has failed; take it from ``unseen`` then."""
+        while unseen:
+            plan = self._planner.plan(unseen)
+            self._queue.add(plan.singles)
+            unseen.difference_update(plan.singles)
+            if plan.probe is not None:
+                unseen.discard(plan.probe)
+                await self._probe(plan.probe, unseen)
+            for request in plan.requests:
+                # An earlier page may have shown its jobs already, as they changed meanwhile.
+                if not unseen.isdisjoint(request.job_ids) and not await self._list(request, unseen):
+                    break
+
+    async def _probe(self, job_id: int, unseen: set[int]) -> None:
+        """Fetch the job that says where lists begin. If two jobs cannot be fetched, the poll has failed."""
+        if not await self._fetch(job_id):
+            return
+        self._planner.set_aside(job_id)
+        if unseen and (error := await self._fetch(unseen.pop())):
+            await self._poll_failed(unseen, error)
+            unseen.clear()
+
+    async def _list(self, request: PageRequest, unseen: set[int]) -> bool:
+        """Fetch a page, and say whether it accounts for all jobs that it should show."""
+        try:
+            page = await (await self._client()).run(
+                api.list_summaries(
+                    request.job_list.workflow_id,
+                    status=request.job_list.status,
+                    created_from=request.created_from,
+                    created_to=request.created_to,
+                    page_size=self._planner.page_size,
+                    known=self._planner.known,
+                )
+            )
+        except NebulaExplorerError as error:
+            _raise_if_login_is_refused(error)
+            await self._list_failed(request, unseen, error)
+            return False
+        contents = self._planner.read(request, page)
+        self._observe(contents.seen)
+        self._queue.add(contents.missing)
+        unseen.difference_update(contents.missing, contents.seen)
+        return unseen.isdisjoint(request.job_ids)
+
+    async def _list_failed(self, request: PageRequest, unseen: set[int], error: NebulaExplorerError) -> None:
+        if not error.is_transient:
+            is_bad_request = isinstance(error, NebulaExplorerBadRequestError)
+            self._planner.refused(request, may_be_too_large=is_bad_request)
+            return  # and the poll goes on, by another plan
+        if _is_asked_to_wait(error) or await self._fetch(unseen.pop()):
+            await self._poll_failed(unseen, error)
+        else:
+            self._queue.add(unseen)  # as jobs can be fetched, only the lists are broken
+        unseen.clear()
+
+    def _observe(self, seen: Mapping[int, JobSummary]) -> None:
+        now = self._clock()
+        for job_id, summary in seen.items():
+            job = self._jobs[job_id]
+            if job.status is summary.status and now < job.deadline:
+                continue
+            if job.is_over(summary.status):
+                self._queue.add([job_id])
+            else:
+                job.observe_status(summary.status, now)
+
+    async def _fetch_from_queue(self, job_id: int) -> None:
+        try:
+            await self._fetch(job_id)
+        except NebulaExplorerLoginError as error:
+            await self.end_all(error)
+        except Exception as error:  # noqa: BLE001 - a defect, or a response that nobody thought of
+            await self._poll_failed([job_id], _unexpected(error))
+
+    async def _fetch(self, job_id: int) -> NebulaExplorerError | None:
+        """Fetch a job, and return the error that may be Explorer's trouble and not the job's own.
+
+        :raises NebulaExplorerLoginError: if the login is refused for good, as that concerns all jobs.
+        """
+        if job_id not in self._jobs:
+            return None
+        try:
+            details = await (await self._client()).run(api.get_job(job_id))
+        except NebulaExplorerError as error:
+            _raise_if_login_is_refused(error)
+            await self._poll_failed([job_id], error)
+            return error if error.is_transient else None
+        if job := self._jobs.get(job_id):
+            self._planner.learn(api.summary_of(details.data))
+            job.observe(details, self._clock())
+        return None
+
+    async def _poll_failed(self, job_ids: Iterable[int], error: NebulaExplorerError) -> None:
+        await self._for_each(job_ids, lambda job: job.poll_failed(error, self._clock()))
+
+    async def _for_each(self, job_ids: Iterable[int], act: Callable[[WatchedJob], None]) -> None:
+        for number, job_id in enumerate(job_ids):
+            if number % 100 == 99:
+                await asyncio.sleep(0)  # each waiter has work to do now, which must not hold the event loop
+            if job := self._jobs.get(job_id):
+                act(job)
+
+
+def _unexpected(error: Exception) -> NebulaExplorerError:
+    """Return an error of no known kind as a failed poll: it must not end all waits of an account."""
+    failed = NebulaExplorerConnectionError(f"The poll failed unexpectedly: {type(error).__name__}: {error}")
+    failed.__cause__ = error
+    return failed
+
+
+def _is_asked_to_wait(error: NebulaExplorerError) -> bool:
+    return isinstance(error, NebulaExplorerApiError) and error.http_status == 429
+
+
+def _raise_if_login_is_refused(error: NebulaExplorerError) -> None:
+    """Raise a refusal of the login that time does not mend; another one is a failed poll as others are."""
+    if isinstance(error, NebulaExplorerLoginError) and not error.is_transient:
+        raise error
