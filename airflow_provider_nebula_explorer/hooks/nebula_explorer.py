@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -22,11 +21,7 @@ from airflow_provider_nebula_explorer.connection import (
     read_connection,
     unknown_extras,
 )
-from airflow_provider_nebula_explorer.exceptions import (
-    NebulaExplorerBadRequestError,
-    NebulaExplorerError,
-    NebulaExplorerTimeoutError,
-)
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerBadRequestError
 from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_count,
     parse_id,
@@ -34,16 +29,12 @@ from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_seconds,
 )
 from airflow_provider_nebula_explorer.explorer.client import api
-from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.starting.submit import Submitter
-from airflow_provider_nebula_explorer.explorer.waiting.events import read_job
-from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls, JobProgress
+from airflow_provider_nebula_explorer.explorer.waiting.pollers import wait_for_job
 from airflow_provider_nebula_explorer.hooks.clients import open_client
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from typing_extensions import Self
 
     from airflow_provider_nebula_explorer.connection import ExtraField
@@ -112,9 +103,7 @@ class NebulaExplorerHook(BaseHook):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def get_job(self, job_id: int | str) -> Job:
@@ -205,18 +194,11 @@ class NebulaExplorerHook(BaseHook):
         :raises NebulaExplorerConnectionError: if too many polls in a row failed.
         """
         interval = parse_interval("poll_interval", poll_interval)
-        deadline = None if timeout is None else time.monotonic() + parse_seconds("timeout", timeout)
-        watch = JobPoller(self, job_id)
-        while True:
-            job = watch.look()
-            if job is not None and job.status.is_final:
-                return job
-            left = interval if deadline is None else deadline - time.monotonic()
-            if left <= 0:
-                raise NebulaExplorerTimeoutError(
-                    f"Job {job_id} was not final after {timeout:g} s. It was not cancelled and continues."
-                )
-            time.sleep(min(interval, left))
+        seconds = None if timeout is None else parse_seconds("timeout", timeout)
+        limit = self.settings.max_consecutive_failures
+        return wait_for_job(
+            self.get_conn(), job_id, interval=interval, timeout=seconds, max_failures=limit, sleep=time.sleep
+        )
 
     def test_connection(self) -> tuple[bool, str]:
         """Log in once, and return whether that worked, and a message."""
@@ -260,92 +242,3 @@ class NebulaExplorerHook(BaseHook):
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return how the form up to Airflow 3.1 calls the fields that every connection has."""
         return {"hidden_fields": [], **STANDARD_FORM}
-
-
-class Watch(ABC):
-    """Polls Explorer for one thing, and tolerates failed polls."""
-
-    def __init__(self, hook: NebulaExplorerHook, subject: str) -> None:
-        self._hook = hook
-        self._looks = FailedPolls(subject, hook.settings.max_consecutive_failures)
-
-    @property
-    def failed_polls(self) -> int:
-        """How many polls in a row failed, including the last one."""
-        return self._looks.failures
-
-    def look(self) -> Job | None:
-        """Return the job; ``None`` if there is none yet, or if the poll failed and a later one may not.
-
-        :raises NebulaExplorerError: if the wait has to end.
-        """
-        increment("polls")
-        try:
-            job = self._ask()
-        except NebulaExplorerError as error:
-            log.warning("%s", self._looks.failed(error))
-            return None
-        self._looks.succeeded()
-        return job
-
-    @abstractmethod
-    def _ask(self) -> Job | None: ...
-
-
-class JobPoller(Watch):
-    """Looks at one job, and logs what is new about it."""
-
-    def __init__(self, hook: NebulaExplorerHook, job_id: int | str) -> None:
-        self._job_id = parse_id("job_id", job_id)
-        super().__init__(hook, f"job {self._job_id}")
-        self._progress = JobProgress()
-
-    def _ask(self) -> Job:
-        job = self._hook.get_job(self._job_id)
-        _log_progress(self._progress, job)
-        return job
-
-
-def job_of_event(event: object) -> Job:
-    """Return the job that a trigger's event tells of, and log how it ended, as a look would.
-
-    :raises NebulaExplorerError: the error that the event tells of.
-    """
-    job = read_job(event)
-    _log_progress(JobProgress(), job)
-    return job
-
-
-def _log_progress(progress: JobProgress, job: Job) -> None:
-    for level, line in progress.lines(job, time.monotonic()):
-        log.log(level, "%s", line)
-
-
-class WorkflowPoller(Watch):
-    """Looks for the first job of a workflow that succeeded.
-
-    :param created_after: jobs created before it do not count.
-    """
-
-    def __init__(
-        self,
-        hook: NebulaExplorerHook,
-        workflow_id: int | str,
-        *,
-        name: str | None,
-        created_after: datetime | str | None,
-    ) -> None:
-        self._workflow_id = parse_id("workflow_id", workflow_id)
-        self._name = name
-        self._created_after = created_after
-        super().__init__(hook, f"workflow {self._workflow_id}")
-        log.info(
-            "Waiting for a job of workflow %s, created at %s or later, to succeed.",
-            self._workflow_id,
-            created_after,
-        )
-
-    def _ask(self) -> Job | None:
-        oldest = api.oldest_success(self._workflow_id, name=self._name, created_after=self._created_after)
-        # The list's jobs come without their tasks.
-        return next((self._hook.get_job(job.id) for job in self._hook.get_conn().run(oldest).items), None)

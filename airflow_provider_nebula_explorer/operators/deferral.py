@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError
 from airflow_provider_nebula_explorer.explorer.waiting.events import seen_job, timed_out
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls
-from airflow_provider_nebula_explorer.hooks.nebula_explorer import JobPoller, job_of_event
+from airflow_provider_nebula_explorer.explorer.waiting.pollers import JobPoller, job_of_event
 from airflow_provider_nebula_explorer.triggers.limits import TimeLimits, execution_timed_out
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def wait_for_job(task: _Waiting, hook: NebulaExplorerHook, job_id: int, seen: Jo
         return seen
     if not task.deferrable:
         return hook.wait_for_job(job_id, poll_interval=task.poll_interval)
-    watch = JobPoller(hook, job_id)
-    seen = seen or watch.look()
+    watch = JobPoller(hook.get_conn(), job_id, max_failures=hook.settings.max_consecutive_failures)
+    seen = seen or watch.poll()
     if seen is None or not seen.status.is_final:
         _defer(task, job_id, seen, watch.failed_polls)
     return seen

@@ -28,13 +28,13 @@ from airflow_provider_nebula_explorer.explorer.arguments import (
 )
 from airflow_provider_nebula_explorer.explorer.waiting.events import seen_job, timed_out
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import has_reached
-from airflow_provider_nebula_explorer.hooks.nebula_explorer import (
-    DEFAULT_DEFERRABLE,
+from airflow_provider_nebula_explorer.explorer.waiting.pollers import (
     JobPoller,
-    NebulaExplorerHook,
+    Poller,
     WorkflowPoller,
     job_of_event,
 )
+from airflow_provider_nebula_explorer.hooks.nebula_explorer import DEFAULT_DEFERRABLE, NebulaExplorerHook
 from airflow_provider_nebula_explorer.lineage import HasJob
 from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink, show_job
 from airflow_provider_nebula_explorer.triggers.limits import TimeLimits, execution_timed_out
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
-    from airflow_provider_nebula_explorer.hooks.nebula_explorer import Watch
 
 log = logging.getLogger(__name__)
 
@@ -71,16 +70,16 @@ class _ExplorerSensor(HasJob, BaseSensorOperator):
         self.deferrable = deferrable
         self.nebula_explorer_conn_id = nebula_explorer_conn_id
         self._hook: NebulaExplorerHook | None = None
-        self._watch: Watch | None = None
+        self._watch: Poller | None = None
         self._is_shown = False
         self._event: JsonObject | None = None
         self._limits = TimeLimits()
 
     @abstractmethod
-    def _open_watch(self, hook: NebulaExplorerHook, context: Context) -> Watch: ...
+    def _open_watch(self, hook: NebulaExplorerHook, context: Context) -> Poller: ...
 
     @abstractmethod
-    def _open_trigger(self, watch: Watch, job: Job | None) -> BaseTrigger: ...
+    def _open_trigger(self, watch: Poller, job: Job | None) -> BaseTrigger: ...
 
     @abstractmethod
     def _is_over(self, job: Job) -> bool: ...
@@ -154,7 +153,7 @@ class _ExplorerSensor(HasJob, BaseSensorOperator):
         if self._hook is None or self._watch is None:
             self._hook = NebulaExplorerHook(self.nebula_explorer_conn_id)
             self._watch = self._open_watch(self._hook, context)
-        seen = self._watch.look()
+        seen = self._watch.poll()
         if seen is not None:
             self.name_job(context, seen.id, seen.workflow_id)
             self._show(context, seen, self._hook.settings.job_link(seen.id, seen.workflow_id))
@@ -233,14 +232,14 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
             self.start_trigger_args = start_trigger_args(self)
             self.start_from_trigger = True
 
-    def _open_watch(self, hook: NebulaExplorerHook, context: Context) -> Watch:
+    def _open_watch(self, hook: NebulaExplorerHook, context: Context) -> Poller:
         if self._is_start_wanted:
             reason = self._why_in_worker or _why_in_worker_after_all(context)
             log.info("start_from_trigger has no effect, as %s.", reason)
         parse_statuses("target_statuses", self.target_statuses)  # a wrong one is refused before any request
-        return JobPoller(hook, self.job_id)
+        return JobPoller(hook.get_conn(), self.job_id, max_failures=hook.settings.max_consecutive_failures)
 
-    def _open_trigger(self, watch: Watch, job: Job | None) -> BaseTrigger:
+    def _open_trigger(self, watch: Poller, job: Job | None) -> BaseTrigger:
         from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerJobTrigger
 
         return NebulaExplorerJobTrigger(
@@ -303,11 +302,17 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
         self.created_after = created_after
         self._since: datetime | str | None = None
 
-    def _open_watch(self, hook: NebulaExplorerHook, context: Context) -> Watch:
+    def _open_watch(self, hook: NebulaExplorerHook, context: Context) -> Poller:
         self._since = self.created_after or _start_of_run(context)
-        return WorkflowPoller(hook, self.workflow_id, name=self.name, created_after=self._since)
+        return WorkflowPoller(
+            hook.get_conn(),
+            self.workflow_id,
+            name=self.name,
+            created_after=self._since,
+            max_failures=hook.settings.max_consecutive_failures,
+        )
 
-    def _open_trigger(self, watch: Watch, job: Job | None) -> BaseTrigger:
+    def _open_trigger(self, watch: Poller, job: Job | None) -> BaseTrigger:
         from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerWorkflowTrigger
 
         since = self._since

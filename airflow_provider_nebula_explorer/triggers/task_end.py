@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nebula_explorer.explorer.models import JsonObject
-from airflow_provider_nebula_explorer.hooks.nebula_explorer import job_of_event
+from airflow_provider_nebula_explorer.explorer.waiting.pollers import job_of_event
 from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink
 
 if TYPE_CHECKING:
