@@ -139,14 +139,14 @@ class NebulaExplorerHook(BaseHook):
         :param limit: the maximum number of jobs; ``None`` for all.
         :raises NebulaExplorerConfigError: at once, for a wrong argument.
         """
-        wanted = api.job_filter(
+        job_filter = api.job_filter(
             name=name, status=status, created_after=created_after, created_before=created_before, order=order
         )
         workflow = None if workflow_id is None else parse_id("workflow_id", workflow_id)
         most = None if limit is None else parse_count("limit", limit)
         page_size = api.PAGE_SIZE if most is None else min(most, api.PAGE_SIZE)
         # Not get_conn().run, as the client is opened with the first page.
-        jobs = api.walk_list(lambda call: self.get_conn().run(call), workflow, wanted, page_size)
+        jobs = api.walk_list(lambda call: self.get_conn().run(call), workflow, job_filter, page_size)
         return islice(jobs, most)
 
     def run_workflow(self, workflow_id: int | str, input: WorkflowInput | str | None = None) -> int:
@@ -169,7 +169,7 @@ class NebulaExplorerHook(BaseHook):
         try:
             self.get_conn().run(api.cancel_job(job_id))
         except NebulaExplorerBadRequestError:
-            # The answer to an earlier try may have been lost; then what was asked for is under way.
+            # Explorer may have accepted an earlier try whose response was lost; then the job is stopping.
             if self.get_job_status(job_id) is not JobStatus.STOPPING:
                 raise
 

@@ -15,7 +15,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerError,
 )
 from airflow_provider_nebula_explorer.explorer.client.api import cancel_job
-from airflow_provider_nebula_explorer.explorer.waiting.outcome import cancel_log_line
+from airflow_provider_nebula_explorer.explorer.waiting.abandoned import AbandonedJob
 
 if TYPE_CHECKING:
     from airflow_provider_nebula_explorer.explorer.client.protocol import Call
@@ -106,7 +106,7 @@ class JobOfTask:
             failed = error
         finally:
             client.close()
-        level, line = cancel_log_line(job_id, link, reason, failed)
+        level, line = AbandonedJob(job_id, link, reason).outcome(failed)
         log.log(level, "%s", line)
 
     def _wait_for_id(self) -> int | None:

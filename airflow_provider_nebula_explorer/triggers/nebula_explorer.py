@@ -30,13 +30,14 @@ from airflow_provider_nebula_explorer.explorer.client.api import cancel_job, sum
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 from airflow_provider_nebula_explorer.explorer.successes.stream import first_success
+from airflow_provider_nebula_explorer.explorer.waiting.abandoned import AbandonedJob
 from airflow_provider_nebula_explorer.explorer.waiting.events import (
     error_event,
     job_event,
     read_job,
     timeout_event,
 )
-from airflow_provider_nebula_explorer.explorer.waiting.outcome import cancel_log_line, has_reached
+from airflow_provider_nebula_explorer.explorer.waiting.outcome import has_reached
 from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
 from airflow_provider_nebula_explorer.triggers.kill import HAS_ON_KILL, is_still_deferred, to_its_end
 from airflow_provider_nebula_explorer.triggers.limits import MARGIN_SECONDS
@@ -283,7 +284,7 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
                 await watcher.run(cancel_job(self.job_id))
         except NebulaExplorerError as error:
             failed = error
-        level, line = cancel_log_line(self.job_id, self._page, reason, failed)
+        level, line = AbandonedJob(self.job_id, self._page, reason).outcome(failed)
         log.log(level, "%s", line)
 
     def _is_success(self, event: JsonObject) -> bool:

@@ -1,1 +1,1 @@
-"""Waits for jobs, for one or for ten thousand."""
+"""Waits for jobs, one or ten thousand: polls, counts failures, logs changes, ends."""

@@ -1,30 +1,27 @@
-"""How the outcome of a wait passes from one process to another: as JSON, with the same job or error."""
+"""The outcome of a wait as JSON, so that another process gets the same job or the same error."""
 
 from __future__ import annotations
 
 from typing import Literal, get_args
 
 from airflow_provider_nebula_explorer import exceptions
-from airflow_provider_nebula_explorer.exceptions import (
-    NebulaExplorerApiError,
-    NebulaExplorerError,
-)
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerApiError, NebulaExplorerError
 from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject, parse_job, show
 
 TimeLimit = Literal["timeout", "execution_timeout"]
-"""What Airflow calls the limits of a sensor's wait, and of a task's time in all."""
+"""Airflow's names of two limits: of a sensor's wait, and of a task's whole time."""
 
 
 def job_event(job: Job, link: str | None = None) -> JsonObject:
-    """Return the event of a wait that saw what it waited for.
+    """Return the event of a wait whose job has reached what it waited for.
 
-    :param link: the address of the job's page; ``None`` if it is known.
+    :param link: the address of the job's page; ``None`` if whoever gets the event knows it.
     """
     return {"job_id": job.id, "job": job.data} | ({} if link is None else {"link": link})
 
 
 def seen_job(job: Job) -> JsonObject:
-    """Return what another process has to know of a job to find it again: the little of it that lists tell."""
+    """Return the part of a job that another process needs to find it in lists, and that lists show."""
     return {key: job.data.get(key) for key in ("id", "status", "workflowId", "createTime")}
 
 
@@ -33,10 +30,10 @@ def error_event(subject: JsonObject, error: Exception) -> JsonObject:
 
     :param subject: what was waited for, as ``{"job_id": 1964}``.
     """
-    told: JsonObject = {"class": type(error).__name__, "text": str(error)}
+    fields: JsonObject = {"class": type(error).__name__, "text": str(error)}
     if isinstance(error, NebulaExplorerApiError):
-        told |= {"code": error.code, "message": error.message, "http_status": error.http_status}
-    return {**subject, "error": told}
+        fields |= {"code": error.code, "message": error.message, "http_status": error.http_status}
+    return {**subject, "error": fields}
 
 
 def timeout_event(subject: JsonObject, limit: TimeLimit) -> JsonObject:
@@ -69,14 +66,13 @@ def read_job(event: object) -> Job:
     )
 
 
-def _error(told: JsonObject) -> NebulaExplorerError:
-    name, text = str(told.get("class")), str(told.get("text"))
+def _error(fields: JsonObject) -> NebulaExplorerError:
+    name, text = str(fields.get("class")), str(fields.get("text"))
     kind = getattr(exceptions, name, None)
     if not (isinstance(kind, type) and issubclass(kind, NebulaExplorerError)):
-        # Not one of ours: a defect of the trigger, whose own words are the best that there is.
+        # A defect of the trigger: nothing says more than the error's own text.
         return NebulaExplorerError(f"The trigger failed: {name}: {text}")
     if issubclass(kind, NebulaExplorerApiError):
-        return kind(
-            text, code=told.get("code"), message=told.get("message", ""), http_status=told.get("http_status")
-        )
+        code, status = fields.get("code"), fields.get("http_status")
+        return kind(text, code=code, message=fields.get("message", ""), http_status=status)
     return kind(text)

@@ -1,4 +1,4 @@
-"""How a wait reacts to what it sees: pure, so that every kind of wait logs and decides the same."""
+"""What a wait logs and when it ends. Pure, so that every kind of wait logs and decides the same."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from collections.abc import Collection, Iterator
 from datetime import timedelta
 
 from airflow_provider_nebula_explorer.exceptions import (
-    NebulaExplorerBadRequestError,
     NebulaExplorerConnectionError,
     NebulaExplorerError,
     NebulaExplorerJobError,
-    NebulaExplorerNotFoundError,
 )
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, Task
 
@@ -20,21 +18,22 @@ LogLine = tuple[int, str]
 
 
 def is_over(status: JobStatus, targets: Collection[JobStatus]) -> bool:
-    """Say whether a wait for one of ``targets`` ends here, well or not."""
+    """Say whether a status ends a wait for one of ``targets``, well or not."""
     return status in targets or status.is_final
 
 
 def has_reached(job: Job, targets: Collection[JobStatus]) -> bool:
     """Say whether a wait for one of ``targets`` is over.
 
-    :raises NebulaExplorerJobError: where the job is final, so will never reach one of them.
+    :raises NebulaExplorerJobError: if the job is final in another status, so that it will never reach them.
     """
     if not is_over(job.status, targets):
         return False
     if job.status in targets:
         return True
-    wanted = " or ".join(sorted(status.name for status in targets))
-    raise NebulaExplorerJobError(f"{describe(job)} ended {job.status.name}, not {wanted}.{_blame(job)}", job)
+    names = " or ".join(sorted(status.name for status in targets))
+    text = f"{describe(job)} ended {job.status.name}, not {names}.{_failed_tasks(job)}"
+    raise NebulaExplorerJobError(text, job)
 
 
 def describe(job: Job) -> str:
@@ -42,33 +41,15 @@ def describe(job: Job) -> str:
     return f"Job {job.id} ({job.name})" if job.name else f"Job {job.id}"
 
 
-def _blame(job: Job) -> str:
+def _failed_tasks(job: Job) -> str:
     failed = ", ".join(f"{task.name} ({task.id}): {task.status.name}" for task in job.failed_tasks)
     return f" Tasks that did not succeed: {failed}." if failed else ""
 
 
-def cancel_log_line(job_id: int | str, link: str, reason: str, error: Exception | None) -> LogLine:
-    """Return what to say of the cancelling of a job that nobody waits for any more.
-
-    :param link: the address of its page.
-    :param reason: why nobody does.
-    :param error: what came of the cancelling; ``None`` where it was accepted.
-    """
-    if error is None:
-        return logging.INFO, f"Job {job_id} was cancelled, as {reason}."
-    if isinstance(error, (NebulaExplorerBadRequestError, NebulaExplorerNotFoundError)):
-        return logging.INFO, f"Job {job_id} was already final, stopping or gone when {reason}."
-    where = f"cancel it in Explorer, {link}"
-    return (
-        logging.ERROR,
-        f"Job {job_id} was not cancelled and may keep running, though {reason}: {where}. {error}",
-    )
-
-
 class JobProgress:
-    """Turns looks at one job into the lines that a person wants in a log: changes, not polls.
+    """Turns what polls show of a job into log lines: one for each change, none for each poll.
 
-    :param status: what another process has told already.
+    :param status: the job's status, where another process has logged it already.
     """
 
     __slots__ = ("_since", "status")
@@ -78,7 +59,7 @@ class JobProgress:
         self._since: float | None = None
 
     def lines(self, job: Job, now: float) -> Iterator[LogLine]:
-        """Yield what is new about a job, and the whole of its ending.
+        """Yield what is new about a job, and how all of it ended.
 
         :param now: seconds of a monotonic clock.
         """
@@ -120,11 +101,11 @@ def _seconds(seconds: float) -> str:
 
 
 class FailedPolls:
-    """Counts failed looks in a row, and ends a wait that sees nothing for too long.
+    """Counts failed polls in a row, and ends a wait in which too many of them fail.
 
-    :param subject: what is looked at, as ``job 1964``.
-    :param limit: how many looks may fail in a row; the last of them ends the wait.
-    :param failures: how many of them failed before, in another process.
+    :param subject: what is polled, as ``job 1964``.
+    :param limit: how many polls may fail in a row; the last of them ends the wait.
+    :param failures: how many failed before, in another process.
     """
 
     __slots__ = ("_limit", "_subject", "failures")
@@ -135,11 +116,11 @@ class FailedPolls:
         self.failures = failures
 
     def succeeded(self) -> None:
-        """Take note of a look that saw something."""
+        """Take note of a poll that got a response."""
         self.failures = 0
 
     def failed(self, error: NebulaExplorerError) -> str:
-        """Take note of a look that saw nothing.
+        """Take note of a poll that failed.
 
         :return: a line for the log.
         :raises NebulaExplorerError: ``error`` itself where waiting would not help, else

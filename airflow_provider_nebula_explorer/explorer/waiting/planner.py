@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,15 +149,14 @@ class PollPlanner:
     def _give_up(self, job_list: JobList) -> None:
         self._densities[job_list] = (self._page, self._plans)  # so that a page covers no more than one job
 
-    def plan(self, job_ids: Iterable[int]) -> Plan:
+    def plan(self, job_ids: set[int]) -> Plan:
         """Return the cheapest requests that show all of these jobs; never more of them than jobs."""
         self._plans += 1
         self._listable = []
         if self._plans > self._small_until:
             self.page_size = LARGEST_PAGE
-        wanted = set(job_ids)
-        alone = self._alone(wanted)
-        rest = sorted(wanted - alone)
+        alone = self._alone(job_ids)
+        rest = sorted(job_ids - alone)
         cover = self._cheapest_cover(rest)
         if cover is None:
             return Plan(singles=(*rest, *alone))

@@ -183,7 +183,7 @@ class SharedPoll:
     async def _for_each(self, job_ids: Iterable[int], act: Callable[[WatchedJob], None]) -> None:
         for number, job_id in enumerate(job_ids):
             if number % 100 == 99:
-                await asyncio.sleep(0)  # each waiter has work to do now, which must not hold the event loop
+                await asyncio.sleep(0)  # each waiter has work to do now: let others run in between
             if job := self._jobs.get(job_id):
                 act(job)
 

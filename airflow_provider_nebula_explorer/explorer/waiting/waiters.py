@@ -1,4 +1,4 @@
-"""The waits for jobs on an event loop, and how they react to what a watcher observes."""
+"""Who waits for a job on an event loop, and how a wait reacts to what polls show."""
 
 from __future__ import annotations
 
