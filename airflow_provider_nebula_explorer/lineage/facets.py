@@ -8,7 +8,7 @@ from openlineage.client.generated.base import RunFacet
 
 @define
 class NebulaExplorerJobRunFacet(RunFacet):
-    """The job of Explorer that a task's run started, waited for or looked at.
+    """The job of Explorer that a task's run started, waited for or fetched.
 
     :param jobId: its id.
     :param workflowId: its workflow's id.

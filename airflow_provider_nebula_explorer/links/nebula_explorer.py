@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseOperator, Context, TaskInstanceKey
-
-log = logging.getLogger(__name__)
+    from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey
 
 
 class NebulaExplorerJobLink(BaseOperatorLink):
@@ -26,13 +23,3 @@ class NebulaExplorerJobLink(BaseOperatorLink):
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the address that the task stored; ``""`` before that."""
         return XCom.get_value(key=self.xcom_key, ti_key=ti_key) or ""
-
-
-def show_job(context: Context, job_id: int, workflow_id: int | str, address: str) -> None:
-    """Log a job's address, and put it on the task's page; best right when the id is known.
-
-    :param workflow_id: the job's workflow.
-    :param address: of the job's page.
-    """
-    log.info("Job %s of workflow %s: %s", job_id, workflow_id, address)
-    context["ti"].xcom_push(key=NebulaExplorerJobLink.xcom_key, value=address)

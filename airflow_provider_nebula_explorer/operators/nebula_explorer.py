@@ -24,7 +24,6 @@ from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import DEFAULT_DEFERRABLE, NebulaExplorerHook
 from airflow_provider_nebula_explorer.lineage import HasJob
-from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink, show_job
 from airflow_provider_nebula_explorer.operators.deferral import job_after_wait, wait_for_job
 from airflow_provider_nebula_explorer.operators.task_run import (
     NebulaExplorerFinalAmbiguousSubmitError,
@@ -58,7 +57,6 @@ class NebulaExplorerGetJobOperator(HasJob, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("job_id", "nebula_explorer_conn_id")
-    operator_extra_links = (NebulaExplorerJobLink(),)
 
     def __init__(
         self, *, job_id: int | str, nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID, **kwargs: Any
@@ -71,8 +69,8 @@ class NebulaExplorerGetJobOperator(HasJob, BaseOperator):
         """Fetch the job and return its object."""
         with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
             job = hook.get_job(self.job_id)
-            self.name_job(context, job.id, job.workflow_id)
-            show_job(context, job.id, job.workflow_id, hook.settings.job_link(job.id, job.workflow_id))
+            page = hook.settings.job_link(job.id, job.workflow_id)
+            self.report_job(context, job.id, job.workflow_id, page)
         log.info("%s is %s.", describe(job), job.status.name)
         return job.data
 
@@ -165,7 +163,6 @@ class NebulaExplorerRunWorkflowOperator(HasJob, BaseOperator):
 
     template_fields: Sequence[str] = ("workflow_id", "input", "nebula_explorer_conn_id")
     template_fields_renderers: ClassVar[dict[str, str]] = {"input": "json"}
-    operator_extra_links = (NebulaExplorerJobLink(),)
 
     def __init__(
         self,
@@ -236,7 +233,6 @@ class NebulaExplorerCancelJobOperator(HasJob, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("job_id", "nebula_explorer_conn_id")
-    operator_extra_links = (NebulaExplorerJobLink(),)
 
     def __init__(
         self,
@@ -259,8 +255,8 @@ class NebulaExplorerCancelJobOperator(HasJob, BaseOperator):
         """Cancel the job, wait for its end if requested, and return its object."""
         with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
             job = self._cancel(hook)
-            self.name_job(context, job.id, job.workflow_id)
-            show_job(context, job.id, job.workflow_id, hook.settings.job_link(job.id, job.workflow_id))
+            page = hook.settings.job_link(job.id, job.workflow_id)
+            self.report_job(context, job.id, job.workflow_id, page)
             if self.wait_for_completion and not job.status.is_final:
                 job = wait_for_job(self, hook, job.id, seen=job)
         return job.data
@@ -268,7 +264,7 @@ class NebulaExplorerCancelJobOperator(HasJob, BaseOperator):
     def execute_complete(self, context: Context, event: JsonObject) -> JsonObject:
         """Resume after a deferral, with what the trigger saw, and return the job's object."""
         job = job_after_wait(self, event)
-        self.name_job(context, job.id, job.workflow_id)
+        self.report_job(context, job.id, job.workflow_id)
         return job.data
 
     def _cancel(self, hook: NebulaExplorerHook) -> Job:

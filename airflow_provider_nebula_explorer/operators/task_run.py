@@ -18,7 +18,6 @@ from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.starting.attempts import RunSpec, WorkflowRun
 from airflow_provider_nebula_explorer.explorer.starting.submit import Submitter
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe, has_reached
-from airflow_provider_nebula_explorer.links.nebula_explorer import show_job
 from airflow_provider_nebula_explorer.operators.deferral import poll_until_seen, wait_for_job
 from airflow_provider_nebula_explorer.operators.task_job import JobOfTask
 from airflow_provider_nebula_explorer.operators.task_state import (
@@ -67,7 +66,7 @@ class TaskRun:
     def resume(self, job: Job) -> int:
         """Go on with a job that is final now, and return the id of the job that counts."""
         self._job.hold(job.id)
-        self._task.name_job(self._context, job.id, self._task.workflow_id)
+        self._task.report_job(self._context, job.id, self._task.workflow_id)
         return self._see_to(job.id, job)
 
     @cached_property
@@ -122,7 +121,7 @@ class TaskRun:
         except NebulaExplorerAmbiguousSubmitError as error:
             raise self._final(error) from None  # whose text has all of it
         self._job.hold(job_id)
-        self._task.name_job(self._context, job_id, self._task.workflow_id)
+        self._task.report_job(self._context, job_id, self._task.workflow_id)
         if self._job.is_killed:  # while it was not known yet which job it is
             self.kill()
             self._job.go_on_unless_killed()
@@ -131,9 +130,10 @@ class TaskRun:
 
     def _show(self, job_id: int) -> None:
         """Tell users and other tasks which job it is; where that fails, the job is no less this task's."""
-        link = self._hook.settings.job_link(job_id, self._task.workflow_id)
+        workflow_id = self._task.workflow_id
+        page = self._hook.settings.job_link(job_id, workflow_id)
         try:
-            ask("XComs", lambda: show_job(self._context, job_id, self._task.workflow_id, link))
+            ask("XComs", lambda: self._task.report_job(self._context, job_id, workflow_id, page))
             self._claims.claim(job_id)
         except NebulaExplorerError as error:
             log.warning("%s", error)

@@ -36,7 +36,7 @@ from airflow_provider_nebula_explorer.explorer.waiting.pollers import (
 )
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import DEFAULT_DEFERRABLE, NebulaExplorerHook
 from airflow_provider_nebula_explorer.lineage import HasJob
-from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink, show_job
+from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink
 from airflow_provider_nebula_explorer.triggers.limits import TimeLimits, execution_timed_out
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class _ExplorerSensor(HasJob, BaseSensorOperator):
         if self._event is not None:
             event, self._event = self._event, None
             job = job_of_event(event)
-            self.name_job(context, job.id, job.workflow_id)
+            self.report_job(context, job.id, job.workflow_id)
             if "link" in event:
                 self._show(context, job, event["link"])
             return PokeReturnValue(is_done=self._is_over(job), xcom_value=job.data)
@@ -155,7 +155,7 @@ class _ExplorerSensor(HasJob, BaseSensorOperator):
             self._watch = self._open_watch(self._hook, context)
         seen = self._watch.poll()
         if seen is not None:
-            self.name_job(context, seen.id, seen.workflow_id)
+            self.report_job(context, seen.id, seen.workflow_id)
             self._show(context, seen, self._hook.settings.job_link(seen.id, seen.workflow_id))
             if self._is_over(seen):
                 return PokeReturnValue(is_done=True, xcom_value=seen.data)
@@ -169,7 +169,7 @@ class _ExplorerSensor(HasJob, BaseSensorOperator):
 
     def _show(self, context: Context, job: Job, address: str) -> None:
         if not self._is_shown:
-            show_job(context, job.id, job.workflow_id, address)
+            self.report_job(context, job.id, job.workflow_id, address)
             self._is_shown = True
 
     @property

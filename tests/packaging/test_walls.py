@@ -36,7 +36,7 @@ BELOW: dict[str, tuple[str, ...]] = {
     "provider_info": ("connection",),
     "hooks": ("connection", "starting", "successes"),
     "links": ("hooks",),
-    "lineage": ("connection",),
+    "lineage": ("connection", "links"),
     "triggers": ("links",),
     "operators": ("triggers", "lineage"),
     "sensors": ("triggers", "lineage"),
