@@ -43,7 +43,11 @@ from airflow_provider_nebula_explorer.triggers.kill import HAS_ON_KILL, is_still
 from airflow_provider_nebula_explorer.triggers.limits import MARGIN_SECONDS
 from airflow_provider_nebula_explorer.triggers.task_end import success_event
 from airflow_provider_nebula_explorer.triggers.watchers import SharedWatcher, look_up
-from airflow_provider_nebula_explorer.triggers.workflow_events import SPACING_SECONDS, Observed, Successes
+from airflow_provider_nebula_explorer.triggers.workflow_events import (
+    SPACING_SECONDS,
+    WorkflowEvents,
+    WorkflowSpec,
+)
 
 try:
     from airflow.triggers.base import BaseEventTrigger
@@ -140,8 +144,8 @@ class _ExplorerTrigger(BaseTrigger):
         settings = await look_up(self.nebula_explorer_conn_id)
         while True:
             try:
-                async with SharedWatcher(settings) as watcher:
-                    return await self._wait(watcher), settings
+                async with SharedWatcher(settings) as shared:
+                    return await self._wait(shared.watcher), settings
             except NebulaExplorerError as error:
                 # One that was refused for a while, as graphd could not be reached, ends as failed looks do.
                 if not any(isinstance(it, NebulaExplorerLoginError) for it in (error, error.__cause__)):
@@ -280,8 +284,8 @@ class NebulaExplorerJobTrigger(_ExplorerTrigger):
         self._page = settings.job_link(int(self.job_id), (self.seen or {}).get("workflowId", ""))
         failed: NebulaExplorerError | None = None
         try:
-            async with SharedWatcher(settings) as watcher:
-                await watcher.run(cancel_job(self.job_id))
+            async with SharedWatcher(settings) as shared:
+                await shared.watcher.run(cancel_job(self.job_id))
         except NebulaExplorerError as error:
             failed = error
         level, line = AbandonedJob(self.job_id, self._page, reason).outcome(failed)
@@ -350,11 +354,11 @@ class NebulaExplorerWorkflowTrigger(_ExplorerTrigger, BaseEventTrigger):
         if self.is_for_one:
             yield _fire(await self._event())
             return
-        apart = 0.0 if self.trigger_id is None else SPACING_SECONDS  # which only a triggerer gives it
-        successes = Successes(self._observed, getattr(self, "asset_state_store", None), apart=apart)
-        async for job in successes.jobs():
+        spacing = 0.0 if self.trigger_id is None else SPACING_SECONDS  # only a triggerer sets the id
+        events = WorkflowEvents(self._spec, getattr(self, "asset_state_store", None), spacing=spacing)
+        async for job in events.jobs():
             yield _fire(job.data)
-            await successes.acknowledge(job.id)
+            await events.acknowledge(job.id)
 
     def shared_stream_key(self) -> str | None:
         """Return what makes Airflow say when an event is stored: a stream of this trigger's own."""
@@ -365,18 +369,18 @@ class NebulaExplorerWorkflowTrigger(_ExplorerTrigger, BaseEventTrigger):
         """Return what observes the workflow for a stream (Airflow 3.3 and later)."""
         from airflow_provider_nebula_explorer.triggers.shared_stream import SuccessProducer
 
-        return SuccessProducer(cls(**kwargs)._observed)  # noqa: SLF001 - one of us
+        return SuccessProducer(cls(**kwargs)._spec)  # noqa: SLF001 - one of us
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
         """Yield an event for each success in the stream (Airflow 3.3 and later)."""
-        from airflow_provider_nebula_explorer.triggers.shared_stream import events
+        from airflow_provider_nebula_explorer.triggers.shared_stream import jobs_of
 
-        async for event in events(shared_stream, self.asset_state_store):
-            yield event
+        async for job in jobs_of(shared_stream, self.asset_state_store):
+            yield _fire(job.data)
 
     @property
-    def _observed(self) -> Observed:
-        return Observed(
+    def _spec(self) -> WorkflowSpec:
+        return WorkflowSpec(
             self.workflow_id, self.nebula_explorer_conn_id, self.poll_interval, self.name, self.created_after
         )
 
