@@ -313,16 +313,15 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
         )
 
     def _open_trigger(self, watch: Poller, job: Job | None) -> BaseTrigger:
-        from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerWorkflowTrigger
+        from airflow_provider_nebula_explorer.triggers.workflow_success import WorkflowSuccessTrigger
 
         since = self._since
-        return NebulaExplorerWorkflowTrigger(
+        return WorkflowSuccessTrigger(
             parse_id("workflow_id", self.workflow_id),
             self.nebula_explorer_conn_id,
             self.poll_interval,
             name=self.name,
             created_after=since.isoformat() if isinstance(since, datetime) else since,
-            is_for_one=True,
             timeout_at=self._limits.timeout_at,
             execution_timeout_at=self._limits.execution_timeout_at,
             failed_polls=watch.failed_polls,

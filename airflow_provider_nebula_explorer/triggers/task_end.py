@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 async def success_event(task_instance: Any, event: JsonObject) -> TriggerEvent:
     """Leave a job's XComs as a worker would, and return what ends the task.
 
-    :param event: what a worker would be told of the job.
+    :param event: what a worker would get.
     """
     from airflow.triggers.base import TaskSuccessEvent
 

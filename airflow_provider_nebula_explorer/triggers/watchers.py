@@ -106,13 +106,14 @@ class _Registry:
     lookups: defaultdict[str, _Lookup] = field(default_factory=lambda: defaultdict(_Lookup))
 
 
-_REGISTRIES: dict[asyncio.AbstractEventLoop, _Registry] = {}
+REGISTRIES: dict[asyncio.AbstractEventLoop, _Registry] = {}
+"""What triggers share, by event loop."""
 
 
 def _registry() -> _Registry:
     loop = asyncio.get_running_loop()
-    if loop not in _REGISTRIES:
-        for closed in [other for other in _REGISTRIES if other.is_closed()]:
-            del _REGISTRIES[closed]
-        _REGISTRIES[loop] = _Registry()
-    return _REGISTRIES[loop]
+    if loop not in REGISTRIES:
+        for closed in [other for other in REGISTRIES if other.is_closed()]:
+            del REGISTRIES[closed]
+        REGISTRIES[loop] = _Registry()
+    return REGISTRIES[loop]

@@ -79,7 +79,7 @@ def test_a_job_runs_once_and_its_id_is_what_the_task_returns(emulator, context):
 def test_an_execution_timeout_cancels_the_job_and_says_so(
     emulator, context, monkeypatch, cancel_on_kill, status
 ):
-    monkeypatch.setattr("airflow_provider_nebula_explorer.triggers.nebula_explorer._LAST_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("airflow_provider_nebula_explorer.triggers.limits._LEAST_SECONDS", 0.1)
     emulator.plan(5, JobPlan(ends=None, stopping=0))
     limits = {"execution_timeout": timedelta(seconds=1), "cancel_on_kill": cancel_on_kill}
     with pytest.raises(AirflowTaskTimeout, match="Timeout, PID: "):
@@ -282,7 +282,7 @@ def test_airflow_2_is_asked_for_state_and_trigger(emulator, context, monkeypatch
 
 
 def test_a_late_triggerer_cancels_a_run_whose_time_is_over(emulator, context, monkeypatch):
-    monkeypatch.setattr("airflow_provider_nebula_explorer.triggers.nebula_explorer._LAST_LOOK_SECONDS", 0.3)
+    monkeypatch.setattr("airflow_provider_nebula_explorer.triggers.limits._LEAST_SECONDS", 0.3)
     emulator.plan(5, JobPlan(ends=None, stopping=0))
     pause = deferral_of(a_run(execution_timeout=timedelta(seconds=0.1)), context)
     trigger = stored(pause.trigger)

@@ -385,7 +385,3 @@ def test_a_bookmark_is_not_written_at_each_poll(emulator, bookmarks):
     quiet, after = asyncio.run(test())
     assert quiet == 1
     assert after <= 3, "when the job is new, and when its event is acknowledged"
-
-
-def test_a_sensors_trigger_has_no_stream_and_no_bookmark():
-    assert NebulaExplorerWorkflowTrigger(5, is_for_one=True).shared_stream_key() is None
