@@ -20,9 +20,9 @@ from airflow_provider_nebula_explorer.explorer.client.api import cancel_job, sum
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
 from airflow_provider_nebula_explorer.explorer.waiting.abandoned import AbandonedJob
 from airflow_provider_nebula_explorer.explorer.waiting.events import read_job
-from airflow_provider_nebula_explorer.explorer.waiting.outcome import has_reached
+from airflow_provider_nebula_explorer.explorer.waiting.outcome import LogLine, has_reached
 from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
-from airflow_provider_nebula_explorer.triggers.kill import HAS_ON_KILL, is_still_deferred, to_its_end
+from airflow_provider_nebula_explorer.triggers.kill import HAS_ON_KILL, finish_despite_kill, is_still_deferred
 from airflow_provider_nebula_explorer.triggers.limits import MARGIN_SECONDS
 from airflow_provider_nebula_explorer.triggers.task_end import success_event
 from airflow_provider_nebula_explorer.triggers.task_wait import WaitTrigger, fire
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from airflow.triggers.shared_stream import SharedStreamProducer
 
 log = logging.getLogger(__name__)
+
+_TASK_ENDED = "its deferred task was ended"
 
 
 class NebulaExplorerJobTrigger(WaitTrigger):
@@ -100,8 +102,11 @@ class NebulaExplorerJobTrigger(WaitTrigger):
 
     async def on_kill(self) -> None:
         """Cancel the job, as a user ended the task that waits for it."""
-        if self.cancel_on_kill:
-            await to_its_end(self._cancel_unless_still_deferred(), self.job_id, lambda: self._page)
+        if not self.cancel_on_kill:
+            return
+        error = await finish_despite_kill(self._cancel_unless_still_deferred())
+        if error:
+            _log(AbandonedJob(self.job_id, self._page, _TASK_ENDED).outcome(error))
 
     async def _event_unless_killed(self) -> JsonObject:
         try:
@@ -115,7 +120,7 @@ class NebulaExplorerJobTrigger(WaitTrigger):
 
     async def _cancel_unless_still_deferred(self) -> None:
         if not await is_still_deferred(self):
-            await self._abandon("its deferred task was ended")
+            await self._abandon(_TASK_ENDED)
 
     @property
     def _deadline(self) -> float:
@@ -156,14 +161,15 @@ class NebulaExplorerJobTrigger(WaitTrigger):
             return
         settings = await look_up(self.nebula_explorer_conn_id)
         self._page = settings.job_link(int(self.job_id), (self.seen or {}).get("workflowId", ""))
+        job = AbandonedJob(self.job_id, self._page, reason)
+        _log(job.announcement)
         failed: NebulaExplorerError | None = None
         try:
             async with SharedWatcher(settings) as shared:
                 await shared.watcher.run(cancel_job(self.job_id))
         except NebulaExplorerError as error:
             failed = error
-        level, line = AbandonedJob(self.job_id, self._page, reason).outcome(failed)
-        log.log(level, "%s", line)
+        _log(job.outcome(failed))
 
     def _is_success(self, event: JsonObject) -> bool:
         if "job" not in event:
@@ -229,3 +235,8 @@ class NebulaExplorerWorkflowTrigger(BaseEventTrigger):
 
         async for job in jobs_of(shared_stream, self.asset_state_store):
             yield fire(job.data)
+
+
+def _log(line: LogLine) -> None:
+    level, text = line
+    log.log(level, "%s", text)
