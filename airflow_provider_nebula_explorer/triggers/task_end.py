@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_nebula_explorer.explorer.models import JsonObject
 from airflow_provider_nebula_explorer.explorer.waiting.pollers import job_of_event
 from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink
-
-if TYPE_CHECKING:
-    from airflow.triggers.base import TriggerEvent
 
 log = logging.getLogger(__name__)
 
