@@ -81,7 +81,7 @@ def watched_workflow_asset(
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
-    """Check the address of an asset; Airflow asks for it with each of our scheme.
+    """Check the address of an asset; Airflow calls this for each address of our scheme.
 
     :raises ValueError: if it is not that of a workflow.
     """

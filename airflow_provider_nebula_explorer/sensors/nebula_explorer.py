@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
     BaseSensorOperator,
+    Context,
     PokeReturnValue,
 )
 
@@ -26,6 +27,7 @@ from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_id,
     parse_statuses,
 )
+from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
 from airflow_provider_nebula_explorer.explorer.waiting.events import seen_job, timed_out
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import has_reached
 from airflow_provider_nebula_explorer.explorer.waiting.pollers import (
@@ -36,50 +38,48 @@ from airflow_provider_nebula_explorer.explorer.waiting.pollers import (
 )
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import DEFAULT_DEFERRABLE, NebulaExplorerHook
 from airflow_provider_nebula_explorer.lineage import HasJob
-from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink
+from airflow_provider_nebula_explorer.sensors.start_from_trigger import (
+    start_trigger_args,
+    why_a_worker_is_needed,
+)
 from airflow_provider_nebula_explorer.triggers.limits import TimeLimits, execution_timed_out
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
     from airflow.triggers.base import BaseTrigger
-
-    from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
 
 log = logging.getLogger(__name__)
 
 
 class NebulaExplorerFinalJobError(NebulaExplorerJobError, AirflowFailException):
-    """A job that a sensor waits for ended in a status that was not wanted: a retry would see the same."""
+    """A job that a sensor waits for ended in a status that is no target: a retry would see the same."""
 
 
 _EXECUTE = inspect.unwrap(BaseSensorOperator.execute)
-"""What every sensor does; bare, as Airflow 2 warns where an ``execute`` calls that of its base class."""
+"""The ``execute`` of all sensors; unwrapped, as Airflow 2 warns if one ``execute`` calls another."""
 
 
 class _ExplorerSensor(HasJob, BaseSensorOperator):
-    """What both sensors share: one login and one watch for all looks of a process.
+    """What both sensors share: one login and one poller for all polls of a process.
 
-    Every mode decides in :meth:`poke`, so that Airflow's own ``execute`` treats what comes of a look, or of a
-    trigger's event, alike.
+    Every mode decides in :meth:`poke`, so that Airflow's own ``execute`` treats what a poll shows and what a
+    trigger's event contains alike.
     """
-
-    operator_extra_links = (NebulaExplorerJobLink(),)
 
     def __init__(self, *, deferrable: bool, nebula_explorer_conn_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.deferrable = deferrable
         self.nebula_explorer_conn_id = nebula_explorer_conn_id
         self._hook: NebulaExplorerHook | None = None
-        self._watch: Poller | None = None
-        self._is_shown = False
+        self._poller: Poller | None = None
+        self._is_reported = False
         self._event: JsonObject | None = None
         self._limits = TimeLimits()
 
     @abstractmethod
-    def _open_watch(self, hook: NebulaExplorerHook, context: Context) -> Poller: ...
+    def _open_poller(self, context: Context, hook: NebulaExplorerHook) -> Poller: ...
 
     @abstractmethod
-    def _open_trigger(self, watch: Poller, job: Job | None) -> BaseTrigger: ...
+    def _open_trigger(self, context: Context, job: Job | None, failed_polls: int) -> BaseTrigger: ...
 
     @abstractmethod
     def _is_over(self, job: Job) -> bool: ...
@@ -91,12 +91,12 @@ class _ExplorerSensor(HasJob, BaseSensorOperator):
 
     def _execute(self, context: Context) -> Any:
         try:
-            return self._execute_while_looks_fail(context)
+            return self._execute_while_polls_fail(context)
         finally:
             self._close()
 
     def execute_complete(self, context: Context, event: JsonObject) -> Any:
-        """Go on after a deferral, with what the trigger saw; no request is made."""
+        """Resume after a deferral, with the trigger's event; no request is made."""
         limit = timed_out(event)
         if limit == "execution_timeout":
             raise execution_timed_out("what it waits for", self.execution_timeout)
@@ -107,15 +107,15 @@ class _ExplorerSensor(HasJob, BaseSensorOperator):
         return self._execute(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume without what Airflow's sensors add: :meth:`execute_complete` goes through ``execute``."""
+        """Resume without what Airflow's sensors add: :meth:`execute_complete` runs their ``execute``."""
         if next_method == self.execute_complete.__name__:
             return self.execute_complete(context, **(next_kwargs or {}))
         return super().resume_execution(next_method, next_kwargs, context)
 
-    def _execute_while_looks_fail(self, context: Context) -> Any:
-        """Run the base class's ``execute``; in reschedule mode again and again while looks fail.
+    def _execute_while_polls_fail(self, context: Context) -> Any:
+        """Run the base class's ``execute``; in reschedule mode, again and again while polls fail.
 
-        Failed looks in a row are counted in this process, so it may end only after a look that saw something.
+        This process counts the failed polls in a row, so it may end only after a poll that succeeded.
         """
         from airflow.exceptions import AirflowRescheduleException
 
@@ -124,9 +124,9 @@ class _ExplorerSensor(HasJob, BaseSensorOperator):
             try:
                 return _EXECUTE(self, context)
             except AirflowRescheduleException as pause:
-                if self._watch is None or not self._watch.failed_polls:
+                if self._poller is None or not self._poller.failed_polls:
                     raise
-                # Before its first rescheduling Airflow measures the timeout from each execute.
+                # Until a task was first rescheduled, Airflow measures the timeout from each execute.
                 if time.monotonic() - begun > self.timeout:
                     raise self._timeout_error(time.monotonic() - begun) from None
                 time.sleep(max(0.0, (pause.reschedule_date - datetime.now(timezone.utc)).total_seconds()))
@@ -139,53 +139,51 @@ class _ExplorerSensor(HasJob, BaseSensorOperator):
         )
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look once, or take what the trigger saw; where that does not end a deferrable wait, defer."""
-        if self._event is not None:
-            event, self._event = self._event, None
-            job = job_of_event(event)
-            self.report_job(context, job.id, job.workflow_id)
-            if "link" in event:
-                self._show(context, job, event["link"])
-            return PokeReturnValue(is_done=self._is_over(job), xcom_value=job.data)
-        if self.deferrable and self._limits.is_timeout_over:
-            # Airflow measures from the last resuming, which comes after an error where silent_fail is set.
-            raise self._timeout_error(self.timeout)
-        if self._hook is None or self._watch is None:
-            self._hook = NebulaExplorerHook(self.nebula_explorer_conn_id)
-            self._watch = self._open_watch(self._hook, context)
-        seen = self._watch.poll()
-        if seen is not None:
-            self.report_job(context, seen.id, seen.workflow_id)
-            self._show(context, seen, self._hook.settings.job_link(seen.id, seen.workflow_id))
-            if self._is_over(seen):
-                return PokeReturnValue(is_done=True, xcom_value=seen.data)
+        """Poll once, or take the trigger's event; if that does not end a deferrable wait, defer."""
+        event, self._event = self._event, None
+        job = self._poll(context) if event is None else self._job_of(event, context)
+        if job is not None and self._is_over(job):
+            return PokeReturnValue(is_done=True, xcom_value=job.data)
         if self.deferrable:
             self.defer(
-                trigger=self._open_trigger(self._watch, seen),
+                trigger=self._open_trigger(context, job, self._poller.failed_polls if self._poller else 0),
                 method_name=self.execute_complete.__name__,
                 timeout=self._limits.of_deferral,
             )
         return PokeReturnValue(is_done=False)
 
-    def _show(self, context: Context, job: Job, address: str) -> None:
-        if not self._is_shown:
-            self.report_job(context, job.id, job.workflow_id, address)
-            self._is_shown = True
+    def _job_of(self, event: JsonObject, context: Context) -> Job:
+        job = job_of_event(event)
+        self.report_job(context, job.id, job.workflow_id, event.get("link"))
+        return job
+
+    def _poll(self, context: Context) -> Job | None:
+        if self.deferrable and self._limits.is_timeout_over:
+            # Airflow itself measures from the last resumption, which with silent_fail follows each error.
+            raise self._timeout_error(self.timeout)
+        hook = self._hook = self._hook or NebulaExplorerHook(self.nebula_explorer_conn_id)
+        poller = self._poller = self._poller or self._open_poller(context, hook)
+        job = poller.poll()
+        if job is not None and not self._is_reported:
+            page = hook.settings.job_link(job.id, job.workflow_id)
+            self.report_job(context, job.id, job.workflow_id, page)
+            self._is_reported = True
+        return job
 
     @property
     def poll_interval(self) -> float:
-        """Seconds between two looks of the trigger."""
+        """Seconds between two polls of the trigger."""
         return max(float(self.poke_interval), SHORTEST_INTERVAL_SECONDS)
 
     def _close(self) -> None:
         if self._hook is not None:
             self._hook.close()
-        # What the next execute of this object finds is as at the first: its XComs are cleared, too.
-        self._hook, self._watch, self._is_shown = None, None, False
+        # Another execute of this object reports the job anew, as Airflow clears the task's XComs before it.
+        self._hook, self._poller, self._is_reported = None, None, False
 
 
 class NebulaExplorerJobSensor(_ExplorerSensor):
-    """Wait until a job reaches one of the wanted statuses.
+    """Wait until a job reaches one of the target statuses.
 
     Also takes all parameters of Airflow's ``BaseSensorOperator``: ``poke_interval``, ``timeout``, ``mode``,
     ``soft_fail`` and so on.
@@ -194,7 +192,7 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
     :param target_statuses: each a name in any case, a number, or a ``JobStatus``.
     :param deferrable: whether to wait in the triggerer, where one poll serves all waiting tasks.
     :param start_from_trigger: whether a deferrable wait starts in the triggerer, and ends there if its job
-        reaches a wanted status, so that it needs no worker (Airflow 3.3 and later). If that is not possible,
+        reaches a target status, so that it needs no worker (Airflow 3.3 and later). If that is not possible,
         the wait starts in a worker, and the log says why.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
     :return: in XCom: the job's object as Explorer's API returns it.
@@ -216,30 +214,22 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
         super().__init__(deferrable=deferrable, nebula_explorer_conn_id=nebula_explorer_conn_id, **kwargs)
         self.job_id = job_id
         self.target_statuses = target_statuses
-        self._is_start_wanted = start_from_trigger
-        self._why_in_worker: str | None = None
+        self._reason_for_worker: str | None = None
+        self._should_start_from_trigger = start_from_trigger
         if start_from_trigger:
-            self._start_from_trigger()
+            self._reason_for_worker = why_a_worker_is_needed(self)
+            if self._reason_for_worker is None:
+                self.start_trigger_args = start_trigger_args(self)
+                self.start_from_trigger = True
 
-    def _start_from_trigger(self) -> None:
-        from airflow_provider_nebula_explorer.sensors.start_from_trigger import (
-            start_trigger_args,
-            why_a_worker_is_needed,
-        )
-
-        self._why_in_worker = why_a_worker_is_needed(self)
-        if self._why_in_worker is None:
-            self.start_trigger_args = start_trigger_args(self)
-            self.start_from_trigger = True
-
-    def _open_watch(self, hook: NebulaExplorerHook, context: Context) -> Poller:
-        if self._is_start_wanted:
-            reason = self._why_in_worker or _why_in_worker_after_all(context)
+    def _open_poller(self, context: Context, hook: NebulaExplorerHook) -> Poller:
+        if self._should_start_from_trigger:
+            reason = self._reason_for_worker or _reason_at_run_time(context)
             log.info("start_from_trigger has no effect, as %s.", reason)
         parse_statuses("target_statuses", self.target_statuses)  # a wrong one is refused before any request
         return JobPoller(hook.get_conn(), self.job_id, max_failures=hook.settings.max_consecutive_failures)
 
-    def _open_trigger(self, watch: Poller, job: Job | None) -> BaseTrigger:
+    def _open_trigger(self, context: Context, job: Job | None, failed_polls: int) -> BaseTrigger:
         from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerJobTrigger
 
         return NebulaExplorerJobTrigger(
@@ -249,7 +239,7 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
             target_statuses=[int(status) for status in sorted(self._targets)],
             timeout_at=self._limits.timeout_at,
             execution_timeout_at=self._limits.execution_timeout_at,
-            failed_polls=watch.failed_polls,
+            failed_polls=failed_polls,
             seen=seen_job(job) if job else None,
         )
 
@@ -300,33 +290,33 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
         self.workflow_id = workflow_id
         self.name = name
         self.created_after = created_after
-        self._since: datetime | str | None = None
 
-    def _open_watch(self, hook: NebulaExplorerHook, context: Context) -> Poller:
-        self._since = self.created_after or _start_of_run(context)
+    def _open_poller(self, context: Context, hook: NebulaExplorerHook) -> Poller:
         return WorkflowPoller(
             hook.get_conn(),
             self.workflow_id,
             name=self.name,
-            created_after=self._since,
+            created_after=self._since(context),
             max_failures=hook.settings.max_consecutive_failures,
         )
 
-    def _open_trigger(self, watch: Poller, job: Job | None) -> BaseTrigger:
-        from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerWorkflowTrigger
+    def _open_trigger(self, context: Context, job: Job | None, failed_polls: int) -> BaseTrigger:
+        from airflow_provider_nebula_explorer.triggers.workflow_success import WorkflowSuccessTrigger
 
-        since = self._since
-        return NebulaExplorerWorkflowTrigger(
+        since = self._since(context)
+        return WorkflowSuccessTrigger(
             parse_id("workflow_id", self.workflow_id),
             self.nebula_explorer_conn_id,
             self.poll_interval,
             name=self.name,
             created_after=since.isoformat() if isinstance(since, datetime) else since,
-            is_for_one=True,
             timeout_at=self._limits.timeout_at,
             execution_timeout_at=self._limits.execution_timeout_at,
-            failed_polls=watch.failed_polls,
+            failed_polls=failed_polls,
         )
+
+    def _since(self, context: Context) -> datetime | str | None:
+        return self.created_after or _start_of_run(context)
 
     def _is_over(self, job: Job) -> bool:
         return True
@@ -337,7 +327,7 @@ def _start_of_run(context: Context) -> datetime | None:
     return context.get("data_interval_start") or context.get("logical_date") or context["dag_run"].start_date
 
 
-def _why_in_worker_after_all(context: Context) -> str:
+def _reason_at_run_time(context: Context) -> str:
     return (
         "no scheduler runs it, as in dag.test()" if context["ti"].map_index in (None, -1) else "it is mapped"
     )

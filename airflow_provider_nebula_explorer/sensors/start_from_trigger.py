@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
 from airflow_provider_nebula_explorer.explorer.arguments import parse_statuses
+from airflow_provider_nebula_explorer.explorer.models import JobStatus
 from airflow_provider_nebula_explorer.triggers.limits import MARGIN_SECONDS
 
 if TYPE_CHECKING:
     from airflow.triggers.base import StartTriggerArgs
 
-    from airflow_provider_nebula_explorer.sensors.nebula_explorer import NebulaExplorerJobSensor
+
+class JobSensor(Protocol):
+    """What a job sensor is given for its wait."""
+
+    job_id: int | str
+    target_statuses: Sequence[JobStatus | int | str] | str
+    nebula_explorer_conn_id: str
+    deferrable: bool
+    timeout: float
+
+    @property
+    def poll_interval(self) -> float: ...
 
 
-def why_a_worker_is_needed(sensor: NebulaExplorerJobSensor) -> str | None:
-    """Return the first reason why a sensor's wait has to begin in a worker; ``None`` where there is none."""
+def why_a_worker_is_needed(sensor: JobSensor) -> str | None:
+    """Return the first reason why a sensor's wait has to begin in a worker; ``None`` if there is none."""
     if not _is_airflow_new_enough():
         return "this Airflow is older than 3.3"
     reasons = {
@@ -31,20 +44,27 @@ def why_a_worker_is_needed(sensor: NebulaExplorerJobSensor) -> str | None:
             sensor.target_statuses, sensor.nebula_explorer_conn_id
         ),
         "target_statuses is invalid": not _are_statuses(sensor.target_statuses),
-        "it has outlets": bool(sensor.outlets),
-        "it has an on_execute_callback": bool(sensor.on_execute_callback),
-        "it has a pre_execute or a post_execute": bool(sensor._pre_execute_hook or sensor._post_execute_hook),  # noqa: SLF001
-        "it has run_as_user": bool(sensor.run_as_user),
-        "it has an execution_timeout": sensor.execution_timeout is not None,
-        "do_xcom_push is off, or multiple_outputs on": not sensor.do_xcom_push or sensor.multiple_outputs,
+        **_needs_of_task(sensor),
     }
-    found = next((reason for reason, holds in reasons.items() if holds), None)
-    # Listeners are looked for last, as that loads Airflow's plugins.
+    found = next((reason for reason, applies in reasons.items() if applies), None)
+    # Listeners come last, as looking for them loads Airflow's plugins.
     return found or ("a plugin listens to tasks" if _has_listeners() else None)
 
 
-def start_trigger_args(sensor: NebulaExplorerJobSensor) -> StartTriggerArgs:
-    """Return what Airflow starts the wait with."""
+def _needs_of_task(task: Any) -> dict[str, bool]:
+    """Return what Airflow does for a task in a worker alone, and whether this task needs it."""
+    return {
+        "it has outlets": bool(task.outlets),
+        "it has an on_execute_callback": bool(task.on_execute_callback),
+        "it has a pre_execute or a post_execute": bool(task._pre_execute_hook or task._post_execute_hook),  # noqa: SLF001
+        "it has run_as_user": bool(task.run_as_user),
+        "it has an execution_timeout": task.execution_timeout is not None,
+        "do_xcom_push is off, or multiple_outputs on": not task.do_xcom_push or task.multiple_outputs,
+    }
+
+
+def start_trigger_args(sensor: JobSensor) -> StartTriggerArgs:
+    """Return what Airflow starts the wait with, in the triggerer."""
     from airflow.triggers.base import StartTriggerArgs
 
     return StartTriggerArgs(
@@ -64,10 +84,10 @@ def start_trigger_args(sensor: NebulaExplorerJobSensor) -> StartTriggerArgs:
 
 
 def _job_id_in_triggerer(job_id: object) -> int | str | None:
-    """Return a job's id in a form that a triggerer can render; ``None`` where there is none.
+    """Return a job's id in a form that a triggerer can render; ``None`` if there is no such form.
 
-    The triggerer does not answer the request that ``run.output``, or an ``xcom_pull`` without map indexes,
-    makes there, so that the trigger would hang (seen on Airflow 3.3.2).
+    ``run.output`` and an ``xcom_pull`` without map indexes make a request there to which the triggerer does
+    not respond, so that the trigger would hang (seen on Airflow 3.3.2).
     """
     if isinstance(job_id, int) or (isinstance(job_id, str) and job_id.isascii() and job_id.isdigit()):
         return job_id

@@ -1,4 +1,4 @@
-"""What a trigger does when its task was ended, as ``BaseTrigger.on_kill`` (3.3) or the task's state shows."""
+"""What a trigger does when a user ended its task, as ``on_kill`` (Airflow 3.3) or the task's state shows."""
 
 from __future__ import annotations
 
@@ -6,30 +6,31 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger
 
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError, NebulaExplorerError
+
 log = logging.getLogger(__name__)
 
 KILL_SECONDS = 25.0
-"""What an ``on_kill`` may take; Airflow waits for it for 30 s."""
-
-_NOT_CANCELLED = "Job %s was not cancelled and may keep running: %s. Cancel it in Explorer%s."
+"""What an ``on_kill`` may take; Airflow waits 30 s for it."""
 
 _CLOSING_SECONDS = 2.0
-"""What the client of one that took longer has to close its connections."""
+"""What a client has to close its connections after that."""
 
 HAS_ON_KILL = hasattr(BaseTrigger, "on_kill")
-"""Whether this Airflow says of a kill that it is one."""
+"""Whether this Airflow says that a user ended a task."""
 
 
 async def is_still_deferred(trigger: BaseTrigger) -> bool:
-    """Say whether a trigger's task still waits, so that it is only this triggerer that shall wait no more.
+    """Say whether a trigger's task still waits, so that only this triggerer has to stop.
 
-    A triggerer whose heartbeat lapsed is told of triggers that another one took over as of triggers that a
-    user ended (seen on Airflow 3.3.2). An Airflow before 3.3 does not say why a wait is ended.
+    If a triggerer misses its heartbeats, another one takes over its triggers. Then Airflow cancels those of
+    the first one as if users had ended the tasks (seen on Airflow 3.3.2). An Airflow before 3.3 does not say
+    why it cancels a trigger.
     """
     if trigger.task_instance is None:
         return False
@@ -68,7 +69,7 @@ def _is_deferred_on_airflow_2(trigger: BaseTrigger) -> bool:
             .filter_by(**{key: getattr(task_instance, key) for key in keys})
             .one_or_none()
         )
-    # A cleared task may wait again already: for another job, and so with another trigger.
+    # A task that was cleared may wait again already: for another job, so with another trigger.
     return found == ("deferred", trigger.trigger_id)
 
 
@@ -77,25 +78,21 @@ def _key(task_instance: Any) -> str:
     return f"{task_instance.task_id}_{task_instance.map_index}" if is_mapped else task_instance.task_id
 
 
-async def to_its_end(
-    cancelling: Coroutine[Any, Any, None], job_id: int | str, page: Callable[[], str | None]
-) -> None:
-    """Cancel a job although Airflow cancels that anew each second (seen on Airflow 3.3.2).
+async def finish_despite_kill(work: Coroutine[Any, Any, None]) -> NebulaExplorerError | None:
+    """Do some work although Airflow cancels it anew each second (seen on Airflow 3.3.2).
 
-    :param page: returns the address of the job's page, where it is known by now.
+    :return: why the work did not succeed; ``None`` if it did.
     """
-    task = asyncio.ensure_future(cancelling)
+    task = asyncio.create_task(work, name="nebula_explorer on_kill")
     await _wait_whatever_comes(task, KILL_SECONDS)
     if not task.done():
-        log.error(_NOT_CANCELLED, job_id, f"no response came within {KILL_SECONDS} s", _at(page()))
         task.cancel()
         await _wait_whatever_comes(task, _CLOSING_SECONDS)
-    elif not task.cancelled() and (error := task.exception()):
-        log.error(_NOT_CANCELLED, job_id, f"{type(error).__name__}: {error}", _at(page()))
-
-
-def _at(page: str | None) -> str:
-    return f", {page}" if page else ""
+        return NebulaExplorerConnectionError(f"No response came within {KILL_SECONDS:g} s.")
+    error = None if task.cancelled() else task.exception()
+    if error is None or isinstance(error, NebulaExplorerError):
+        return error
+    return NebulaExplorerError(f"{type(error).__name__}: {error}")
 
 
 async def _wait_whatever_comes(task: asyncio.Task[None], seconds: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -19,13 +20,16 @@ log = logging.getLogger(__name__)
 MARGIN_SECONDS = 60.0
 """How much later than the trigger Airflow itself ends a deferral: it resumes nothing, so cancels nothing."""
 
+_LEAST_SECONDS = 5.0
+"""What ``execution_timeout`` leaves to a wait at least, as a triggerer that was down may begin it late."""
+
 
 @dataclass(frozen=True)
 class TimeLimits:
     """The moments, in epoch seconds, when a task's limits end its wait; ``None``: never.
 
-    :param timeout_at: a sensor's ``timeout``.
-    :param execution_timeout_at: a task's ``execution_timeout``.
+    :param timeout_at: a sensor's ``timeout``; the wait ends after a last poll.
+    :param execution_timeout_at: a task's ``execution_timeout``; the wait ends at once.
     """
 
     timeout_at: float | None = None
@@ -47,6 +51,18 @@ class TimeLimits:
         return self.timeout_at is not None and time.time() > self.timeout_at
 
     @property
+    def deadline(self) -> float:
+        """When a sensor's ``timeout`` ends the wait, on :func:`time.monotonic`'s clock."""
+        return math.inf if self.timeout_at is None else time.monotonic() + self.timeout_at - time.time()
+
+    @property
+    def seconds_to_execute(self) -> float | None:
+        """Seconds that ``execution_timeout`` leaves to a wait that begins now; ``None``: any number."""
+        if self.execution_timeout_at is None:
+            return None
+        return max(self.execution_timeout_at - time.time(), _LEAST_SECONDS)
+
+    @property
     def of_deferral(self) -> timedelta | None:
         """The limit to give to Airflow, for the case that no triggerer runs."""
         moments = [moment for moment in (self.timeout_at, self.execution_timeout_at) if moment is not None]
@@ -58,7 +74,7 @@ class TimeLimits:
 def execution_timed_out(subject: str, limit: timedelta | None) -> AirflowTaskTimeout:
     """Return what Airflow raises in a worker when a task's ``execution_timeout`` is over, and log it.
 
-    :param subject: what was waited for, as ``job 1964``.
+    :param subject: what the task waited for, as ``job 1964``.
     """
     log.error("The task's execution_timeout of %s expired before %s was final.", limit, subject)
     return AirflowTaskTimeout(f"Timeout, PID: {os.getpid()}")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_nebula_explorer.explorer.models import JsonObject
 from airflow_provider_nebula_explorer.explorer.waiting.pollers import job_of_event
 from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink
-
-if TYPE_CHECKING:
-    from airflow.triggers.base import TriggerEvent
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +17,7 @@ log = logging.getLogger(__name__)
 async def success_event(task_instance: Any, event: JsonObject) -> TriggerEvent:
     """Leave a job's XComs as a worker would, and return what ends the task.
 
-    :param event: what a worker would be told of the job.
+    :param event: what a worker would get.
     """
     from airflow.triggers.base import TaskSuccessEvent
 

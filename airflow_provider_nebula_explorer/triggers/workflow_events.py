@@ -25,19 +25,19 @@ from airflow_provider_nebula_explorer.triggers.watchers import SharedWatcher, lo
 log = logging.getLogger(__name__)
 
 SPACING_SECONDS = 10.0
-"""How long after another event the last of some comes.
+"""How long after the event before it the last event of a batch comes.
 
-Airflow's scheduler starts a run with the events up to the first that it has queued; those after it go with
-the next run. So the last has to come when that first run is made.
+Airflow's scheduler creates a run for the events up to the first one that it has queued; later events go to
+the next run. So the last event has to come after the scheduler has created that first run.
 """
 
 _LONGEST_PAUSE_SECONDS = 600.0
-"""Between two looks that fail, where nobody but a log can be told."""
+"""The longest pause between two failed polls, which only the log reports."""
 
 
 @dataclass(frozen=True)
-class Observed:
-    """What is observed; the arguments of the trigger that does it, in the same words."""
+class WorkflowSpec:
+    """Which successes a trigger fires for: the trigger's arguments."""
 
     workflow_id: int | str
     nebula_explorer_conn_id: str
@@ -45,136 +45,132 @@ class Observed:
     name: str | None
     created_after: str | None
 
-    def bookmark_key(self, explorer: str) -> str:
-        """Return the key of its bookmark; the same for as long as the same jobs of an Explorer are wanted.
+    @property
+    def not_before(self) -> int:
+        """The time from which on created jobs count, in epoch milliseconds."""
+        return 0 if self.created_after is None else parse_milliseconds("created_after", self.created_after)
 
-        :param explorer: its address.
+    def bookmark_key(self, explorer: str) -> str:
+        """Return the key of the bookmark; it is the same for the same jobs of the same Explorer.
+
+        :param explorer: the base address.
         """
-        wanted = [
+        jobs = [
             self.nebula_explorer_conn_id,
             explorer,
             str(self.workflow_id),
             self.name,
             self.created_after,
         ]
-        return f"nebula_explorer_{hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16]}"
+        return f"nebula_explorer_{hashlib.sha256(json.dumps(jobs).encode()).hexdigest()[:16]}"
 
 
-class Successes:
-    """The jobs of a workflow that succeed, whoever runs them, over restarts where Airflow keeps a bookmark.
+class WorkflowEvents:
+    """The successes of a workflow, over restarts of the triggerer where Airflow stores a bookmark.
 
-    :param store: Airflow's ``asset_state_store`` (Airflow 3.3 and later); ``None`` where there is none.
-    :param apart: how many seconds there are at least before the last of the jobs that a look shows.
+    :param store: Airflow's ``asset_state_store`` (Airflow 3.3 and later); ``None`` if there is none.
+    :param spacing: the least number of seconds before the last job of a batch.
     """
 
-    def __init__(self, observed: Observed, store: Any, *, apart: float) -> None:
-        self._observed = observed
-        self._apart = apart
-        self._apart_at = -math.inf
-        self._store = _Store(store)
-        self._marks: dict[str, _Mark] = {}
+    def __init__(self, spec: WorkflowSpec, store: Any, *, spacing: float) -> None:
+        self._spec = spec
+        self._spacing = spacing
+        self._spaced_at = -math.inf
+        self._store = _BookmarkStore(store)
+        self._bookmarks: dict[str, _StoredBookmark] = {}
 
     async def jobs(self) -> AsyncIterator[Job]:
-        """Yield each job that succeeds, for ever; trouble delays it, and is logged."""
-        workflow_id = parse_id("workflow_id", self._observed.workflow_id)
-        pause = interval = parse_interval("poll_interval", self._observed.poll_interval)
+        """Yield each job that succeeds, forever; a failed poll only delays it, and is logged."""
+        workflow_id = parse_id("workflow_id", self._spec.workflow_id)
+        pause = interval = parse_interval("poll_interval", self._spec.poll_interval)
         while True:
             try:
-                async with aclosing(self._looks(workflow_id, interval)) as looks:
-                    async for jobs in looks:
+                async with aclosing(self._batches(workflow_id, interval)) as batches:
+                    async for batch in batches:
                         pause = interval
-                        for job in jobs:
-                            if job is jobs[-1]:
-                                await asyncio.sleep(max(0.0, self._apart_at - time.monotonic()))
-                            self._apart_at = time.monotonic() + self._apart
+                        for job in batch:
+                            if job is batch[-1]:
+                                await asyncio.sleep(max(0.0, self._spaced_at - time.monotonic()))
+                            self._spaced_at = time.monotonic() + self._spacing
                             yield job
             except NebulaExplorerError as error:
-                # Airflow would begin it anew at once, again and again: an event has no task that could fail.
+                # Not raised, as Airflow would restart the trigger at once, again and again.
                 log.warning("Cannot observe workflow %s, will poll again: %s", workflow_id, error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, max(interval, _LONGEST_PAUSE_SECONDS))
 
     async def acknowledge(self, *job_ids: int) -> None:
-        """Take note that the events of jobs have reached Airflow, so that they are not told again."""
-        for mark in self._marks.values():
-            for job_id in mark.bookmark.in_flight.intersection(job_ids):
-                mark.bookmark.acknowledge(job_id)
+        """Take note that the events of jobs have reached Airflow, so that they are not made again."""
+        for stored in self._bookmarks.values():
+            for job_id in stored.bookmark.in_flight.intersection(job_ids):
+                stored.bookmark.acknowledge(job_id)
                 increment("events")
-                log.info(
-                    "Job %s of workflow %s succeeded: event delivered.", job_id, self._observed.workflow_id
-                )
-            await self._store.save(mark)
+                log.info("Job %s of workflow %s succeeded: event delivered.", job_id, self._spec.workflow_id)
+            await self._store.save(stored)
 
-    async def _looks(self, workflow_id: int, interval: float) -> AsyncGenerator[list[Job], None]:
-        """Yield what each look shows, until the connection has changed."""
-        settings = await self._account()
-        mark = await self._mark_of(settings.base_url)
+    async def _batches(self, workflow_id: int, interval: float) -> AsyncGenerator[list[Job], None]:
+        """Yield what each poll shows, until the connection has changed."""
+        settings = await self._settings()
+        stored = await self._bookmark_of(settings.base_url)
         async with (
-            SharedWatcher(settings) as watcher,
+            SharedWatcher(settings) as shared,
             SuccessStream(
-                watcher,
-                mark.bookmark,
+                shared.watcher,
+                shared.new_jobs,
+                stored.bookmark,
                 workflow_id,
-                name=self._observed.name,
-                not_before=self._not_before,
+                name=self._spec.name,
+                not_before=self._spec.not_before,
                 interval=interval,
             ) as stream,
         ):
-            while settings == await self._account():
-                jobs = await stream.next_batch()
-                await self._store.save(mark)
-                yield jobs
+            while settings == await self._settings():
+                batch = await stream.next_batch()
+                await self._store.save(stored)
+                yield batch
 
-    async def _mark_of(self, explorer: str) -> _Mark:
-        if explorer not in self._marks:
-            key = self._observed.bookmark_key(explorer)
+    async def _bookmark_of(self, explorer: str) -> _StoredBookmark:
+        if explorer not in self._bookmarks:
+            key = self._spec.bookmark_key(explorer)
             saved = await self._store.read(key)
-            self._marks[explorer] = _Mark(key, saved or self._first_bookmark, (saved or Bookmark()).copy())
-        return self._marks[explorer]
+            first = Bookmark(self._spec.not_before or None, at=int(time.time() * 1000))
+            self._bookmarks[explorer] = _StoredBookmark(key, saved or first, (saved or Bookmark()).copy())
+        return self._bookmarks[explorer]
 
-    @property
-    def _first_bookmark(self) -> Bookmark:
-        return Bookmark(self._not_before or None, at=int(time.time() * 1000))
-
-    @property
-    def _not_before(self) -> int:
-        since = self._observed.created_after
-        return 0 if since is None else parse_milliseconds("created_after", since)
-
-    async def _account(self) -> Settings:
+    async def _settings(self) -> Settings:
         try:
-            return await look_up(self._observed.nebula_explorer_conn_id)
+            return await look_up(self._spec.nebula_explorer_conn_id)
         except NebulaExplorerError:
             raise
-        except Exception as error:  # Airflow's, as where there is no such connection yet
+        except Exception as error:  # Airflow's, as when there is no such connection yet
             name = f"{type(error).__name__}: {error}"
             raise NebulaExplorerError(
-                f"Connection {self._observed.nebula_explorer_conn_id!r} cannot be read: {name}"
+                f"Connection {self._spec.nebula_explorer_conn_id!r} cannot be read: {name}"
             ) from error
 
 
 @dataclass
-class _Mark:
-    """A bookmark, where it is kept, and what is kept there."""
+class _StoredBookmark:
+    """A bookmark, the key under which it is stored, and what was stored last."""
 
     key: str
     bookmark: Bookmark
     saved: Bookmark
 
 
-class _Store:
-    """Keeps bookmarks with the asset that a trigger watches for.
+class _BookmarkStore:
+    """Keeps bookmarks with the asset that a trigger watches.
 
-    :param values: maps keys to JSON values; ``None`` where there is no store.
+    :param values: maps keys to JSON values; ``None`` if there is no store.
     """
 
     def __init__(self, values: Any) -> None:
         self._values = values
 
     async def read(self, key: str) -> Bookmark | None:
-        """Return a bookmark; ``None`` where there is none.
+        """Return a bookmark; ``None`` if there is none.
 
-        :raises NebulaExplorerError: where Airflow does not answer: to begin anew could lose events.
+        :raises NebulaExplorerError: if Airflow does not respond: to start over could lose events.
         """
         value = await self._value(key)
         try:
@@ -188,7 +184,7 @@ class _Store:
             return None
         try:
             return await self._values.aget(key)
-        except ValueError as error:  # where there are several assets, none of which is "the" asset
+        except ValueError as error:  # if the trigger watches several assets, so that none is "the" asset
             log.warning("No bookmark is stored, so a restart may lose events: %s", error)
             self._values = None
             return None
@@ -196,15 +192,15 @@ class _Store:
             name = f"{type(error).__name__}: {error}"
             raise NebulaExplorerError(f"The bookmark {key} cannot be read from Airflow: {name}") from error
 
-    async def save(self, mark: _Mark) -> None:
-        """Keep a bookmark, where it says something new; where that fails, the next one has it."""
-        if self._values is None or not mark.bookmark.is_news_to(mark.saved):
+    async def save(self, stored: _StoredBookmark) -> None:
+        """Store a bookmark if it has changed; if that fails, the next call stores it."""
+        if self._values is None or not stored.bookmark.should_replace(stored.saved):
             return
-        saved = mark.bookmark.copy()
+        saved = stored.bookmark.copy()
         try:
-            await self._values.aset(mark.key, saved.as_json)
+            await self._values.aset(stored.key, saved.as_json)
         except Exception as error:  # noqa: BLE001 - Airflow's
             name = type(error).__name__
-            log.warning("The bookmark %s cannot be stored, will try again: %s: %s", mark.key, name, error)
+            log.warning("The bookmark %s cannot be stored, will try again: %s: %s", stored.key, name, error)
         else:
-            mark.saved = saved
+            stored.saved = saved

@@ -1,4 +1,4 @@
-"""The asset of a workflow: its address, its events, and what they tell of the job."""
+"""The asset of a workflow: its address, its events, and what they contain of the job."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_address_names_connection_and_workflow(workflow_id):
     assert workflow_asset(workflow_id).uri == URI
 
 
-def test_a_connections_name_is_kept_apart_from_the_path():
+def test_a_connections_name_is_no_part_of_the_path():
     assert workflow_asset(7, "a/b c@d").uri == "nebula-explorer://a%2Fb%20c%40d/workflows/7"
 
 
@@ -71,7 +71,7 @@ def test_another_address_of_our_scheme_is_refused_in_words(uri):
 
 
 @pytest.mark.skipif(IS_AIRFLOW_2, reason="Airflow 2 calls no handler of a provider")
-def test_airflow_asks_us_about_our_scheme():
+def test_airflow_lets_us_check_our_scheme():
     with pytest.raises(ValueError, match="is not a nebula-explorer asset"):
         Asset("nebula-explorer://c/jobs/7")
 
@@ -97,7 +97,7 @@ def test_a_watched_asset_says_that_it_needs_a_newer_airflow():
 
 @pytest.fixture
 def outlets(context):
-    """Outlets of a task, and what the events of ours will tell."""
+    """Outlets of a task, and what the events of ours will contain."""
     ours, other = workflow_asset(5), Asset("file://host/other")
     events = {ours.uri: SimpleNamespace(extra={}), other.uri: SimpleNamespace(extra={})}
 
@@ -106,21 +106,21 @@ def outlets(context):
             return events[asset.uri]
 
     context["outlet_events"] = OutletEvents()
-    return SimpleNamespace(both=[ours, other], told=events[ours.uri].extra)
+    return SimpleNamespace(both=[ours, other], extra=events[ours.uri].extra)
 
 
-def test_the_event_of_a_run_tells_its_job(emulator, context, outlets):
+def test_the_event_of_a_run_names_its_job(emulator, context, outlets):
     emulator.plan(5, JobPlan(running=0))
     run = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, outlets=outlets.both)
     job_id = run.execute(context)
-    assert outlets.told == {"job_id": job_id, "workflow_id": "5"}
+    assert outlets.extra == {"job_id": job_id, "workflow_id": "5"}
     assert context["outlet_events"][outlets.both[1]].extra == {}, "not ours to write to"
 
 
-def test_the_event_of_a_sensor_tells_its_job(emulator, context, outlets):
+def test_the_event_of_a_sensor_names_its_job(emulator, context, outlets):
     job_id = emulator.start_job(5, plan=JobPlan(running=0))
     NebulaExplorerJobSensor(task_id="t", job_id=job_id, outlets=outlets.both).execute(context)
-    assert outlets.told == {"job_id": job_id, "workflow_id": "5"}
+    assert outlets.extra == {"job_id": job_id, "workflow_id": "5"}
 
 
 def test_in_lineage_the_connection_is_the_namespace():

@@ -37,7 +37,7 @@ def deferral_of(task, context):
     return raised.value
 
 
-def test_a_job_that_is_final_at_the_first_look_does_not_defer(emulator, context, ti):
+def test_a_job_that_is_final_at_the_first_poll_does_not_defer(emulator, context, ti):
     emulator.plan(5, DONE)
     job_id = a_run().execute(context)
     assert ti.xcoms["job"] == emulator.job(job_id)
@@ -79,7 +79,7 @@ def test_a_job_runs_once_and_its_id_is_what_the_task_returns(emulator, context):
 def test_an_execution_timeout_cancels_the_job_and_says_so(
     emulator, context, monkeypatch, cancel_on_kill, status
 ):
-    monkeypatch.setattr("airflow_provider_nebula_explorer.triggers.nebula_explorer._LAST_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("airflow_provider_nebula_explorer.triggers.limits._LEAST_SECONDS", 0.1)
     emulator.plan(5, JobPlan(ends=None, stopping=0))
     limits = {"execution_timeout": timedelta(seconds=1), "cancel_on_kill": cancel_on_kill}
     with pytest.raises(AirflowTaskTimeout, match="Timeout, PID: "):
@@ -99,7 +99,7 @@ def test_airflow_ends_the_deferral_itself_where_no_triggerer_runs(emulator, cont
     assert timedelta(minutes=10) < pause.timeout < timedelta(minutes=12)
 
 
-def test_the_trigger_is_told_what_the_first_look_saw(emulator, context):
+def test_the_trigger_gets_what_the_first_poll_saw(emulator, context):
     emulator.plan(5, ENDLESS)
     _, arguments = deferral_of(a_run(), context).trigger.serialize()
     (job,) = emulator.jobs
@@ -107,7 +107,7 @@ def test_the_trigger_is_told_what_the_first_look_saw(emulator, context):
     assert arguments["failed_polls"] == 0
 
 
-def test_a_first_look_that_fails_counts(explorer, emulator, context):
+def test_a_first_poll_that_fails_counts(explorer, emulator, context):
     explorer.set_connection(extra={"max_consecutive_failures": 3})
     emulator.plan(5, ENDLESS)
     emulator.fail(Fault("status", "get_job", times=None))
@@ -116,7 +116,7 @@ def test_a_first_look_that_fails_counts(explorer, emulator, context):
     assert emulator.count("get_job") == 3
 
 
-def test_a_deferral_takes_no_longer_than_its_looks(emulator, context):
+def test_a_deferral_takes_no_longer_than_its_polls(emulator, context):
     emulator.plan(5, JobPlan(running=3))
     begun = time.monotonic()
     run_to_its_end(a_run, context)
@@ -146,7 +146,7 @@ def test_a_cancel_that_fails_names_the_job(emulator, context, caplog):
 
 
 needs_states = pytest.mark.skipif(
-    airflow.__version__.startswith("2."), reason="Airflow 2 tells triggers nothing of a kill"
+    airflow.__version__.startswith("2."), reason="Airflow 2 has no task states that a trigger could request"
 )
 
 
@@ -189,18 +189,20 @@ def test_a_cancel_is_done_though_airflow_cancels_it_anew(emulator, context):
     assert emulator.jobs[0]["status"] == 4
 
 
-def test_a_cancel_that_hangs_is_given_up_and_said(emulator, context, caplog, monkeypatch):
+def test_a_cancel_that_hangs_is_given_up_and_logged(emulator, context, caplog, monkeypatch):
     monkeypatch.setattr("airflow_provider_nebula_explorer.triggers.kill.KILL_SECONDS", 0.3)
     emulator.plan(5, ENDLESS)
     pause = deferral_of(a_run(), context)
     emulator.latency = 30
     asyncio.run(stored(pause.trigger).on_kill())
-    assert "Job 101 was not cancelled and may keep running: no response came within 0.3 s." in caplog.text
-    assert f"Cancel it in Explorer, {emulator.url}/." in caplog.text
+    assert (
+        "Job 101 was not cancelled and may keep running, though its deferred task was ended: cancel it in "
+        f"Explorer, {emulator.url}/. No response came within 0.3 s."
+    ) in caplog.text
 
 
 @needs_states
-def test_a_kill_of_which_airflow_tells_no_more_names_the_job(emulator, context, caplog, monkeypatch):
+def test_a_kill_during_which_airflow_fails_names_the_job(emulator, context, caplog, monkeypatch):
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
     emulator.plan(5, ENDLESS)
@@ -212,8 +214,9 @@ def test_a_kill_of_which_airflow_tells_no_more_names_the_job(emulator, context, 
     monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", get_task_states)
     asyncio.run(trigger.on_kill())
     assert (
-        "Job 101 was not cancelled and may keep running: RuntimeError: the API server is down." in caplog.text
-    )
+        "Job 101 was not cancelled and may keep running, though its deferred task was ended: cancel it in "
+        "Explorer. RuntimeError: the API server is down"
+    ) in caplog.text
     assert emulator.count("cancel_job") == 0
 
 
@@ -234,7 +237,7 @@ def cancel_while_it_waits(trigger, emulator):
 
 @needs_states
 @pytest.mark.parametrize(("state", "status"), [("deferred", 1), ("failed", 4), (None, 4)])
-def test_an_airflow_that_tells_no_kills_is_asked_for_the_state(emulator, context, monkeypatch, state, status):
+def test_an_airflow_without_on_kill_shows_a_kill_by_the_state(emulator, context, monkeypatch, state, status):
     monkeypatch.setattr("airflow_provider_nebula_explorer.triggers.nebula_explorer.HAS_ON_KILL", False)
     emulator.plan(5, JobPlan(ends=None, stopping=0))
     trigger = trigger_of_a_task(deferral_of(a_run(), context), monkeypatch, state)
@@ -248,11 +251,11 @@ def test_a_trigger_that_is_cancelled_for_no_known_task_leaves_the_job_alone(emul
     assert emulator.jobs[0]["status"] == 1
 
 
-@pytest.mark.skipif(not airflow.__version__.startswith("2."), reason="Airflow 3 asks its API, see above")
+@pytest.mark.skipif(not airflow.__version__.startswith("2."), reason="for Airflow 3, see above")
 @pytest.mark.parametrize(
     ("found", "status"), [(("deferred", 7), 1), (("deferred", 8), 4), (("failed", None), 4), (None, 4)]
 )
-def test_airflow_2_is_asked_for_state_and_trigger(emulator, context, monkeypatch, found, status):
+def test_airflow_2_shows_a_kill_by_state_and_trigger(emulator, context, monkeypatch, found, status):
     class Session:
         """What a trigger uses of a database session."""
 
@@ -282,7 +285,7 @@ def test_airflow_2_is_asked_for_state_and_trigger(emulator, context, monkeypatch
 
 
 def test_a_late_triggerer_cancels_a_run_whose_time_is_over(emulator, context, monkeypatch):
-    monkeypatch.setattr("airflow_provider_nebula_explorer.triggers.nebula_explorer._LAST_LOOK_SECONDS", 0.3)
+    monkeypatch.setattr("airflow_provider_nebula_explorer.triggers.limits._LEAST_SECONDS", 0.3)
     emulator.plan(5, JobPlan(ends=None, stopping=0))
     pause = deferral_of(a_run(execution_timeout=timedelta(seconds=0.1)), context)
     trigger = stored(pause.trigger)

@@ -44,7 +44,7 @@ MODES = {"poke": {"mode": "poke"}, "reschedule": {"mode": "reschedule"}, "deferr
 
 @pytest.fixture(autouse=True)
 def airflows_own(context, ti, monkeypatch):
-    """What Airflow's own code for rescheduled sensors asks."""
+    """What Airflow's own code for rescheduled sensors needs."""
     ti.dag_id, ti.task_id, ti.run_id, ti.map_index, ti.max_tries, ti.try_number = "d", "t", "r", -1, 0, 1
     ti.get_first_reschedule_date = lambda context: ti.begun
     if airflow.__version__.startswith("2."):
@@ -143,7 +143,7 @@ class TestJobSensor:
         (Fault("code", "connect", code=40004000, times=None),),
         (Fault("status", "get_job", times=None),),
         (Fault("html", "get_job", times=None),),
-        # The first look, in a worker, is well, and those that follow are not.
+        # The first poll, in a worker, succeeds, and the later ones fail.
         (Fault("code", "get_job", code=40404000, after=1, times=None),),
         (Fault("status", "get_job", after=1, times=None),),
     ],
@@ -167,7 +167,7 @@ class TestTrouble:
             kind, text, xcoms = outcome(make_task, context, ti)
             ends[mode] = kind, re.sub(rf"\b{job_id}\b", "<job>", text), xcoms
         assert ends["poke"] == ends["deferrable"]
-        if "silent_fail" not in airflows:  # which counts no failed looks over reschedules
+        if "silent_fail" not in airflows:  # which counts no failed polls over reschedules
             assert ends["poke"] == ends["reschedule"]
 
 
@@ -207,11 +207,11 @@ def test_the_run_operator(emulator, context, ti, status):
                 task_id="t", workflow_id=5, poll_interval=0.1, deferrable=deferrable
             )
 
-        kind, told, xcoms = outcome(make_task, context, ti)
+        kind, result, xcoms = outcome(make_task, context, ti)
         job = xcoms.pop("job")
         assert xcoms.pop("nebula_explorer_claim")["job_id"] == job["id"]
         assert job == emulator.job(job["id"])
-        text = re.sub(r"\b\w{32}\b", "<task>", str(told)).replace(job["name"], "<name>")
+        text = re.sub(r"\b\w{32}\b", "<task>", str(result)).replace(job["name"], "<name>")
         ends.append((kind, text.replace(str(job["id"]), "<job>"), xcoms))
     assert ends[0] == ends[1]
     assert ends[0][0] == "returned" if status == 2 else issubclass(ends[0][0], NebulaExplorerJobError)
@@ -235,9 +235,9 @@ def test_the_cancel_operator(emulator, context, ti, status):
                 deferrable=deferrable,
             )
 
-        kind, told, xcoms = outcome(make_task, context, ti)
-        assert told == emulator.job(job_id)
-        ends.append((kind, told["status"], xcoms))
+        kind, result, xcoms = outcome(make_task, context, ti)
+        assert result == emulator.job(job_id)
+        ends.append((kind, result["status"], xcoms))
     assert ends[0] == ends[1]
     assert ends[0][0] == "returned"
 

@@ -145,16 +145,16 @@ def test_airflow_2_calls_the_standard_fields_the_same(info):
 
 
 def test_a_link_is_what_the_task_left(monkeypatch):
-    asked = {}
+    used = {}
 
     def get_value(*, key, ti_key):
-        asked.update(key=key, ti_key=ti_key)
+        used.update(key=key, ti_key=ti_key)
         return "http://graph:7002/"
 
     monkeypatch.setattr("airflow_provider_nebula_explorer.links.nebula_explorer.XCom.get_value", get_value)
     link = NebulaExplorerJobLink()
     assert link.get_link(None, ti_key="ti") == "http://graph:7002/"
-    assert asked == {"key": link.xcom_key, "ti_key": "ti"}
+    assert used == {"key": link.xcom_key, "ti_key": "ti"}
     assert link.name == "NebulaGraph Explorer job"
 
 

@@ -32,12 +32,12 @@ MODES = ["poke", "reschedule", "deferrable"]
 
 @pytest.fixture(params=MODES)
 def wait(request, context, ti, monkeypatch):
-    """Run a sensor to its end in each mode; a rescheduled one is a new object at each look."""
+    """Run a sensor to its end in each mode; a rescheduled one is a new object at each poll."""
     how = {"deferrable": True} if request.param == "deferrable" else {"mode": request.param}
     begun = datetime.now(timezone.utc)
     ti.dag_id, ti.task_id, ti.run_id, ti.map_index, ti.max_tries, ti.try_number = "d", "t", "r", -1, 0, 1
     ti.get_first_reschedule_date = lambda context: begun
-    if airflow.__version__.startswith("2."):  # asks its database instead
+    if airflow.__version__.startswith("2."):  # looks it up in its database
         monkeypatch.setattr("airflow.sensors.base._orig_start_date", lambda **_: begun)
 
     def wait(sensor, **arguments):
@@ -99,7 +99,7 @@ class TestJobSensor:
         with pytest.raises(AirflowSkipException):
             job_sensor(wait, job_id=job_id, timeout=0.1, soft_fail=True)
 
-    def test_failed_looks_delay_the_wait_but_do_not_fail_it(self, explorer, emulator, wait):
+    def test_failed_polls_delay_the_wait_but_do_not_fail_it(self, explorer, emulator, wait):
         explorer.set_connection(extra={"max_consecutive_failures": 4})
         job_id = emulator.start_job(5, plan=JobPlan(running=9))
         emulator.fail(
@@ -109,7 +109,7 @@ class TestJobSensor:
         )
         assert job_sensor(wait, job_id=job_id) == emulator.job(job_id)
 
-    def test_too_many_failed_looks_in_a_row_end_the_wait_in_every_mode(self, explorer, emulator, wait):
+    def test_too_many_failed_polls_in_a_row_end_the_wait_in_every_mode(self, explorer, emulator, wait):
         explorer.set_connection(extra={"max_consecutive_failures": 3})
         emulator.fail(Fault("status", "get_job", times=None))
         with pytest.raises(
@@ -119,7 +119,7 @@ class TestJobSensor:
         assert not isinstance(raised.value, NebulaExplorerJobError)
         assert emulator.count("get_job") == 3
 
-    def test_failed_looks_do_not_outlast_the_timeout(self, explorer, emulator, wait):
+    def test_failed_polls_do_not_outlast_the_timeout(self, explorer, emulator, wait):
         explorer.set_connection(extra={"max_consecutive_failures": 1000})
         emulator.fail(Fault("status", "get_job", times=None))
         with pytest.raises(AirflowSensorTimeout):
@@ -135,7 +135,7 @@ class TestJobSensor:
         with pytest.raises(error):
             job_sensor(wait, job_id=7, timeout=0.2, soft_fail=soft_fail)
 
-    def test_a_job_that_is_not_there_is_told_at_once(self, emulator, wait):
+    def test_a_job_that_is_not_there_is_an_error_at_once(self, emulator, wait):
         with pytest.raises(NebulaExplorerNotFoundError):
             job_sensor(wait, job_id=7)
         assert emulator.count("get_job") == 1
@@ -189,9 +189,9 @@ class TestWorkflowSensor:
         emulator.start_job(5, created=earlier, plan=JobPlan(running=0))
         emulator.start_job(5, plan=JobPlan(running=0, ends="FAILED"))
         emulator.start_job(6, plan=JobPlan(running=0))
-        wanted = emulator.start_job(5, plan=JobPlan(running=9))
+        job_id = emulator.start_job(5, plan=JobPlan(running=9))
         got = wait(NebulaExplorerWorkflowSensor, workflow_id="5")
-        assert got == emulator.job(wanted)
+        assert got == emulator.job(job_id)
         assert got["tasks"], "details, not an item of a list"
         assert ti.xcoms == {NebulaExplorerJobLink.xcom_key: f"{emulator.url}/"}
 
@@ -224,7 +224,7 @@ class TestWorkflowSensor:
         assert '"fromCreateTime":1657593212505' in call.query["filter"]
         assert '"status":2' in call.query["filter"]
 
-    def test_failed_looks_in_a_row_end_it_too(self, explorer, emulator, wait, since):
+    def test_failed_polls_in_a_row_end_it_too(self, explorer, emulator, wait, since):
         explorer.set_connection(extra={"max_consecutive_failures": 2})
         emulator.fail(Fault("status", "list_workflow_jobs", times=None))
         with pytest.raises(NebulaExplorerConnectionError, match="Cannot observe workflow 5: 2 polls"):

@@ -125,7 +125,7 @@ def test_an_older_airflow_begins_in_a_worker_and_says_why(dag, emulator, context
     assert "start_from_trigger has no effect, as this Airflow is older than 3.3." in caplog.text
 
 
-def test_without_being_asked_nothing_starts_in_the_triggerer(dag):
+def test_by_default_nothing_starts_in_the_triggerer(dag):
     sensor = NebulaExplorerJobSensor(task_id="wait", job_id=7, deferrable=True)
     assert not sensor.start_from_trigger
 

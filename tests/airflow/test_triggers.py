@@ -23,6 +23,7 @@ from airflow_provider_nebula_explorer.triggers.nebula_explorer import (
     NebulaExplorerJobTrigger,
     NebulaExplorerWorkflowTrigger,
 )
+from airflow_provider_nebula_explorer.triggers.workflow_success import WorkflowSuccessTrigger
 
 CONNECTION = "nebula_explorer_default"
 INTERVAL = 0.1
@@ -44,6 +45,8 @@ async def payload(trigger):
         NebulaExplorerJobTrigger("7", "conn", 5.5, target_statuses=[1, 2], timeout_at=9.5, failed_polls=2),
         NebulaExplorerWorkflowTrigger(7),
         NebulaExplorerWorkflowTrigger(7, "conn", 5, name="n", created_after="2026-01-01T00:00:00+00:00"),
+        WorkflowSuccessTrigger(7, "conn", 5),
+        WorkflowSuccessTrigger("7", "conn", 5, name="n", created_after="2026-01-01", failed_polls=2),
     ],
 )
 def test_a_trigger_is_made_anew_from_its_json(trigger):
@@ -66,7 +69,7 @@ def test_the_event_comes_when_the_job_is_final_and_not_before(emulator):
     assert emulator.count("get_job") > 4
 
 
-def test_a_wrong_argument_is_told_in_words_and_asks_nothing(emulator):
+def test_a_wrong_argument_is_an_error_in_words_and_sends_nothing(emulator):
     with pytest.raises(NebulaExplorerConfigError, match="job_id is 'None'; allowed"):
         read_job(first_event(job_trigger("None")))
     with pytest.raises(NebulaExplorerConfigError, match="poll_interval is 0; allowed"):
@@ -80,7 +83,7 @@ def test_an_error_keeps_its_class_its_text_and_its_code(emulator):
     assert (raised.value.code, raised.value.http_status) == (40404000, 404)
 
 
-def test_a_missing_connection_is_told_in_airflows_words(monkeypatch):
+def test_a_missing_connection_is_an_error_in_airflows_words(monkeypatch):
     monkeypatch.delenv("AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT", raising=False)
     event = first_event(NebulaExplorerJobTrigger(7, "no_such_connection"))
     assert "no_such_connection" in event["error"]["text"]
@@ -93,7 +96,7 @@ def test_an_event_that_nobody_knows_is_an_error_that_says_so():
 
 @pytest.mark.parametrize("limit", ["timeout", "execution_timeout"])
 def test_a_limit_ends_the_wait(emulator, limit, monkeypatch):
-    monkeypatch.setattr("airflow_provider_nebula_explorer.triggers.nebula_explorer._LAST_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("airflow_provider_nebula_explorer.triggers.limits._LEAST_SECONDS", 0.1)
     job_id = emulator.start_job(5, plan=JobPlan(ends=None))
     begun = time.monotonic()
     event = first_event(job_trigger(job_id, **{f"{limit}_at": time.time() + 0.5}))
@@ -102,7 +105,7 @@ def test_a_limit_ends_the_wait(emulator, limit, monkeypatch):
     assert time.monotonic() - begun < 10
 
 
-def test_a_triggerer_that_comes_after_the_limit_still_looks_once(emulator):
+def test_a_triggerer_that_comes_after_the_limit_still_polls_once(emulator):
     job_id = emulator.start_job(5, plan=JobPlan(running=0))
     late = {"timeout_at": time.time() - 3600, "execution_timeout_at": time.time() - 3600}
     assert first_event(job_trigger(job_id, **late))["job"]["status"] == 2
@@ -124,23 +127,25 @@ def test_triggers_of_one_loop_share_a_login_and_leave_nothing(emulator):
 
     assert [event["job_id"] for event in run(test())] == job_ids
     assert emulator.logins == 1
-    assert not any(of_loop.watchers for of_loop in watchers._REGISTRIES.values())
+    assert not any(of_loop.watchers for of_loop in watchers.REGISTRIES.values())
 
 
 @pytest.fixture
-def asked(monkeypatch):
+def lookups(monkeypatch):
     """The look-ups of a connection."""
-    asked = []
+    lookups = []
     get_connection = BaseHook.get_connection.__func__
     monkeypatch.setattr(
         BaseHook,
         "get_connection",
-        classmethod(lambda cls, *args, **kwargs: asked.append(args) or get_connection(cls, *args, **kwargs)),
+        classmethod(
+            lambda cls, *args, **kwargs: lookups.append(args) or get_connection(cls, *args, **kwargs)
+        ),
     )
-    return asked
+    return lookups
 
 
-def test_a_thousand_waits_ask_airflow_for_the_connection_once(emulator, asked, monkeypatch):
+def test_a_thousand_waits_look_the_connection_up_once(emulator, lookups, monkeypatch):
     monkeypatch.setattr(watchers, "LOOKUP_SECONDS", 600)  # a slow machine is not what this is about
     job_id = emulator.start_job(5, plan=JobPlan(running=0))
 
@@ -148,12 +153,12 @@ def test_a_thousand_waits_ask_airflow_for_the_connection_once(emulator, asked, m
         await asyncio.gather(*(payload(job_trigger(job_id)) for _ in range(1000)))
 
     run(test())
-    assert len(asked) == 1
+    assert len(lookups) == 1
 
 
 @pytest.mark.parametrize("limits", [{}, {"execution_timeout_at": time.time() + 3600}], ids=["", "limited"])
 @pytest.mark.parametrize("moment", ["while it looks the connection up", "while it polls"])
-def test_airflows_word_for_a_users_kill_gets_through(emulator, monkeypatch, moment, limits):
+def test_airflows_message_for_a_users_kill_gets_through(emulator, monkeypatch, moment, limits):
     job_id = emulator.start_job(5, plan=JobPlan(ends=None))
     looking_up, really_get = threading.Event(), BaseHook.get_connection.__func__
 
@@ -171,17 +176,17 @@ def test_airflows_word_for_a_users_kill_gets_through(emulator, monkeypatch, mome
             if emulator.count() > 2 if moment == "while it polls" else looking_up.is_set():
                 break
             await asyncio.sleep(0.01)
-        waiting.cancel("the word")
+        waiting.cancel("the message")
         with pytest.raises(asyncio.CancelledError) as raised:
             await waiting
         return raised.value
 
-    # Before Python 3.11 a task does not hand the word on to those who wait for it; Airflow waits within it.
-    told = asyncio.run(kill())
-    assert told.args == ("the word",) or sys.version_info < (3, 11)
+    # Before Python 3.11 the message does not reach those who await a task; Airflow catches it inside.
+    cancelled = asyncio.run(kill())
+    assert cancelled.args == ("the message",) or sys.version_info < (3, 11)
 
 
-def test_what_a_failed_look_up_found_is_told_to_all_who_wait_for_it(asked, monkeypatch):
+def test_the_error_of_a_look_up_reaches_all_who_wait_for_it(lookups, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT", '{"conn_type": "nebula_explorer"}')
 
     async def test():
@@ -189,7 +194,7 @@ def test_what_a_failed_look_up_found_is_told_to_all_who_wait_for_it(asked, monke
 
     events = run(test())
     assert {event["error"]["class"] for event in events} == {"NebulaExplorerConfigError"}
-    assert len(asked) == 1
+    assert len(lookups) == 1
 
 
 def test_a_new_wait_uses_a_changed_connection(explorer, monkeypatch):
@@ -209,7 +214,7 @@ def test_a_new_wait_uses_a_changed_connection(explorer, monkeypatch):
 
         event, first = run(test())
     assert event["job"]["status"] == 2
-    assert first["job"]["status"] == 4, "it went on where it began"
+    assert first["job"]["status"] == 4, "it stayed with the account with which it began"
 
 
 def test_a_wait_whose_account_is_refused_goes_on_with_the_connections_new_one(explorer, monkeypatch):
@@ -229,8 +234,8 @@ def test_a_wait_whose_account_is_refused_goes_on_with_the_connections_new_one(ex
     assert event["job"]["status"] == 2
 
 
-def until(holds):
-    while not holds():
+def until(is_so):
+    while not is_so():
         time.sleep(0.01)
 
 
@@ -244,17 +249,17 @@ def test_a_cancelled_wait_leaves_nothing(emulator):
         await asyncio.gather(wait, return_exceptions=True)
 
     run(test())
-    assert not any(of_loop.watchers for of_loop in watchers._REGISTRIES.values())
+    assert not any(of_loop.watchers for of_loop in watchers.REGISTRIES.values())
     assert emulator.job(job_id)["status"] == 1, "a wait that ends cancels nothing"
 
 
 class TestWorkflowTrigger:
-    def events_of(self, trigger, count, after_first_look):
-        """Return the first events of a trigger that runs in a loop; ``after_first_look`` runs in a thread."""
+    def events_of(self, trigger, count, while_it_polls):
+        """Return the first events of a trigger that runs in a loop; ``while_it_polls`` runs in a thread."""
 
         async def test():
             found = []
-            acting = asyncio.create_task(asyncio.to_thread(after_first_look))
+            acting = asyncio.create_task(asyncio.to_thread(while_it_polls))
             async for event in stored(trigger).run():
                 found.append(event.payload["id"])
                 if len(found) == count:
@@ -265,7 +270,7 @@ class TestWorkflowTrigger:
 
         return asyncio.run(test())
 
-    def test_each_success_is_told_once_whoever_ran_the_job(self, emulator):
+    def test_each_success_is_one_event_whoever_ran_the_job(self, emulator):
         trigger = NebulaExplorerWorkflowTrigger(5, CONNECTION, INTERVAL)
         emulator.start_job(5, plan=JobPlan(running=0))
         long_running = emulator.start_job(5, plan=JobPlan(running=3600))
@@ -318,7 +323,7 @@ def test_a_timeout_of_something_else_is_no_limit_of_the_tasks(emulator, monkeypa
     assert emulator.count("cancel_job") == 0
 
 
-def test_too_many_failed_looks_tell_that_the_job_cannot_be_observed(explorer):
+def test_too_many_failed_polls_are_an_error_that_the_job_cannot_be_observed(explorer):
     explorer.set_connection(extra={"max_consecutive_failures": 3})
     explorer.emulator.fail(Fault("status", "get_job", times=None))
     with pytest.raises(NebulaExplorerConnectionError, match="Cannot observe job 7: 3 polls in a row failed"):

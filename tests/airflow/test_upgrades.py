@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_nebula_explorer.explorer.starting.attempts import Note
 from airflow_provider_nebula_explorer.explorer.successes.bookmark import Bookmark
 
-TRIGGERS = "airflow_provider_nebula_explorer.triggers.nebula_explorer"
+TRIGGERS = "airflow_provider_nebula_explorer.triggers"
 COMMON = {
     "nebula_explorer_conn_id": "nebula_explorer_default",
     "poll_interval": 0.1,
@@ -25,7 +25,7 @@ OF_JOB = {
     "cancel_on_kill": True,
     "ends_task": False,
 }
-OF_WORKFLOW = {**COMMON, "workflow_id": 5, "name": None, "created_after": None, "is_for_one": True}
+OF_WORKFLOW = {**COMMON, "workflow_id": 5, "name": None, "created_after": None}
 NOTE = {
     "attempt": 1,
     "generation": 0,
@@ -43,14 +43,17 @@ NOTE = {
 }
 
 
-@pytest.mark.parametrize("name", ["NebulaExplorerJobTrigger", "NebulaExplorerWorkflowTrigger"])
-def test_a_trigger_that_was_stored_by_0_1_still_waits(emulator, name):
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("nebula_explorer", "NebulaExplorerJobTrigger"), ("workflow_success", "WorkflowSuccessTrigger")],
+)
+def test_a_trigger_that_was_stored_by_0_1_still_waits(emulator, module, name):
     job_id = emulator.start_job(5)
     emulator.advance(60)
-    arguments = {**OF_JOB, "job_id": job_id} if name == "NebulaExplorerJobTrigger" else OF_WORKFLOW
+    arguments = OF_WORKFLOW if module == "workflow_success" else {**OF_JOB, "job_id": job_id}
 
     async def first_event():
-        return await anext(getattr(import_module(TRIGGERS), name)(**arguments).run())
+        return await anext(getattr(import_module(f"{TRIGGERS}.{module}"), name)(**arguments).run())
 
     event = asyncio.run(first_event()).payload
     assert (event["job_id"], event["job"]) == (job_id, emulator.job(job_id))

@@ -1,4 +1,4 @@
-"""The workflow trigger as what starts DAGs: each success is one event, over restarts of the triggerer."""
+"""The workflow trigger that starts DAGs: each success is one event, over restarts of the triggerer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deferral import stored
 from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
 from airflow_provider_nebula_explorer.triggers import watchers
 from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerWorkflowTrigger
-from airflow_provider_nebula_explorer.triggers.workflow_events import Successes
+from airflow_provider_nebula_explorer.triggers.workflow_events import WorkflowEvents
 
 try:
     from airflow.triggers.shared_stream import SharedStreamManager
@@ -54,8 +54,8 @@ def bookmarks():
     return Bookmarks()
 
 
-def trigger_for(workflow_id, bookmarks, **arguments):
-    trigger = stored(NebulaExplorerWorkflowTrigger(workflow_id, CONNECTION, INTERVAL, **arguments))
+def trigger_for(workflow_id, bookmarks, *, interval=INTERVAL, **arguments):
+    trigger = stored(NebulaExplorerWorkflowTrigger(workflow_id, CONNECTION, interval, **arguments))
     trigger.asset_state_store = bookmarks
     return trigger
 
@@ -129,7 +129,7 @@ each_triggerer = pytest.mark.parametrize(
 )
 
 
-async def looks(emulator, count=8):  # the first look takes four requests
+async def polls(emulator, count=8):  # the first poll takes four requests
     until = emulator.count("list_workflow_jobs") + count
     while emulator.count("list_workflow_jobs") < until:  # noqa: ASYNC110 - the emulator runs in a thread
         await asyncio.sleep(0.02)
@@ -139,7 +139,7 @@ async def looks(emulator, count=8):  # the first look takes four requests
 def test_the_payload_is_the_jobs_object(kind, emulator, bookmarks):
     async def test():
         async with running(kind(trigger_for(5, bookmarks))) as triggerer:
-            await looks(emulator)
+            await polls(emulator)
             job_id = emulator.start_job(5, plan=DONE)
             await triggerer.has_events(1)
             return job_id, triggerer.events
@@ -150,47 +150,47 @@ def test_the_payload_is_the_jobs_object(kind, emulator, bookmarks):
 
 
 @each_triggerer
-def test_over_a_restart_nothing_is_lost_and_nothing_told_twice(kind, emulator, bookmarks):
+def test_over_a_restart_nothing_is_lost_and_nothing_comes_twice(kind, emulator, bookmarks):
     async def test():
         running_job = emulator.start_job(5, plan=JobPlan(running=1000))
         async with running(kind(trigger_for(5, bookmarks))) as first:
-            await looks(emulator)
-            told = emulator.start_job(5, plan=DONE)
+            await polls(emulator)
+            first_job = emulator.start_job(5, plan=DONE)
             await first.has_events(1)
-            await looks(emulator)
+            await polls(emulator)
         emulator.advance(5000)
         meanwhile = emulator.start_job(5, plan=DONE)
         async with running(kind(trigger_for(5, bookmarks))) as second:
             await second.has_events(2)
-            await looks(emulator)
-        assert [job["id"] for job in first.events] == [told]
+            await polls(emulator)
+        assert [job["id"] for job in first.events] == [first_job]
         assert sorted(job["id"] for job in second.events) == sorted([running_job, meanwhile])
 
     asyncio.run(test())
 
 
 @needs_streams
-def test_an_event_that_airflow_did_not_store_is_told_again(emulator, bookmarks):
+def test_an_event_that_airflow_did_not_store_is_made_again(emulator, bookmarks):
     async def test():
         async with running(ForgetfulTriggerer(trigger_for(5, bookmarks))) as first:
-            await looks(emulator)
+            await polls(emulator)
             job_id = emulator.start_job(5, plan=DONE)
             await first.has_events(1)
-            await looks(emulator)
+            await polls(emulator)
         assert len(first.events) == 1, "not while it may still be stored"
         async with running(StreamingTriggerer(trigger_for(5, bookmarks))) as second:
             await second.has_events(1)
-            await looks(emulator)
+            await polls(emulator)
         assert [job["id"] for job in second.events] == [job_id]
 
     asyncio.run(test())
 
 
 @needs_streams
-def test_a_backlog_longer_than_airflows_queue_is_told_whole(emulator, bookmarks, monkeypatch):
+def test_a_backlog_longer_than_airflows_queue_comes_whole(emulator, bookmarks, monkeypatch):
     from airflow_provider_nebula_explorer.triggers import shared_stream
 
-    monkeypatch.setattr(shared_stream, "_MOST_ON_THE_WAY", 3)
+    monkeypatch.setattr(shared_stream, "_MOST_IN_FLIGHT", 3)
     jobs = [emulator.start_job(5, plan=DONE) for _ in range(60)]
     emulator.advance(1)
     jobs += [emulator.start_job(5, plan=DONE) for _ in range(60)]
@@ -208,7 +208,7 @@ def test_a_backlog_longer_than_airflows_queue_is_told_whole(emulator, bookmarks,
 def test_trouble_with_explorer_delays_an_event(kind, emulator, bookmarks):
     async def test():
         async with running(kind(trigger_for(5, bookmarks))) as triggerer:
-            await looks(emulator)
+            await polls(emulator)
             emulator.fail(Fault("status", times=3))
             job_id = emulator.start_job(5, plan=DONE)
             await triggerer.has_events(1)
@@ -218,26 +218,26 @@ def test_trouble_with_explorer_delays_an_event(kind, emulator, bookmarks):
     assert events == [job_id]
 
 
-def test_a_bookmark_counts_for_what_is_wanted_of_which_explorer_not_for_how_often():
+def test_a_bookmark_is_for_the_specified_jobs_of_one_explorer_at_any_interval():
     def key(explorer="http://one", **arguments):
         trigger = NebulaExplorerWorkflowTrigger(**{"workflow_id": 5, **arguments})
-        return trigger._observed.bookmark_key(explorer)
+        return trigger._spec.bookmark_key(explorer)
 
     assert key() == key(workflow_id="5") == key(poll_interval=5)
-    wants = [
+    others = [
         {"workflow_id": 6},
         {"name": "n"},
         {"nebula_explorer_conn_id": "c"},
         {"created_after": "2026-01-01T00:00:00Z"},
         {"explorer": "http://two"},
     ]
-    assert len({key(), *(key(**other) for other in wants)}) == 6
+    assert len({key(), *(key(**other) for other in others)}) == 6
 
 
-def test_a_store_that_does_not_answer_delays_the_beginning_and_loses_nothing(emulator, bookmarks, caplog):
+def test_a_store_that_does_not_respond_delays_the_beginning_and_loses_nothing(emulator, bookmarks, caplog):
     async def test():
         async with running(Triggerer(trigger_for(5, bookmarks))):
-            await looks(emulator)
+            await polls(emulator)
         job_id = emulator.start_job(5, plan=DONE)
         bookmarks.is_broken = True
         async with running(Triggerer(trigger_for(5, bookmarks))) as triggerer:
@@ -254,15 +254,15 @@ def test_a_store_that_does_not_answer_delays_the_beginning_and_loses_nothing(emu
 def test_a_bookmark_that_could_not_be_kept_is_kept_later(emulator, bookmarks, caplog):
     async def test():
         async with running(Triggerer(trigger_for(5, bookmarks))) as triggerer:
-            await looks(emulator)
+            await polls(emulator)
             bookmarks.is_broken = True
             emulator.start_job(5, plan=DONE)
             await triggerer.has_events(1)
-            await looks(emulator, 2)
+            await polls(emulator, 2)
             bookmarks.is_broken = False
-            await looks(emulator, 4)
+            await polls(emulator, 4)
         async with running(Triggerer(trigger_for(5, bookmarks))) as second:
-            await looks(emulator)
+            await polls(emulator)
             return second.events
 
     assert asyncio.run(test()) == []
@@ -276,7 +276,7 @@ def test_a_trigger_for_several_assets_has_no_bookmark_and_says_so(emulator, capl
 
     async def test():
         async with running(Triggerer(trigger_for(5, Several()))) as triggerer:
-            await looks(emulator)
+            await polls(emulator)
             emulator.start_job(5, plan=DONE)
             await triggerer.has_events(1)
 
@@ -294,9 +294,9 @@ def test_another_explorer_behind_the_connection_has_a_bookmark_of_its_own(
         async def test():
             lasting = emulator.start_job(5, plan=JobPlan(running=1000))
             async with running(Triggerer(trigger_for(5, bookmarks))) as triggerer:
-                await looks(emulator)
+                await polls(emulator)
                 explorer.set_connection(host=theirs["host"], port=theirs["port"])
-                await looks(other)
+                await polls(other)
                 emulator.advance(2000)
                 job_id = other.start_job(5, plan=DONE)
                 await triggerer.has_events(1)
@@ -304,18 +304,18 @@ def test_another_explorer_behind_the_connection_has_a_bookmark_of_its_own(
                 await triggerer.has_events(2)
             return [job_id, lasting], [job["id"] for job in triggerer.events]
 
-        wanted, events = asyncio.run(test())
-    assert events == wanted
+        expected, events = asyncio.run(test())
+    assert events == expected
 
 
-def test_the_last_of_some_events_comes_apart_so_that_it_starts_a_run_with_all_before_it(emulator, bookmarks):
+def test_the_last_event_of_a_batch_comes_later_so_that_it_starts_a_run_with_the_others(emulator, bookmarks):
     for _ in range(3):
         emulator.start_job(5, plan=DONE)
-    observed = trigger_for(5, bookmarks, created_after="2020-01-01T00:00:00Z")._observed
+    spec = trigger_for(5, bookmarks, created_after="2020-01-01T00:00:00Z")._spec
 
     async def test():
         times = []
-        async with aclosing(Successes(observed, bookmarks, apart=1.5).jobs()) as jobs:
+        async with aclosing(WorkflowEvents(spec, bookmarks, spacing=1.5).jobs()) as jobs:
             for _ in range(3):
                 await anext(jobs)
                 times.append(time.monotonic())
@@ -328,24 +328,23 @@ def test_the_last_of_some_events_comes_apart_so_that_it_starts_a_run_with_all_be
 @pytest.mark.parametrize("value", ["text", 7, {"since": 1}, {"since": "x", "at": 1, "known": [], "open": []}])
 def test_a_bookmark_that_is_none_is_a_warning_and_a_new_beginning(value, emulator, bookmarks, caplog):
     trigger = trigger_for(5, bookmarks)
-    bookmarks.values[trigger._observed.bookmark_key(emulator.url)] = json.dumps(value)
+    bookmarks.values[trigger._spec.bookmark_key(emulator.url)] = json.dumps(value)
 
     async def test():
         async with running(Triggerer(trigger)) as triggerer:
-            await looks(emulator)
+            await polls(emulator)
             emulator.start_job(5, plan=DONE)
             await triggerer.has_events(1)
 
     asyncio.run(test())
     assert "cannot be read" in caplog.text
-    kept = json.loads(bookmarks.values[trigger._observed.bookmark_key(emulator.url)])
+    kept = json.loads(bookmarks.values[trigger._spec.bookmark_key(emulator.url)])
     assert set(kept) == {"since", "at", "known", "open"}
 
 
 def test_a_new_bookmark_is_kept_at_once_however_long_the_interval(emulator, bookmarks):
     running_job = emulator.start_job(5, plan=JobPlan(running=1000))
-    trigger = trigger_for(5, bookmarks)
-    trigger.poll_interval = 3600
+    trigger = trigger_for(5, bookmarks, interval=3600)
     kept = asyncio.Event()
     keep = bookmarks.aset
 
@@ -364,7 +363,7 @@ def test_a_new_bookmark_is_kept_at_once_however_long_the_interval(emulator, book
     assert json.loads(value)["open"] == [running_job]
 
 
-def test_a_bookmark_is_not_written_at_each_look(emulator, bookmarks):
+def test_a_bookmark_is_not_written_at_each_poll(emulator, bookmarks):
     written = []
     keep = bookmarks.aset
 
@@ -376,17 +375,13 @@ def test_a_bookmark_is_not_written_at_each_look(emulator, bookmarks):
 
     async def test():
         async with running(Triggerer(trigger_for(5, bookmarks))) as triggerer:
-            await looks(emulator, 12)
+            await polls(emulator, 12)
             quiet = len(written)
             emulator.start_job(5, plan=DONE)
             await triggerer.has_events(1)
-            await looks(emulator, 4)
+            await polls(emulator, 4)
             return quiet, len(written)
 
     quiet, after = asyncio.run(test())
     assert quiet == 1
-    assert after <= 3, "the job is new, and it is told"
-
-
-def test_a_sensors_trigger_has_no_stream_and_no_bookmark():
-    assert NebulaExplorerWorkflowTrigger(5, is_for_one=True).shared_stream_key() is None
+    assert after <= 3, "when the job is new, and when its event is acknowledged"

@@ -1,4 +1,4 @@
-"""Lists jobs for those who watch for new ones: one list serves all who ask at the same time."""
+"""Lists the new jobs of workflows: one list serves all workflows that are requested at the same time."""
 
 from __future__ import annotations
 
@@ -7,67 +7,74 @@ import contextvars
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING
 
 from airflow_provider_nebula_explorer.exceptions import (
-    NebulaExplorerError,
     NebulaExplorerForbiddenError,
     NebulaExplorerNotFoundError,
 )
 from airflow_provider_nebula_explorer.explorer.client import api
-from airflow_provider_nebula_explorer.explorer.client.api import JobSummary
+from airflow_provider_nebula_explorer.explorer.client.api import JobSummary, Page
 from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 from airflow_provider_nebula_explorer.explorer.waiting.planner import LARGEST_PAGE
-from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
 
 if TYPE_CHECKING:
     from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
 
-_GATHER_SECONDS = 0.2
-"""Who asks within this time is served by one list."""
+_SHARING_SECONDS = 0.2
+"""Requests that come within this time share one list."""
 
-_APART_SECONDS = 600.0
-"""For how long the list of all jobs is left alone where it was refused."""
+_SEPARATE_SECONDS = 600.0
+"""For how long each workflow gets its own list after Explorer refused the list of all jobs."""
 
-_TOGETHER_MS = 600_000
-"""Who wants much older jobs is not served with the others, as those would read a long list, too."""
+_SIMILAR_MS = 600_000
+"""How much older than those of other workflows the jobs of a workflow may be that shares a list with them.
+
+A workflow whose jobs are requested from an earlier time on would make the shared list long.
+"""
 
 
 class NewJobs:
-    """Lists the jobs of workflows: with one list of all jobs where several are asked for at once.
+    """Lists the jobs of workflows, with one list of all jobs if several workflows are requested together.
 
-    :param opened: gives the client.
+    :param client: opens the client, or returns the one that is open.
+    :param clock: returns seconds, as :func:`time.monotonic` does.
     """
 
-    newest: int | None = None
-    """When the newest job that a list showed was created, in ms of the epoch: Explorer's clock is past it."""
-
-    def __init__(self, opened: Callable[[], Awaitable[AsyncClient]]) -> None:
-        self._opened = opened
-        self._rounds: dict[JobStatus | None, _Round] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._apart_until = -math.inf
-        self._phase = random.random()  # noqa: S311 - it spreads the looks of many processes
+    def __init__(
+        self, client: Callable[[], Awaitable[AsyncClient]], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._newest: int | None = None
+        self._gathering: dict[JobStatus | None, _SharedList] = {}
+        self._tasks: set[asyncio.Task[_JobsOrError]] = set()
+        self._separate_until = -math.inf
+        self._phase = random.random()  # noqa: S311 - it spreads the polls of many processes
         self._has_logged_in = False
-        self._asking_for_time = asyncio.Lock()
+        self._login = asyncio.Lock()
+
+    @property
+    def newest(self) -> int | None:
+        """When the newest job that a list showed was created, in epoch ms: Explorer's clock has passed it."""
+        return self._newest
 
     def next_poll(self, interval: float) -> float:
-        """Return when to look again, on :func:`time.monotonic`'s clock.
+        """Return when to poll again, on the clock that was given.
 
-        It is the same moment for all with one interval, so that one list serves them.
+        All polls with the same interval come at the same moment, so that one list serves them.
         """
-        return interval * (math.floor(time.monotonic() / interval - self._phase) + 1 + self._phase)
+        return interval * (math.floor(self._clock() / interval - self._phase) + 1 + self._phase)
 
-    async def clock(self) -> int | None:
-        """Return Explorer's clock at its last answer, in epoch milliseconds; ``None`` if it tells none."""
-        client = await self._opened()
-        async with self._asking_for_time:
+    async def server_time(self) -> int | None:
+        """Return the time in Explorer's last response, in epoch ms; ``None`` if it sends none."""
+        client = await self._client()
+        async with self._login:
             if client.server_time is None and not self._has_logged_in:
-                await client.login()  # which costs nothing, as it has to be made anyway
+                await client.login()  # costs nothing, as the first list needs it anyway
                 self._has_logged_in = True
         return None if client.server_time is None else int(client.server_time * 1000)
 
@@ -82,57 +89,56 @@ class NewJobs:
         """
         if name is not None:
             return await self._list(workflow_id, since, status, name)
-        asked = self._rounds.get(status) or self._begin(status)
-        asked.since[workflow_id] = min(since, asked.since.get(workflow_id, since))
-        # Shielded, as one who is cancelled must not take it from the others.
-        found = (await asyncio.shield(asked.task))[workflow_id]
+        shared = self._gathering.get(status) or self._share_list(status)
+        shared.add(workflow_id, since)
+        # Shielded, as a caller that is cancelled must not take the list away from the others.
+        found = (await asyncio.shield(shared.task))[workflow_id]
         if isinstance(found, BaseException):
             raise found
-        return [job for job in found if _created(job, since) >= since]
+        return list(_created_from(since, found))
 
     async def close(self) -> None:
-        """End all that is asked for."""
+        """Cancel all requests."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    def _begin(self, status: JobStatus | None) -> _Round:
-        asked = self._rounds[status] = _Round()
-        # In a context of its own, or its log lines would go to the log of whoever asked first.
-        asked.task = contextvars.Context().run(asyncio.ensure_future, self._answer(asked, status))
-        self._tasks.add(asked.task)
-        asked.task.add_done_callback(self._forget)
-        return asked
+    def _share_list(self, status: JobStatus | None) -> _SharedList:
+        shared = self._gathering[status] = _SharedList()
+        # In a context of its own, as otherwise the first caller's log would get all log lines.
+        shared.task = contextvars.Context().run(
+            lambda: asyncio.create_task(self._fetch(shared, status), name="nebula_explorer new jobs")
+        )
+        self._tasks.add(shared.task)
+        shared.task.add_done_callback(self._forget)
+        return shared
 
-    def _forget(self, done: asyncio.Task[Any]) -> None:
+    def _forget(self, done: asyncio.Task[_JobsOrError]) -> None:
         self._tasks.discard(done)
         if not done.cancelled():
-            done.exception()  # told to whoever waits for it; there may be nobody any more
+            done.exception()  # retrieved here, as all callers may have been cancelled
 
-    async def _answer(self, asked: _Round, status: JobStatus | None) -> _Found:
-        await asyncio.sleep(_GATHER_SECONDS)
-        del self._rounds[status]
+    async def _fetch(self, shared: _SharedList, status: JobStatus | None) -> _JobsOrError:
+        await asyncio.sleep(_SHARING_SECONDS)
+        del self._gathering[status]
         increment("polls")
-        found = await self._list_together(asked.since, status)
-        others = [workflow_id for workflow_id in asked.since if workflow_id not in found]
-        lists = (self._list(workflow_id, asked.since[workflow_id], status) for workflow_id in others)
+        found = await self._list_together(shared.recent, status)
+        others = [workflow_id for workflow_id in shared.since if workflow_id not in found]
+        lists = (self._list(workflow_id, shared.since[workflow_id], status) for workflow_id in others)
         return found | dict(zip(others, await asyncio.gather(*lists, return_exceptions=True), strict=True))
 
-    async def _list_together(self, since: dict[int, int], status: JobStatus | None) -> _Found:
-        recent = max(since.values()) - _TOGETHER_MS
-        together = {workflow_id for workflow_id, wanted in since.items() if wanted >= recent}
-        if time.monotonic() < self._apart_until or len(together) < 2:
+    async def _list_together(self, since: dict[int, int], status: JobStatus | None) -> _JobsOrError:
+        """Return the jobs of these workflows; nothing if each workflow needs its own list."""
+        if self._clock() < self._separate_until or len(since) < 2:
             return {}
         try:
-            jobs = await self._list(None, min(since[workflow_id] for workflow_id in together), status)
-        except NebulaExplorerError as error:
-            if not isinstance(error, (NebulaExplorerForbiddenError, NebulaExplorerNotFoundError)):
-                raise
-            # The account may see its workflows' lists all the same.
-            self._apart_until = time.monotonic() + _APART_SECONDS
+            jobs = await self._list(None, min(since.values()), status)
+        except (NebulaExplorerForbiddenError, NebulaExplorerNotFoundError):
+            # The account may be allowed to list its workflows' jobs all the same.
+            self._separate_until = self._clock() + _SEPARATE_SECONDS
             return {}
-        found: dict[int, list[JobSummary]] = {workflow_id: [] for workflow_id in together}
+        found: dict[int, list[JobSummary]] = {workflow_id: [] for workflow_id in since}
         for job in jobs:
             if job.workflow_id.isdigit() and int(job.workflow_id) in found:
                 found[int(job.workflow_id)].append(job)
@@ -141,58 +147,84 @@ class NewJobs:
     async def _list(
         self, workflow_id: int | None, since: int, status: JobStatus | None, name: str | None = None
     ) -> list[JobSummary]:
-        client = await self._opened()
+        client = await self._client()
         jobs: dict[int, JobSummary] = {}
-        shown: set[int] = set()  # by the pages from that time on
-        number = 1
-        while True:
+        position: _Position | None = _Position(since)
+        while position:
             page = await client.run(
                 api.list_summaries(
                     workflow_id,
                     status=status,
-                    created_from=since,
+                    created_from=position.since,
                     name=name,
                     page_size=LARGEST_PAGE,
-                    page=number,
+                    page=position.number,
                 )
             )
-            jobs.update((job.id, job) for job in page.items if _created(job, since) >= since)
-            self.newest = latest(page.items, self.newest)
-            if page.is_last or shown.issuperset(job.id for job in page.items):
-                return list(jobs.values())
-            # By time, so that nothing is missed where the list changes between two pages; by page number only
-            # where all of a page were created in one millisecond.
-            last = _created(page.items[-1], since)
-            if last > since:
-                since, number, shown = last, 1, set()
-            else:
-                number += 1
-                shown.update(job.id for job in page.items)
+            jobs.update((job.id, job) for job in _created_from(position.since, page.items))
+            self._newest = latest(page.items, self._newest)
+            position = position.after(page)
+        return list(jobs.values())
 
 
-_OF_WATCHERS: WeakKeyDictionary[Watcher, NewJobs] = WeakKeyDictionary()
-
-
-def new_jobs_of(watcher: Watcher) -> NewJobs:
-    """Return what lists new jobs with a watcher's client."""
-    if watcher not in _OF_WATCHERS:
-        _OF_WATCHERS[watcher] = NewJobs(watcher.client)
-    return _OF_WATCHERS[watcher]
-
-
-_Found = dict[int, "list[JobSummary] | BaseException"]
+_JobsOrError = dict[int, "list[JobSummary] | BaseException"]
+"""A workflow's jobs, or why Explorer did not list them, by the workflow's id."""
 
 
 @dataclass
-class _Round:
+class _SharedList:
+    """A list for all callers that come within some time.
+
+    ``since`` has, for each workflow, the time from which on its jobs are requested.
+    """
+
     since: dict[int, int] = field(default_factory=dict)
-    task: asyncio.Task[_Found] = field(init=False)
+    task: asyncio.Task[_JobsOrError] = field(init=False)
+
+    def add(self, workflow_id: int, since: int) -> None:
+        self.since[workflow_id] = min(since, self.since.get(workflow_id, since))
+
+    @property
+    def recent(self) -> dict[int, int]:
+        """Those workflows whose jobs one list can show at little cost."""
+        earliest = max(self.since.values()) - _SIMILAR_MS
+        return {workflow_id: since for workflow_id, since in self.since.items() if since >= earliest}
+
+
+@dataclass(frozen=True)
+class _Position:
+    """Where the next page begins: at a time of creation, so that a list that changes meanwhile hides no job.
+
+    Where all jobs of a page were created in one millisecond, the page with the next number follows instead.
+
+    :param since: the time of creation, in epoch milliseconds.
+    :param number: the page's number, from 1.
+    :param shown: ids of the jobs on the pages with lower numbers.
+    """
+
+    since: int
+    number: int = 1
+    shown: frozenset[int] = frozenset()
+
+    def after(self, page: Page[JobSummary]) -> _Position | None:
+        """Return where the page after this one begins; ``None`` if there is none."""
+        ids = {job.id for job in page.items}
+        if page.is_last or self.shown.issuperset(ids):
+            return None
+        last = _created(page.items[-1], self.since)
+        if last > self.since:
+            return _Position(last)
+        return _Position(self.since, self.number + 1, self.shown | ids)
 
 
 def latest(jobs: Iterable[JobSummary], otherwise: int | None) -> int | None:
     """Return when the newest of some jobs was created, unless ``otherwise`` is later."""
     times = [otherwise, *(job.created for job in jobs)]
     return max((time for time in times if time is not None), default=None)
+
+
+def _created_from(since: int, jobs: Iterable[JobSummary]) -> Iterator[JobSummary]:
+    return (job for job in jobs if _created(job, since) >= since)
 
 
 def _created(job: JobSummary, otherwise: int) -> int:

@@ -1,4 +1,4 @@
-"""Waits for jobs of a workflow, no matter who starts them: for the first success, or for each."""
+"""Waits for successes of a workflow, no matter who started the jobs: for the first one, or for each."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import time
+from collections.abc import Callable
 from datetime import datetime
 
 from airflow_provider_nebula_explorer.exceptions import (
@@ -18,22 +19,22 @@ from airflow_provider_nebula_explorer.explorer.client import api
 from airflow_provider_nebula_explorer.explorer.client.api import JobSummary
 from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
-from airflow_provider_nebula_explorer.explorer.successes.bookmark import MARGIN_MS, Bookmark
-from airflow_provider_nebula_explorer.explorer.successes.new_jobs import latest, new_jobs_of
+from airflow_provider_nebula_explorer.explorer.successes.bookmark import OVERLAP_MS, Bookmark
+from airflow_provider_nebula_explorer.explorer.successes.new_jobs import NewJobs, latest
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls
 from airflow_provider_nebula_explorer.explorer.waiting.schedule import spread
 from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
 
 log = logging.getLogger(__name__)
 
-_FIRST_MS = 3_600_000
-"""How far the first look goes back for jobs in a status that is not known: no list can be asked for those."""
+_FIRST_LIST_MS = 3_600_000
+"""How far the first list goes back for jobs in an unknown status, as there is no list of those alone."""
 
-_GATHER_SECONDS = 0.2
-"""Jobs that end within this time are told together."""
+_BATCH_SECONDS = 0.2
+"""Jobs that end within this time come in one batch."""
 
 _REFUSED_SECONDS = 60.0
-"""After which a job that alone was refused is looked at again."""
+"""How long after a refusal the details of a job are requested again."""
 
 
 async def first_success(
@@ -56,16 +57,16 @@ async def first_success(
     :raises NebulaExplorerError: if Explorer refuses, or too many polls in a row failed.
     """
     oldest = api.oldest_success(workflow_id, name=name, created_after=created_after)
-    looks = FailedPolls(f"workflow {workflow_id}", watcher.max_failures, failed_polls)
+    failed = FailedPolls(f"workflow {workflow_id}", watcher.max_failures, failed_polls)
     while True:
         increment("polls")
         try:
             for job in (await watcher.run(oldest)).items:
                 return await watcher.run(api.get_job(job.id))  # as a list's jobs come without their tasks
-            looks.succeeded()
+            failed.succeeded()
         except NebulaExplorerError as error:
-            line = looks.failed(error)
-            log.log(logging.WARNING if looks.failures == 1 else logging.DEBUG, "%s", line)
+            line = failed.failed(error)
+            log.log(logging.WARNING if failed.failures == 1 else logging.DEBUG, "%s", line)
         left = deadline - time.monotonic()
         if left <= 0:
             raise NebulaExplorerTimeoutError(f"No job of workflow {workflow_id} succeeded in time.")
@@ -73,38 +74,43 @@ async def first_success(
 
 
 class SuccessStream:
-    """Tells each job of a workflow that succeeds: an asynchronous context, open while it observes.
+    """Returns each job of a workflow that succeeds: an asynchronous context, open while it observes.
 
-    New jobs are found in a list, which all feeds of a watcher share; those that have not ended yet are
-    waited for as all jobs are that somebody waits for.
+    A list, which all streams share, shows the new jobs. The watcher waits for those that have not ended,
+    together with all other jobs that somebody waits for.
 
-    :param bookmark: where to go on; it is kept up to date. A new one begins with the jobs that have not
+    :param bookmark: where to resume; it is kept up to date. A new one begins with the jobs that have not
         succeeded yet.
     :param name: the jobs' name, as Explorer's own search understands it; ``None`` for any.
     :param not_before: jobs created before it do not count, in epoch milliseconds.
     :param interval: seconds between two polls.
+    :param clock: the one of ``new_jobs``.
     """
 
     def __init__(
         self,
         watcher: Watcher,
+        new_jobs: NewJobs,
         bookmark: Bookmark,
         workflow_id: int,
         *,
         name: str | None = None,
         not_before: int = 0,
         interval: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._watcher = watcher
+        self._new_jobs = new_jobs
         self._bookmark = bookmark
         self._workflow_id = workflow_id
         self._name = name
         self._not_before = not_before
         self._interval = interval
-        self._next_look = -math.inf
+        self._clock = clock
+        self._next_poll = -math.inf
         self._summaries: dict[int, JobSummary] = {}
         self._waits: dict[int, asyncio.Task[Job]] = {}
-        self._refused: dict[int, float] = {}  # and when to look again
+        self._refused_until: dict[int, float] = {}
 
     async def __aenter__(self) -> SuccessStream:  # noqa: PYI034 - typing.Self needs Python 3.11
         return self
@@ -115,56 +121,61 @@ class SuccessStream:
         await asyncio.gather(*self._waits.values(), return_exceptions=True)
 
     async def next_batch(self) -> list[Job]:
-        """Wait until jobs have succeeded, or until the next look, and return those jobs' details.
+        """Wait until jobs have succeeded, or until the next poll, and return those jobs' details.
 
-        They are handed out once, but stay in the bookmark until :meth:`Bookmark.acknowledge` takes them out.
+        Each job is returned once, but stays in the bookmark until :meth:`Bookmark.acknowledge` takes it out.
 
         :raises NebulaExplorerError: if Explorer cannot be observed; nothing is lost by that.
         """
-        if time.monotonic() >= self._next_look:
-            is_new = self._bookmark.since is None
-            await self._look()
-            self._next_look = new_jobs_of(self._watcher).next_poll(self._interval)
-            if is_new:
-                return []  # so that it is kept now: without it, another process would begin later
-        for job_id in self._bookmark.open.difference(self._waits, self._bookmark.in_flight):
-            if self._refused.get(job_id, -math.inf) <= time.monotonic():
-                self._waits[job_id] = asyncio.ensure_future(self._end_of(job_id))
+        if self._clock() >= self._next_poll:
+            is_first = self._bookmark.since is None
+            await self._poll()
+            self._next_poll = self._new_jobs.next_poll(self._interval)
+            if is_first:
+                return []  # at once, so that the bookmark is saved: another process would begin later
+        self._begin_waits()
         await self._sleep_until_some_end()
         return self._take_ended()
 
-    async def _look(self) -> None:
-        # The clock before the list, as the list holds all that was created until then.
-        clock, now = await new_jobs_of(self._watcher).clock(), int(time.time() * 1000)
-        newest, bookmark = new_jobs_of(self._watcher).newest, self._bookmark
-        if bookmark.since is None:
-            newest = await self._newest() if newest is None else newest
-            jobs = await self._list(since=_first_list_from(clock, newest))
-            still_open = [*jobs, *await self._list_open()]
-            bookmark.learn(jobs, _explorers_own(clock, latest(jobs, newest)), now)
-            bookmark.open = {job.id for job in still_open if not job.status.is_final}
+    async def _poll(self) -> None:
+        # The time before the list, as the list shows all jobs that were created until then.
+        clock, now = await self._new_jobs.server_time(), int(time.time() * 1000)
+        newest = self._new_jobs.newest
+        if self._bookmark.since is None:
+            await self._poll_first(clock, now, await self._newest() if newest is None else newest)
             return
-        jobs = await self._list(since=max(bookmark.list_from(clock, now), self._not_before))
-        clock = _explorers_own(clock, latest(jobs, newest))
-        self._summaries = {job.id: job for job in bookmark.learn(jobs, clock, now)}
+        jobs = await self._list(since=max(self._bookmark.list_from(clock, now), self._not_before))
+        new = self._bookmark.learn(jobs, _explorers_own(clock, latest(jobs, newest)), now)
+        self._summaries = {job.id: job for job in new}
+
+    async def _poll_first(self, clock: int | None, now: int, newest: int | None) -> None:
+        jobs = await self._list(since=_first_list_from(clock, newest))
+        unfinished = await self._list_unfinished()
+        self._bookmark.begin(jobs, unfinished, _explorers_own(clock, latest(jobs, newest)), now)
 
     async def _newest(self) -> int | None:
         """Return when the workflow's newest job was created, in epoch milliseconds; ``None``: it has none."""
-        wanted = api.job_filter(name=self._name)
-        page = await self._watcher.run(api.list_jobs(self._workflow_id, wanted, 1, 1))
+        page = await self._watcher.run(
+            api.list_jobs(self._workflow_id, api.job_filter(name=self._name), page=1, page_size=1)
+        )
         return latest((api.summary_of(job.data) for job in page.items), None)
 
     async def _list(self, *, since: int, status: JobStatus | None = None) -> list[JobSummary]:
-        return await new_jobs_of(self._watcher).jobs(
-            self._workflow_id, since=since, name=self._name, status=status
-        )
+        return await self._new_jobs.jobs(self._workflow_id, since=since, name=self._name, status=status)
 
-    async def _list_open(self) -> list[JobSummary]:
+    async def _list_unfinished(self) -> list[JobSummary]:
         jobs: list[JobSummary] = []
-        # One after the other, in the order of a job's life, so that none changes from list to list unseen.
+        # One after the other, in the order of a job's life, so that no job moves from list to list unseen.
         for status in (JobStatus.PREPARING, JobStatus.RUNNING, JobStatus.STOPPING):
             jobs.extend(await self._list(since=0, status=status))
         return jobs
+
+    def _begin_waits(self) -> None:
+        for job_id in self._bookmark.unreported.difference(self._waits):
+            if self._refused_until.get(job_id, -math.inf) <= self._clock():
+                self._waits[job_id] = asyncio.create_task(
+                    self._end_of(job_id), name=f"nebula_explorer job {job_id}"
+                )
 
     async def _end_of(self, job_id: int) -> Job:
         seen = self._summaries.pop(job_id, None)
@@ -175,14 +186,14 @@ class SuccessStream:
         return await self._watcher.job(job_id, interval=self._interval, seen=seen)
 
     async def _sleep_until_some_end(self) -> None:
-        left = max(0.0, self._next_look - time.monotonic())
+        left = max(0.0, self._next_poll - self._clock())
         if not self._waits:
             await asyncio.sleep(left)
             return
         waits = self._waits.values()
         done, _ = await asyncio.wait(waits, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         if done:
-            await asyncio.wait(waits, timeout=_GATHER_SECONDS)
+            await asyncio.wait(waits, timeout=_BATCH_SECONDS)
 
     def _take_ended(self) -> list[Job]:
         jobs: list[Job] = []
@@ -193,9 +204,9 @@ class SuccessStream:
             except NebulaExplorerError as error:
                 trouble = self._failed(job_id, error) or trouble
                 continue
-            self._refused.pop(job_id, None)
+            self._refused_until.pop(job_id, None)
             if job.status.is_success:
-                self._bookmark.in_flight.add(job_id)
+                self._bookmark.send(job_id)
                 jobs.append(job)
             else:
                 self._bookmark.acknowledge(job_id)
@@ -204,28 +215,29 @@ class SuccessStream:
         return jobs
 
     def _failed(self, job_id: int, error: NebulaExplorerError) -> NebulaExplorerError | None:
-        """Take note of a job that cannot be looked at, and return what is not about this job alone."""
+        """Take note that a wait for a job failed, and return the error if other jobs would meet it, too."""
         if error.is_transient or isinstance(error, NebulaExplorerLoginError):
-            return error  # the job is still in the bookmark, so is waited for anew
+            return error  # the job is still in the bookmark, so another wait for it begins
         if isinstance(error, NebulaExplorerNotFoundError):
             log.warning("Job %s is skipped, as it is gone: %s", job_id, error)
             self._bookmark.acknowledge(job_id)
             return None
-        if job_id not in self._refused:
+        if job_id not in self._refused_until:
             log.warning("The details of job %s cannot be read, will try again: %s", job_id, error)
-        self._refused[job_id] = time.monotonic() + _REFUSED_SECONDS
+        self._refused_until[job_id] = self._clock() + _REFUSED_SECONDS
         return None
 
 
 def _first_list_from(clock: int | None, newest: int | None) -> int:
     if clock is None:
         return 0
-    return clock - _FIRST_MS if newest is None else min(clock - _FIRST_MS, newest - MARGIN_MS)
+    return clock - _FIRST_LIST_MS if newest is None else min(clock - _FIRST_LIST_MS, newest - OVERLAP_MS)
 
 
 def _explorers_own(clock: int | None, newest: int | None) -> int | None:
-    """Return what Explorer's own clock is past: the one that answers tell may be a gateway's, and ahead.
+    """Return a time that Explorer's own clock has passed.
 
-    :param newest: when the newest job that was shown was created; ``None`` where none was.
+    :param clock: the one in a response: it may be a gateway's, and ahead of Explorer's.
+    :param newest: when the newest job that was shown was created; ``None`` if no job was.
     """
     return newest if clock is None or newest is None else min(clock, newest)

@@ -16,12 +16,12 @@ from airflow_provider_nebula_explorer.explorer.waiting.outcome import LogLine
 class AbandonedJob:
     """A job that nobody waits for any more, so that it is cancelled.
 
-    :param page: the address of its page.
+    :param page: the address of its page; ``None`` if it is not known.
     :param reason: why nobody waits, as ``its task was ended``.
     """
 
     job_id: int | str
-    page: str
+    page: str | None
     reason: str
 
     @property
@@ -39,4 +39,5 @@ class AbandonedJob:
         if isinstance(error, (NebulaExplorerBadRequestError, NebulaExplorerNotFoundError)):
             return logging.INFO, f"Job {self.job_id} was already final, stopping or gone when {self.reason}."
         text = f"Job {self.job_id} was not cancelled and may keep running, though {self.reason}: "
-        return logging.ERROR, f"{text}cancel it in Explorer, {self.page}. {error}"
+        where = f"cancel it in Explorer, {self.page}" if self.page else "cancel it in Explorer"
+        return logging.ERROR, f"{text}{where}. {error}"

@@ -1,10 +1,12 @@
-"""Feeds of successes against a real server: what they tell, what they ask, and how another one goes on."""
+"""Streams of successes against a real server: what they return, what they request, and how others resume."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import time
+from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from watching import DONE, ENDLESS, INTERVAL, run, watching
@@ -17,8 +19,8 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, parse_job
-from airflow_provider_nebula_explorer.explorer.successes import stream as stream_module
 from airflow_provider_nebula_explorer.explorer.successes.bookmark import Bookmark
+from airflow_provider_nebula_explorer.explorer.successes.new_jobs import NewJobs
 from airflow_provider_nebula_explorer.explorer.successes.stream import SuccessStream
 
 
@@ -32,46 +34,65 @@ def now_ms():
     return int(time.time() * 1000)
 
 
-class Listener:
-    """Takes what a stream tells, as one who is restarted at times does."""
+class Clock:
+    """A monotonic clock that a test sets ahead."""
+
+    ahead = 0
+
+    def __call__(self):
+        return time.monotonic() + self.ahead
+
+
+class Consumer:
+    """Takes the jobs of a stream, and may be restarted."""
 
     def __init__(self, workflow_id=5, bookmark=None, *, name=None):
         self.workflow_id = workflow_id
         self.bookmark = bookmark or Bookmark()
         self.name = name
-        self.heard = []
-        self.looks = 0
+        self.taken = []
+        self.polls = 0
         self._changed = asyncio.Condition()
 
-    async def listen(self, watcher):
-        stream = SuccessStream(watcher, self.bookmark, self.workflow_id, name=self.name, interval=INTERVAL)
-        async with stream:
+    async def consume(self, open_stream):
+        async with open_stream(self.bookmark, self.workflow_id, name=self.name) as stream:
             while True:
                 for job in await stream.next_batch():
-                    self.heard.append(job.id)
+                    self.taken.append(job.id)
                     self.bookmark.acknowledge(job.id)
-                self.looks += 1
+                self.polls += 1
                 async with self._changed:
                     self._changed.notify_all()
 
-    async def has_heard(self, count):
+    async def has_taken(self, count):
         async with self._changed:
-            await self._changed.wait_for(lambda: len(self.heard) >= count)
+            await self._changed.wait_for(lambda: len(self.taken) >= count)
 
-    async def has_looked(self, times):
-        until = self.looks + times
+    async def has_polled(self, times):
+        until = self.polls + times
         async with self._changed:
-            await self._changed.wait_for(lambda: self.looks >= until)
+            await self._changed.wait_for(lambda: self.polls >= until)
 
     def restarted(self):
         """Return one that knows only what was saved."""
         saved = Bookmark.of(json.loads(json.dumps(self.bookmark.as_json)))
-        return Listener(self.workflow_id, saved, name=self.name)
+        return Consumer(self.workflow_id, saved, name=self.name)
 
 
-async def during(watcher, listeners, act):
-    """Have listeners listen while something happens; what they fail with, fails the test."""
-    tasks = [asyncio.ensure_future(listener.listen(watcher)) for listener in listeners]
+@asynccontextmanager
+async def streaming(explorer, *, clock=time.monotonic, **changes):
+    """Give a function that opens streams, which share one watcher."""
+    async with watching(explorer, **changes) as watcher:
+        new_jobs = NewJobs(watcher.client, clock=clock)
+        try:
+            yield partial(SuccessStream, watcher, new_jobs, interval=INTERVAL, clock=clock)
+        finally:
+            await new_jobs.close()
+
+
+async def during(open_stream, consumers, act):
+    """Run consumers while something happens; an error of a consumer fails the test."""
+    tasks = [asyncio.ensure_future(consumer.consume(open_stream)) for consumer in consumers]
     acting = asyncio.ensure_future(act)
     await asyncio.wait([acting, *tasks], return_when=asyncio.FIRST_COMPLETED, timeout=30)
     for task in tasks:
@@ -87,10 +108,10 @@ async def first_batch(stream):
     return [job.id for job in jobs]
 
 
-def listen(explorer, act, *listeners, **changes):
+def consume(explorer, act, *consumers, **changes):
     async def test():
-        async with watching(explorer, **changes) as watcher:
-            return await during(watcher, listeners, act)
+        async with streaming(explorer, **changes) as open_stream:
+            return await during(open_stream, consumers, act)
 
     return run(test())
 
@@ -98,160 +119,172 @@ def listen(explorer, act, *listeners, **changes):
 def test_a_stream_begins_with_the_jobs_that_have_not_succeeded_yet(explorer):
     explorer.start_job(5, plan=DONE)
     running = explorer.start_job(5, plan=JobPlan(running=1000))
-    listener = Listener()
+    consumer = Consumer()
 
     async def act():
-        await listener.has_looked(2)
+        await consumer.has_polled(2)
         new = explorer.start_job(5, plan=DONE)
-        await listener.has_heard(1)
+        await consumer.has_taken(1)
         explorer.advance(2000)
-        await listener.has_heard(2)
-        await listener.has_looked(3)
+        await consumer.has_taken(2)
+        await consumer.has_polled(3)
         return [new, running]
 
-    assert listen(explorer, act(), listener) == listener.heard
+    assert consume(explorer, act(), consumer) == consumer.taken
 
 
 def test_streams_of_many_workflows_share_one_login_and_one_list(explorer):
-    listeners = [Listener(number) for number in range(1, 41)]
+    consumers = [Consumer(number) for number in range(1, 41)]
 
     async def act():
-        await asyncio.gather(*(listener.has_looked(1) for listener in listeners))
-        before, looks = explorer.count(), listeners[0].looks
-        await listeners[0].has_looked(10)
-        asked, looked = explorer.count() - before, listeners[0].looks - looks
-        started = [explorer.start_job(listener.workflow_id, plan=DONE) for listener in listeners]
-        await asyncio.gather(*(listener.has_heard(1) for listener in listeners))
-        return asked / looked, started
+        await asyncio.gather(*(consumer.has_polled(1) for consumer in consumers))
+        before, polls_before = explorer.count(), consumers[0].polls
+        await consumers[0].has_polled(10)
+        requests, polls = explorer.count() - before, consumers[0].polls - polls_before
+        started = [explorer.start_job(consumer.workflow_id, plan=DONE) for consumer in consumers]
+        await asyncio.gather(*(consumer.has_taken(1) for consumer in consumers))
+        return requests / polls, started
 
-    requests_per_look, started = listen(explorer, act(), *listeners)
-    assert requests_per_look <= 2, "one, and one more where a look came between the two counts"
+    requests_per_poll, started = consume(explorer, act(), *consumers)
+    assert requests_per_poll <= 2, "one, and one more if a poll came between the two counts"
     assert explorer.logins == 1
-    assert [listener.heard for listener in listeners] == [[job_id] for job_id in started]
+    assert [consumer.taken for consumer in consumers] == [[job_id] for job_id in started]
 
 
-def test_jobs_that_run_are_looked_at_with_all_that_somebody_waits_for(explorer):
+def test_running_jobs_are_polled_with_all_that_somebody_waits_for(explorer):
     jobs = [explorer.start_job(number, plan=ENDLESS) for number in range(1, 31)]
-    listeners = [Listener(number) for number in range(1, 31)]
+    consumers = [Consumer(number) for number in range(1, 31)]
 
     async def act():
-        await asyncio.gather(*(listener.has_looked(1) for listener in listeners))
-        await listeners[0].has_looked(10)
+        await asyncio.gather(*(consumer.has_polled(1) for consumer in consumers))
+        await consumers[0].has_polled(10)
         before = explorer.count("get_job")
-        await listeners[0].has_looked(5)
+        await consumers[0].has_polled(5)
         return explorer.count("get_job") - before
 
-    assert listen(explorer, act(), *listeners) <= 5, "not one for each of the jobs"
+    assert consume(explorer, act(), *consumers) <= 5, "not one for each of the jobs"
     assert len(jobs) == 30
 
 
-def test_what_succeeds_while_nobody_listens_is_told_once_afterwards(explorer):
-    first = Listener()
+def test_what_succeeds_while_no_stream_is_open_comes_once_afterwards(explorer):
+    first = Consumer()
     running = explorer.start_job(5, plan=JobPlan(running=1000))
 
-    async def hear_one():
-        await first.has_looked(1)
-        told = explorer.start_job(5, plan=DONE)
-        await first.has_heard(1)
-        return told
+    async def take_one():
+        await first.has_polled(1)
+        taken = explorer.start_job(5, plan=DONE)
+        await first.has_taken(1)
+        return taken
 
-    told = listen(explorer, hear_one(), first)
+    taken = consume(explorer, take_one(), first)
     explorer.advance(5000)
     meanwhile = explorer.start_job(5, plan=DONE)
     explorer.start_job(5, plan=JobPlan(running=0, ends="FAILED"))
     second = first.restarted()
 
-    async def hear_the_rest():
-        await second.has_heard(2)
-        await second.has_looked(3)
+    async def take_the_rest():
+        await second.has_taken(2)
+        await second.has_polled(3)
 
-    listen(explorer, hear_the_rest(), second)
-    assert first.heard == [told]
-    assert sorted(second.heard) == sorted([running, meanwhile])
+    consume(explorer, take_the_rest(), second)
+    assert first.taken == [taken]
+    assert sorted(second.taken) == sorted([running, meanwhile])
 
 
-def test_a_job_that_was_handed_out_but_not_told_is_told_by_the_next(explorer):
+def test_a_job_that_was_in_flight_but_not_acknowledged_comes_from_the_next_stream(explorer):
     job_id = explorer.start_job(5, plan=DONE)
     bookmark = Bookmark(since=0, at=now_ms())
 
     async def test():
-        async with watching(explorer) as watcher:
-            stream = SuccessStream(watcher, bookmark, 5, interval=INTERVAL)
-            async with stream:
+        async with streaming(explorer) as open_stream:
+            async with open_stream(bookmark, 5) as stream:
                 first = await first_batch(stream)
                 again = [await stream.next_batch() for _ in range(3)]
             return first, again
 
     assert run(test()) == ([job_id], [[], [], []])
-    following = Listener(bookmark=Bookmark.of(bookmark.as_json))
-    listen(explorer, following.has_heard(1), following)
-    assert following.heard == [job_id]
+    following = Consumer(bookmark=Bookmark.of(bookmark.as_json))
+    consume(explorer, following.has_taken(1), following)
+    assert following.taken == [job_id]
 
 
 def test_a_workflow_that_is_refused_disturbs_no_other(explorer):
-    good = Listener(5)
+    good = Consumer(5)
     explorer.start_job(5, plan=ENDLESS)
 
-    async def refused(watcher):
-        stream = SuccessStream(watcher, Bookmark(), 6, interval=INTERVAL)
-        async with stream:
+    async def refused(open_stream):
+        async with open_stream(Bookmark(), 6) as stream:
             await stream.next_batch()
 
     async def test():
         # Refused are the list of all jobs and, in the order of the requests, that of one of the workflows.
         explorer.fail(Fault("code", "list_jobs", code=40304000, times=None))
-        async with watching(explorer) as watcher:
-            bad = asyncio.ensure_future(refused(watcher))
+        async with streaming(explorer) as open_stream:
+            bad = asyncio.ensure_future(refused(open_stream))
 
             async def act():
-                await good.has_looked(2)
+                await good.has_polled(2)
                 new = explorer.start_job(5, plan=DONE)
-                await good.has_heard(1)
+                await good.has_taken(1)
                 return new
 
-            new = await during(watcher, [good], act())
+            new = await during(open_stream, [good], act())
             bad.cancel()
             await asyncio.wait([bad])
             return new
 
-    assert run(test()) == good.heard[0]
-    assert explorer.count("list_workflow_jobs") > 0, "lists of the workflows are asked for instead"
+    assert run(test()) == good.taken[0]
+    assert explorer.count("list_workflow_jobs") > 0, "the workflows' own lists are requested instead"
 
 
-def test_what_is_not_found_ends_the_stream_that_asked(explorer):
+def test_a_list_of_all_jobs_that_was_refused_is_tried_again_after_ten_minutes(explorer):
+    clock, consumers = Clock(), [Consumer(5), Consumer(6)]
+    explorer.fail(Fault("code", "list_jobs", code=40304000))
+
+    async def act():
+        await asyncio.gather(*(consumer.has_polled(3) for consumer in consumers))
+        refused = explorer.count("list_jobs")
+        clock.ahead += 600
+        await asyncio.gather(*(consumer.has_polled(2) for consumer in consumers))
+        return refused, explorer.count("list_jobs")
+
+    refused, later = consume(explorer, act(), *consumers, clock=clock)
+    assert refused == 1
+    assert later > refused
+
+
+def test_a_workflow_that_is_not_found_ends_its_stream(explorer):
     explorer.fail(Fault("code", "list_workflow_jobs", code=40404000, times=None))
 
     async def test():
-        async with watching(explorer) as watcher:
-            stream = SuccessStream(watcher, Bookmark(), 6, interval=INTERVAL)
-            async with stream:
-                await stream.next_batch()
+        async with streaming(explorer) as open_stream, open_stream(Bookmark(), 6) as stream:
+            await stream.next_batch()
 
     with pytest.raises(NebulaExplorerNotFoundError):
         run(test())
 
 
-def test_a_backlog_of_many_pages_is_told_whole(explorer):
+def test_a_backlog_of_many_pages_comes_whole(explorer):
     jobs = []
     for _ in range(130):  # an Explorer that shows at most 100 on a page
         jobs.append(explorer.start_job(5, plan=DONE))
         explorer.advance(1)
-    listener = Listener(bookmark=Bookmark(since=0, at=now_ms()))
-    listen(explorer, listener.has_heard(130), listener)
-    assert sorted(listener.heard) == jobs
+    consumer = Consumer(bookmark=Bookmark(since=0, at=now_ms()))
+    consume(explorer, consumer.has_taken(130), consumer)
+    assert sorted(consumer.taken) == jobs
 
 
 def test_a_name_is_explorers_own_search(explorer):
     explorer.start_job(5, plan=DONE, name="other_20260101")
-    wanted = explorer.start_job(5, plan=DONE, name="nightly_20260101")
-    listener = Listener(bookmark=Bookmark(since=0, at=now_ms()), name="nightly_20260101")
+    nightly = explorer.start_job(5, plan=DONE, name="nightly_20260101")
+    consumer = Consumer(bookmark=Bookmark(since=0, at=now_ms()), name="nightly_20260101")
 
     async def act():
-        await listener.has_heard(1)
-        await listener.has_looked(3)
+        await consumer.has_taken(1)
+        await consumer.has_polled(3)
 
-    listen(explorer, act(), listener)
-    assert listener.heard == [wanted]
+    consume(explorer, act(), consumer)
+    assert consumer.taken == [nightly]
 
 
 def test_trouble_with_a_waiting_job_leaves_it_in_the_bookmark(explorer):
@@ -260,82 +293,82 @@ def test_trouble_with_a_waiting_job_leaves_it_in_the_bookmark(explorer):
     explorer.fail(Fault("status", "get_job", times=1))
 
     async def test():
-        async with watching(explorer) as watcher:
-            stream = SuccessStream(watcher, bookmark, 5, interval=INTERVAL)
-            async with stream:
-                with pytest.raises(NebulaExplorerServerError):
-                    await first_batch(stream)
-                left = set(bookmark.open)
-                return left, await first_batch(stream)
+        async with streaming(explorer) as open_stream, open_stream(bookmark, 5) as stream:
+            with pytest.raises(NebulaExplorerServerError):
+                await first_batch(stream)
+            left = set(bookmark.open)
+            return left, await first_batch(stream)
 
     assert run(test()) == ({job_id}, [job_id])
 
 
 @pytest.mark.parametrize("code", [50004003, 40304000])
-def test_a_refusal_that_passes_loses_no_job(explorer, monkeypatch, code):
-    monkeypatch.setattr(stream_module, "_REFUSED_SECONDS", 0.2)
+def test_a_refusal_that_passes_loses_no_job(explorer, code):
+    clock = Clock()
     jobs = [explorer.start_job(5, plan=JobPlan(running=1000)) for _ in range(3)]
-    listener = Listener()
+    consumer = Consumer()
 
     async def act():
-        await listener.has_looked(2)
+        await consumer.has_polled(2)
         explorer.fail(Fault("code", code=code, times=6))
         explorer.advance(2000)
-        await listener.has_heard(3)
+        while len(consumer.taken) < 3:
+            await consumer.has_polled(1)
+            clock.ahead += 60
 
-    listen_through_trouble(explorer, act(), listener)
-    assert sorted(listener.heard) == jobs
+    consume_through_trouble(explorer, act(), consumer, clock=clock)
+    assert sorted(consumer.taken) == jobs
 
 
 def test_a_job_that_is_gone_is_left_out(explorer, caplog):
     explorer.start_job(5, plan=DONE)
     shown = explorer.start_job(5, plan=DONE)
     explorer.fail(Fault("code", "get_job", code=40404000))
-    listener = Listener(bookmark=Bookmark(since=0, at=now_ms()))
-    listen(explorer, listener.has_heard(1), listener)
-    assert listener.heard == [shown]
+    consumer = Consumer(bookmark=Bookmark(since=0, at=now_ms()))
+    consume(explorer, consumer.has_taken(1), consumer)
+    assert consumer.taken == [shown]
     assert "Job 101 is skipped, as it is gone" in caplog.text
 
 
 @pytest.mark.parametrize("count", [10, 15, 25])
-def test_jobs_of_one_millisecond_fill_pages_and_are_told_all_the_same(count):
+def test_jobs_of_one_millisecond_fill_pages_and_come_all_the_same(count):
     with Emulator(max_page_size=10) as explorer:
         moment = explorer.now()
         jobs = [explorer.start_job(5, plan=DONE, created=moment) for _ in range(count)]
         jobs += [explorer.start_job(5, plan=DONE, created=moment + 0.01) for _ in range(3)]
-        listener = Listener(bookmark=Bookmark(since=0, at=now_ms()))
-        listen(explorer, listener.has_heard(len(jobs)), listener)
-    assert sorted(listener.heard) == jobs
+        consumer = Consumer(bookmark=Bookmark(since=0, at=now_ms()))
+        consume(explorer, consumer.has_taken(len(jobs)), consumer)
+    assert sorted(consumer.taken) == jobs
 
 
-def test_jobs_a_millisecond_apart_on_pages_of_one_are_told_all_the_same():
+def test_jobs_one_millisecond_after_another_on_pages_of_one_come_all_the_same():
     with Emulator(max_page_size=1) as explorer:
         moment = explorer.now()
         jobs = [explorer.start_job(5, plan=DONE, created=moment + count / 1000) for count in range(8)]
-        listener = Listener(bookmark=Bookmark(since=0, at=now_ms()))
-        listen(explorer, listener.has_heard(len(jobs)), listener)
-    assert sorted(listener.heard) == jobs
+        consumer = Consumer(bookmark=Bookmark(since=0, at=now_ms()))
+        consume(explorer, consumer.has_taken(len(jobs)), consumer)
+    assert sorted(consumer.taken) == jobs
 
 
 @pytest.mark.parametrize("older", [None, 7200, 90 * 86_400])
 @pytest.mark.parametrize("ahead", [-7200, 120, 7200])
-def test_a_gateway_whose_clock_is_wrong_hides_no_success(explorer, monkeypatch, ahead, older):
-    tell = wire.formatdate
-    monkeypatch.setattr(wire, "formatdate", lambda now, **how: tell(now + ahead, **how))
+def test_a_gateway_whose_clock_is_wrong_loses_no_success(explorer, monkeypatch, ahead, older):
+    formatdate = wire.formatdate
+    monkeypatch.setattr(wire, "formatdate", lambda now, **how: formatdate(now + ahead, **how))
     if older is not None:
         explorer.start_job(5, plan=DONE, created=explorer.now() - older - 30)
         explorer.start_job(5, plan=DONE, created=explorer.now() - older)
-    listener = Listener()
+    consumer = Consumer()
 
     async def act():
-        await listener.has_looked(2)
+        await consumer.has_polled(2)
         started = []
         for count in range(1, 4):
             started.append(explorer.start_job(5, plan=DONE))
-            await listener.has_heard(count)
+            await consumer.has_taken(count)
         return started
 
-    assert listen(explorer, act(), listener) == listener.heard
+    assert consume(explorer, act(), consumer) == consumer.taken
 
 
 class BehindItsLists(AsyncClient):
@@ -344,48 +377,48 @@ class BehindItsLists(AsyncClient):
     lags = 1
 
     async def run(self, call):
-        answer = await super().run(call)
-        if isinstance(answer, Job) and self.lags:
+        result = await super().run(call)
+        if isinstance(result, Job) and self.lags:
             self.lags -= 1
-            return parse_job({**answer.data, "status": int(JobStatus.RUNNING)})
-        return answer
+            return parse_job({**result.data, "status": int(JobStatus.RUNNING)})
+        return result
 
 
-def test_a_success_whose_details_lag_behind_its_list_is_told(explorer):
+def test_a_success_whose_details_lag_behind_its_list_comes(explorer):
     job_id = explorer.start_job(5, plan=DONE)
-    listener = Listener(bookmark=Bookmark(since=0, at=now_ms()))
-    listen(explorer, listener.has_heard(1), listener, client_class=BehindItsLists)
-    assert listener.heard == [job_id]
+    consumer = Consumer(bookmark=Bookmark(since=0, at=now_ms()))
+    consume(explorer, consumer.has_taken(1), consumer, client_class=BehindItsLists)
+    assert consumer.taken == [job_id]
 
 
 def test_a_refusal_of_the_list_of_all_jobs_that_passes_is_trouble_and_no_more(explorer):
-    listeners = [Listener(number) for number in (1, 2)]
+    consumers = [Consumer(number) for number in (1, 2)]
 
     async def act():
-        await asyncio.gather(*(listener.has_looked(1) for listener in listeners))
+        await asyncio.gather(*(consumer.has_polled(1) for consumer in consumers))
         explorer.fail(Fault("code", "list_jobs", code=50004003))
-        await asyncio.gather(*(listener.has_looked(3) for listener in listeners))
+        await asyncio.gather(*(consumer.has_polled(3) for consumer in consumers))
         before = explorer.count("list_workflow_jobs")
-        await listeners[0].has_looked(3)
+        await consumers[0].has_polled(3)
         return explorer.count("list_workflow_jobs") - before
 
-    assert listen_through_trouble(explorer, act(), *listeners) == 0
+    assert consume_through_trouble(explorer, act(), *consumers) == 0
 
 
-def listen_through_trouble(explorer, act, *listeners):
-    """Listen as a trigger does, which begins anew where Explorer cannot be observed."""
+def consume_through_trouble(explorer, act, *consumers, **changes):
+    """Consume as a trigger does, which opens another stream if Explorer cannot be observed."""
 
     async def test():
-        async with watching(explorer) as watcher:
+        async with streaming(explorer, **changes) as open_stream:
 
-            async def listen_on(listener):
+            async def consume_on(consumer):
                 while True:
                     try:
-                        await listener.listen(watcher)
+                        await consumer.consume(open_stream)
                     except NebulaExplorerError:
                         await asyncio.sleep(INTERVAL)
 
-            tasks = [asyncio.ensure_future(listen_on(listener)) for listener in listeners]
+            tasks = [asyncio.ensure_future(consume_on(consumer)) for consumer in consumers]
             try:
                 return await asyncio.wait_for(act, timeout=30)
             finally:

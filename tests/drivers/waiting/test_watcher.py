@@ -201,38 +201,6 @@ def test_the_tasks_of_a_watcher_have_names(explorer):
     assert run(test()) >= {"nebula_explorer watcher: polls", "nebula_explorer watcher: fetches jobs"}
 
 
-def test_a_deadline_ends_a_wait_in_time_though_no_other_poll_is_near(explorer):
-    (job_id,) = start_jobs(explorer, 1)
-
-    async def test():
-        async with watching(explorer) as watcher:
-            begun = time.monotonic()
-            late = await outcome(watcher.job(job_id, interval=3600, deadline=begun + 1))
-            return late, time.monotonic() - begun
-
-    late, waited = run(test())
-    assert isinstance(late, NebulaExplorerTimeoutError)
-    assert explorer.count("get_job") == 2, "one at once, and the last"
-    assert waited < 8
-
-
-def test_the_tasks_of_a_watcher_have_names(explorer):
-    (job_id,) = start_jobs(explorer, 1)
-    explorer.latency = 0.5
-
-    async def test():
-        async with watching(explorer) as watcher:
-            wait = asyncio.ensure_future(watcher.job(job_id, interval=INTERVAL))
-            while not explorer.count("get_job"):
-                await seconds_of_polls(1)
-            names = {task.get_name() for task in asyncio.all_tasks()}
-            wait.cancel()
-            await asyncio.gather(wait, return_exceptions=True)
-            return names
-
-    assert run(test()) >= {"nebula_explorer watcher: polls", "nebula_explorer watcher: fetches jobs"}
-
-
 def test_a_wait_that_is_cancelled_leaves_the_others_alone(explorer):
     job_ids = start_jobs(explorer, 10, JobPlan(running=1))
 

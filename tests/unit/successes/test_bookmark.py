@@ -33,7 +33,7 @@ def test_a_job_is_new_once():
     assert ids(bookmark.learn([job(7, NOON), job(8, NOON + 1)], NOON + MINUTE, NOON + MINUTE)) == [8]
 
 
-def test_what_may_succeed_or_has_is_open_until_it_is_told():
+def test_what_may_succeed_or_has_is_open_until_it_is_acknowledged():
     bookmark = Bookmark(NOON, NOON)
     bookmark.learn(
         [job(1, NOON), job(2, NOON, JobStatus.RUNNING), job(3, NOON, JobStatus.FAILED)], NOON, NOON
@@ -81,9 +81,9 @@ def test_it_stays_small():
 
 def test_time_alone_is_worth_saving_only_at_times():
     saved = Bookmark(NOON, NOON)
-    assert not Bookmark(NOON + MINUTE, NOON).is_news_to(saved)
-    assert Bookmark(NOON + 11 * MINUTE, NOON).is_news_to(saved)
-    assert Bookmark(NOON, NOON, open={7}).is_news_to(saved)
+    assert not Bookmark(NOON + MINUTE, NOON).should_replace(saved)
+    assert Bookmark(NOON + 11 * MINUTE, NOON).should_replace(saved)
+    assert Bookmark(NOON, NOON, open={7}).should_replace(saved)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,57 @@
+"""The trigger of the workflow sensor; for every success, there is ``NebulaExplorerWorkflowTrigger``."""
+
+from __future__ import annotations
+
+from airflow_provider_nebula_explorer.explorer.arguments import parse_id, parse_interval
+from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject
+from airflow_provider_nebula_explorer.explorer.successes.stream import first_success
+from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
+from airflow_provider_nebula_explorer.triggers.task_wait import WaitTrigger
+
+
+class WorkflowSuccessTrigger(WaitTrigger):
+    """Fire once, for the successful job that was created first; its event is that of the job trigger.
+
+    :param workflow_id: a number, or text of digits.
+    :param nebula_explorer_conn_id: the Airflow connection to Explorer.
+    :param poll_interval: seconds between two polls.
+    :param name: the job's name, as Explorer's own search understands it; ``None`` for any.
+    :param created_after: jobs created before it do not count: ISO 8601 text with an offset.
+    :param timeout_at: when to give up, after a last poll, in epoch seconds.
+    :param execution_timeout_at: when to give up at once, in epoch seconds.
+    :param failed_polls: how many polls in a row failed before.
+    """
+
+    def __init__(
+        self,
+        workflow_id: int | str,
+        nebula_explorer_conn_id: str,
+        poll_interval: float,
+        *,
+        name: str | None = None,
+        created_after: str | None = None,
+        timeout_at: float | None = None,
+        execution_timeout_at: float | None = None,
+        failed_polls: int = 0,
+    ) -> None:
+        super().__init__(
+            nebula_explorer_conn_id, poll_interval, timeout_at, execution_timeout_at, failed_polls
+        )
+        self.workflow_id = workflow_id
+        self.name = name
+        self.created_after = created_after
+
+    @property
+    def _subject(self) -> JsonObject:
+        return {"workflow_id": self.workflow_id}
+
+    async def _wait(self, watcher: Watcher) -> Job:
+        return await first_success(
+            watcher,
+            parse_id("workflow_id", self.workflow_id),
+            name=self.name,
+            created_after=self.created_after,
+            interval=parse_interval("poll_interval", self.poll_interval),
+            deadline=self._deadline,
+            failed_polls=self.failed_polls,
+        )
