@@ -14,6 +14,7 @@ from airflow_provider_nebula_explorer.emulator import JobPlan
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 from airflow_provider_nebula_explorer.explorer.successes.bookmark import Bookmark
+from airflow_provider_nebula_explorer.explorer.successes.new_jobs import NewJobs
 from airflow_provider_nebula_explorer.explorer.successes.stream import SuccessStream, first_success
 from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
 
@@ -35,17 +36,19 @@ class Observer:
         self.has_begun = asyncio.Event()
         self._bookmark = Bookmark()
 
-    async def observe(self, watcher: Watcher) -> None:
+    async def observe(self, watcher: Watcher, new_jobs: NewJobs) -> None:
         while True:
             try:
-                await self._observe(watcher)
+                await self._observe(watcher, new_jobs)
             except NebulaExplorerError:
                 await asyncio.sleep(INTERVAL)  # nothing is lost: it goes on from its bookmark
 
-    async def _observe(self, watcher: Watcher) -> None:
+    async def _observe(self, watcher: Watcher, new_jobs: NewJobs) -> None:
         if self.reported:
             self._bookmark = Bookmark.of(json.loads(json.dumps(self._bookmark.as_json)))
-        async with SuccessStream(watcher, self._bookmark, self.workflow_id, interval=INTERVAL) as stream:
+        async with SuccessStream(
+            watcher, new_jobs, self._bookmark, self.workflow_id, interval=INTERVAL
+        ) as stream:
             for _ in range(20):
                 for job in await stream.next_batch():
                     self.reported.append(job.id)
@@ -67,8 +70,9 @@ async def start_jobs(stage: Stage, workflow_id: int) -> None:
 async def observe_all(stage: Stage) -> dict[int, Observer]:
     """Observe workflows while their jobs are started, until each success has been reported."""
     watcher = open_watcher(stage)
+    new_jobs = NewJobs(watcher.client)
     observers = {number: Observer(number) for number in range(1, WORKFLOWS + 1)}
-    tasks = [asyncio.ensure_future(observer.observe(watcher)) for observer in observers.values()]
+    tasks = [asyncio.ensure_future(observer.observe(watcher, new_jobs)) for observer in observers.values()]
     await asyncio.gather(*(observer.has_begun.wait() for observer in observers.values()))
     await asyncio.gather(*(start_jobs(stage, number) for number in observers))
     await wait_until_reported(list(observers.values()), JOBS * stage.times * 2 // 3)
@@ -76,6 +80,7 @@ async def observe_all(stage: Stage) -> dict[int, Observer]:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await new_jobs.close()
     await watcher.close()
     assert asyncio.all_tasks() == {asyncio.current_task()}
     return observers

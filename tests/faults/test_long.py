@@ -16,8 +16,9 @@ from scenes import Stage, assert_disturbed, side_by_side
 from storms import transient_ones
 
 from airflow_provider_nebula_explorer.emulator import JobPlan
+from airflow_provider_nebula_explorer.explorer.waiting.pollers import JobPoller
 from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
-from airflow_provider_nebula_explorer.hooks.nebula_explorer import JobPoller, NebulaExplorerHook
+from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
 
 POLLS = 72
 """With ``--times 10`` it is 720, as many as in an hour at an interval of 5 s."""
@@ -122,15 +123,16 @@ def test_a_watcher_does_not_grow(stage: Stage, tracing: None):
 def poke_long(stage: Stage, hook: NebulaExplorerHook, pokes: int) -> int:
     """Poll one job after the other, as sensors do, and return how many ended."""
     ended = 0
-    watch = None
+    poller: JobPoller | None = None
     for number in range(pokes):
-        if watch is None:
+        if poller is None:
             plan = JobPlan(running=0.02 * (number % 7))
-            watch = JobPoller(hook, stage.explorer.start_job(5, plan))
-        job = stage.repeat(watch.look)
+            job_id = stage.explorer.start_job(5, plan)
+            poller = JobPoller(hook.get_conn(), job_id, max_failures=stage.settings.max_consecutive_failures)
+        job = stage.repeat(poller.poll)
         if job is not None and job.status.is_final:
             assert job.status.is_success
-            ended, watch = ended + 1, None
+            ended, poller = ended + 1, None
     return ended
 
 
