@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict
+from dataclasses import KW_ONLY, asdict, dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 _TASK_ENDED = "its deferred task was ended"
 
 
+@dataclass(eq=False, repr=False)
 class NebulaExplorerJobTrigger(WaitTrigger):
     """Fire once, when a job is final or has reached one of the target statuses.
 
@@ -67,28 +68,21 @@ class NebulaExplorerJobTrigger(WaitTrigger):
         (Airflow 3.3 and later).
     """
 
-    def __init__(
-        self,
-        job_id: int | str,
-        nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID,
-        poll_interval: float = 30,
-        *,
-        target_statuses: Sequence[JobStatus | int | str] = (),
-        timeout_at: float | None = None,
-        execution_timeout_at: float | None = None,
-        failed_polls: int = 0,
-        seen: JsonObject | None = None,
-        cancel_on_kill: bool = False,
-        ends_task: bool = False,
-    ) -> None:
-        super().__init__(
-            nebula_explorer_conn_id, poll_interval, timeout_at, execution_timeout_at, failed_polls
-        )
-        self.job_id = job_id
-        self.target_statuses = list(target_statuses)  # a JSON value
-        self.seen = seen
-        self.cancel_on_kill = cancel_on_kill
-        self.ends_task = ends_task
+    job_id: int | str
+    nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID
+    poll_interval: float = 30
+    _: KW_ONLY
+    target_statuses: Sequence[JobStatus | int | str] = ()
+    timeout_at: float | None = None
+    execution_timeout_at: float | None = None
+    failed_polls: int = 0
+    seen: JsonObject | None = None
+    cancel_on_kill: bool = False
+    ends_task: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.target_statuses = list(self.target_statuses)
         self._page: str | None = None
 
     async def run(self) -> AsyncIterator[TriggerEvent]:

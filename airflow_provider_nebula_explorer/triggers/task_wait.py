@@ -28,30 +28,26 @@ log = logging.getLogger(__name__)
 
 
 class WaitTrigger(BaseTrigger):
-    """Fire once, at the end of a wait. Each argument of a subclass is an attribute of the same name.
+    """Fire once, at the end of a wait.
+
+    Each subclass is a dataclass. Its fields are the arguments, JSON values, that Airflow stores.
 
     :param timeout_at: when to give up, after a last poll, in epoch seconds; a sensor's ``timeout``.
     :param execution_timeout_at: when to give up at once, in epoch seconds; a task's ``execution_timeout``.
     :param failed_polls: how many polls in a row failed before.
     """
 
-    def __init__(
-        self,
-        nebula_explorer_conn_id: str,
-        poll_interval: float,
-        timeout_at: float | None,
-        execution_timeout_at: float | None,
-        failed_polls: int,
-    ) -> None:
+    nebula_explorer_conn_id: str
+    poll_interval: float
+    timeout_at: float | None
+    execution_timeout_at: float | None
+    failed_polls: int
+
+    def __post_init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.nebula_explorer_conn_id = nebula_explorer_conn_id
-        self.poll_interval = poll_interval
-        self.timeout_at = timeout_at
-        self.execution_timeout_at = execution_timeout_at
-        self.failed_polls = failed_polls
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class's path and its arguments, which are JSON values."""
+        """Return the class's path and its arguments."""
         arguments = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 

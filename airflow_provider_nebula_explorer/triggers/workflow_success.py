@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
+
 from airflow_provider_nebula_explorer.explorer.arguments import parse_id, parse_interval
 from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject
 from airflow_provider_nebula_explorer.explorer.successes.stream import first_success
@@ -9,6 +11,7 @@ from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
 from airflow_provider_nebula_explorer.triggers.task_wait import WaitTrigger
 
 
+@dataclass(eq=False, repr=False)
 class WorkflowSuccessTrigger(WaitTrigger):
     """Fire once, for the successful job that was created first; its event is that of the job trigger.
 
@@ -22,24 +25,15 @@ class WorkflowSuccessTrigger(WaitTrigger):
     :param failed_polls: how many polls in a row failed before.
     """
 
-    def __init__(
-        self,
-        workflow_id: int | str,
-        nebula_explorer_conn_id: str,
-        poll_interval: float,
-        *,
-        name: str | None = None,
-        created_after: str | None = None,
-        timeout_at: float | None = None,
-        execution_timeout_at: float | None = None,
-        failed_polls: int = 0,
-    ) -> None:
-        super().__init__(
-            nebula_explorer_conn_id, poll_interval, timeout_at, execution_timeout_at, failed_polls
-        )
-        self.workflow_id = workflow_id
-        self.name = name
-        self.created_after = created_after
+    workflow_id: int | str
+    nebula_explorer_conn_id: str
+    poll_interval: float
+    _: KW_ONLY
+    name: str | None = None
+    created_after: str | None = None
+    timeout_at: float | None = None
+    execution_timeout_at: float | None = None
+    failed_polls: int = 0
 
     @property
     def _subject(self) -> JsonObject:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerError,
     NebulaExplorerForbiddenError,
     NebulaExplorerNotFoundError,
 )
@@ -31,9 +32,9 @@ _SEPARATE_SECONDS = 600.0
 """For how long each workflow gets its own list after Explorer refused the list of all jobs."""
 
 _SIMILAR_MS = 600_000
-"""How much older than those of other workflows the jobs of a workflow may be that shares a list with them.
+"""How far apart the times of creation may lie from which on one list shows the jobs of several workflows.
 
-A workflow whose jobs are requested from an earlier time on would make the shared list long.
+A workflow that is requested from an earlier time on would make that list long, so it has its own.
 """
 
 
@@ -50,7 +51,7 @@ class NewJobs:
         self._client = client
         self._clock = clock
         self._newest: int | None = None
-        self._gathering: dict[JobStatus | None, _SharedList] = {}
+        self._gathering: dict[JobStatus | None, _SharedList] = {}  # those that more callers may join
         self._tasks: set[asyncio.Task[_JobsOrError]] = set()
         self._separate_until = -math.inf
         self._phase = random.random()  # noqa: S311 - it spreads the polls of many processes
@@ -107,23 +108,22 @@ class NewJobs:
     def _share_list(self, status: JobStatus | None) -> _SharedList:
         shared = self._gathering[status] = _SharedList()
         # In a context of its own, as otherwise the first caller's log would get all log lines.
+        fetching = self._fetch(shared, status)
         shared.task = contextvars.Context().run(
-            lambda: asyncio.create_task(self._fetch(shared, status), name="nebula_explorer new jobs")
+            asyncio.create_task, fetching, name="nebula_explorer new jobs"
         )
         self._tasks.add(shared.task)
-        shared.task.add_done_callback(self._forget)
+        shared.task.add_done_callback(self._tasks.discard)
         return shared
-
-    def _forget(self, done: asyncio.Task[_JobsOrError]) -> None:
-        self._tasks.discard(done)
-        if not done.cancelled():
-            done.exception()  # retrieved here, as all callers may have been cancelled
 
     async def _fetch(self, shared: _SharedList, status: JobStatus | None) -> _JobsOrError:
         await asyncio.sleep(_SHARING_SECONDS)
         del self._gathering[status]
         increment("polls")
-        found = await self._list_together(shared.recent, status)
+        try:
+            found = await self._list_together(shared.recent, status)
+        except NebulaExplorerError as error:
+            return dict.fromkeys(shared.since, error)
         others = [workflow_id for workflow_id in shared.since if workflow_id not in found]
         lists = (self._list(workflow_id, shared.since[workflow_id], status) for workflow_id in others)
         return found | dict(zip(others, await asyncio.gather(*lists, return_exceptions=True), strict=True))
@@ -175,7 +175,7 @@ _JobsOrError = dict[int, "list[JobSummary] | BaseException"]
 class _SharedList:
     """A list for all callers that come within some time.
 
-    ``since`` has, for each workflow, the time from which on its jobs are requested.
+    ``since`` holds, by workflow, the time of creation from which on its jobs are requested.
     """
 
     since: dict[int, int] = field(default_factory=dict)
@@ -186,16 +186,16 @@ class _SharedList:
 
     @property
     def recent(self) -> dict[int, int]:
-        """Those workflows whose jobs one list can show at little cost."""
+        """The same for the workflows that one list can show at little cost."""
         earliest = max(self.since.values()) - _SIMILAR_MS
         return {workflow_id: since for workflow_id, since in self.since.items() if since >= earliest}
 
 
 @dataclass(frozen=True)
 class _Position:
-    """Where the next page begins: at a time of creation, so that a list that changes meanwhile hides no job.
+    """Where the next page begins: at a time of creation, so that a list that changes meanwhile loses no job.
 
-    Where all jobs of a page were created in one millisecond, the page with the next number follows instead.
+    If all jobs of a page were created in one millisecond, the page with the next number follows instead.
 
     :param since: the time of creation, in epoch milliseconds.
     :param number: the page's number, from 1.
