@@ -11,8 +11,9 @@ from urllib.parse import parse_qsl, urlsplit
 import requests
 import requests_mock
 
-from airflow_provider_nebula_explorer.emulator.api import Explorer, Request, endpoint_of
+from airflow_provider_nebula_explorer.emulator.api import Explorer, endpoint_of
 from airflow_provider_nebula_explorer.emulator.jobs import EmulatedJob
+from airflow_provider_nebula_explorer.emulator.messages import Request
 from airflow_provider_nebula_explorer.emulator.plans import JobPlan
 from airflow_provider_nebula_explorer.emulator.sessions import Sessions
 from airflow_provider_nebula_explorer.emulator.state import ExplorerState
@@ -100,7 +101,7 @@ class InMemoryExplorer:
         if self.broken_looks:
             self.broken_looks -= 1
             raise requests.ConnectionError("reset")
-        return self._tell(self._explorer.answer(request, self.now), context)
+        return self._tell(self._explorer.respond(request, self.now), context)
 
     def _start_by_fate(self, request: Request, context: SimpleNamespace) -> bytes:
         fate = self.fates.pop(0) if self.fates else "answered"
@@ -124,7 +125,7 @@ class InMemoryExplorer:
     def _start(self, request: Request, moment: float) -> object:
         if self.plans:
             self.state.plan(5, self.plans.pop(0))
-        answer = self._explorer.answer(request, moment)
+        answer = self._explorer.respond(request, moment)
         self.ours.append(self.state.jobs[-1])
         return answer
 
