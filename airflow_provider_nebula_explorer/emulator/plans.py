@@ -43,7 +43,8 @@ def _is_table(rows: object) -> bool:
     if not isinstance(rows, (list, tuple)) or not all(isinstance(row, (list, tuple)) for row in rows):
         return False
     cells = [cell for row in rows for cell in row]
-    return {len(row) for row in rows} in ({2}, {3}, set()) and all(isinstance(cell, str) for cell in cells)
+    are_cells = all(cell is None or isinstance(cell, str) for cell in cells)
+    return are_cells and {len(row) for row in rows} in ({2}, {3}, set())
 
 
 @dataclass(frozen=True)
@@ -51,18 +52,18 @@ class TaskPlan:
     """One component of a workflow.
 
     :param name: the component's name, such as ``query_1``.
-    :param rows: its result: rows of 2 or 3 text columns.
+    :param rows: its result: rows of 2 or 3 text columns; ``None`` for a cell that is null.
     :param fails: whether a failing job fails at this task.
     :raises ValueError: if a value is wrong.
     """
 
     name: str
-    rows: tuple[tuple[str, ...], ...] = (("player110", "0.150000"), ("player106", "0.120000"))
+    rows: tuple[tuple[str | None, ...], ...] = (("player110", "0.150000"), ("player106", "0.120000"))
     fails: bool = False
 
     def __post_init__(self) -> None:
         _require(_is_name(self.name), "name", self.name, "a text that is not empty")
-        _require(_is_table(self.rows), "rows", self.rows, "a list of rows, all of 2 or all of 3 texts")
+        _require(_is_table(self.rows), "rows", self.rows, "a list of rows, all of 2 or 3 texts or nulls")
         _require(isinstance(self.fails, bool), "fails", self.fails, "true or false")
         object.__setattr__(self, "rows", tuple(tuple(row) for row in self.rows))
 
@@ -119,15 +120,17 @@ class JobPlan:
         return from_object(cls, data, "a job's plan")
 
 
-def read_workflow(data: object) -> tuple[str | None, JobPlan]:
-    """Read a workflow: a job's plan that may have a further key, the workflow's ``name``.
+def read_workflow(data: object) -> tuple[str | None, tuple[JobPlan, ...]]:
+    """Read a workflow: its ``name``, if it has one, and the plan of its jobs, or ``plans`` for its next jobs.
 
     :raises ValueError: if a key is not known or a value is wrong.
     """
-    plan = dict(as_object(data, "a workflow"))
-    name = plan.pop("name", None)
+    values = dict(as_object(data, "a workflow"))
+    name = values.pop("name", None)
     _require(name is None or _is_name(name), "name", name, "a text that is not empty")
-    return name, JobPlan.from_json(plan)
+    plans = values["plans"] if set(values) == {"plans"} else [values]
+    _require(isinstance(plans, list) and bool(plans), "plans", plans, "a list of plans that is not empty")
+    return name, tuple(JobPlan.from_json(plan) for plan in plans)
 
 
 def from_object(cls: type[_T], data: object, what: str) -> _T:

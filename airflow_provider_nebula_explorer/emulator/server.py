@@ -2,56 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
 import math
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
-from airflow_provider_nebula_explorer.emulator import control
-from airflow_provider_nebula_explorer.emulator.api import Answer, Explorer, Request, endpoint_of
-from airflow_provider_nebula_explorer.emulator.faults import Fault, FaultQueue
+from airflow_provider_nebula_explorer.emulator import backstage
+from airflow_provider_nebula_explorer.emulator.accounts import Encoding
+from airflow_provider_nebula_explorer.emulator.api import Explorer
+from airflow_provider_nebula_explorer.emulator.calls import Call, CallLog
+from airflow_provider_nebula_explorer.emulator.deviations import Deviations, Missing
+from airflow_provider_nebula_explorer.emulator.fault_queue import FaultQueue
+from airflow_provider_nebula_explorer.emulator.faults import Fault
+from airflow_provider_nebula_explorer.emulator.frontend import Frontend
 from airflow_provider_nebula_explorer.emulator.journal import Journal
+from airflow_provider_nebula_explorer.emulator.limits import Limits
+from airflow_provider_nebula_explorer.emulator.listener import ServerThread
+from airflow_provider_nebula_explorer.emulator.messages import Request, Response
+from airflow_provider_nebula_explorer.emulator.pages import JOB_URL
 from airflow_provider_nebula_explorer.emulator.plans import JobPlan
-from airflow_provider_nebula_explorer.emulator.sessions import DEFAULT_PASSWORD, Cookie, Encoding, Sessions
+from airflow_provider_nebula_explorer.emulator.refusals import BAD_REQUEST, is_code
+from airflow_provider_nebula_explorer.emulator.sessions import DEFAULT_PASSWORD, Cookie, Sessions
 from airflow_provider_nebula_explorer.emulator.state import ExplorerState, check_input
-from airflow_provider_nebula_explorer.emulator.wire import Exchange, ServerThread, read_request
 from airflow_provider_nebula_explorer.explorer.models import JsonObject
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-log = logging.getLogger("airflow_provider_nebula_explorer.emulator")
-_CALLS_KEPT = 100_000
-
-
-@dataclass(frozen=True)
-class Call:
-    """One request that the emulator received; the account and the token are not stored.
-
-    :param endpoint: the endpoint's name; ``"unknown"`` if the API has no such endpoint.
-    :param path: as it was sent, still percent-encoded, without the query.
-    :param body: the JSON that was sent; ``None`` if it was not JSON.
-    :param status: the HTTP status of the response; ``None`` if none was sent.
-    :param time: when it was answered, in epoch seconds of the emulator's clock.
-    :param fault: the kind of the fault that hit it.
-    """
-
-    endpoint: str
-    method: str
-    path: str
-    query: Mapping[str, str]
-    body: Any
-    status: int | None
-    time: float
-    fault: str | None = None
 
 
 @final
@@ -59,7 +37,7 @@ class Emulator:
     """A stand-in for NebulaGraph Explorer that listens from its start to its stop.
 
     It can be stopped and started again, on the same port: like an Explorer that restarts, it then keeps its
-    jobs and forgets its sessions. All of it may be used from any thread.
+    jobs and forgets its clients. All of it may be used from any thread.
 
     :param host: the address to listen on.
     :param port: the port to listen on; 0 for a free one.
@@ -73,12 +51,25 @@ class Emulator:
     :param graphd: the only graphd, as address and port, that can be reached; ``None`` if any can.
     :param workflows: the workflows that exist, by id: each a plan, or a name and a plan; others are not
         found. With ``None``, every id exists.
+    :param missing: the response about a job, task or workflow that does not exist: with ``not_found``, the
+        error 40404000; with ``zero``, a success with zero values, such as a job with the id 0, and ``null``
+        for every empty list; with ``no_data``, a success without data.
+    :param like: how it behaves: the report of a doctor that examined an Explorer, the report's facts, or the
+        path of a file with one of these. A fact has precedence over the argument for the same behaviour.
     :param clock: the time in epoch seconds.
     :param seed: the seed of the faults that have a probability.
+    :param max_clients: the most clients that Explorer keeps, one for each login; with this many, it refuses
+        every login. 0 switches this limit off, as it does the other limits.
+    :param client_idle: the seconds without a request after which a client may be closed.
+    :param recycle_above: a login that finds more clients than this, or no room, closes the idle ones.
+    :param max_graphd_sessions: the most sessions at graphd. Each client has one; a restart of Explorer leaves
+        them at graphd for 8 hours.
+    :param failed_login_attempts: the number of wrong passwords in a row after which graphd locks the account.
+    :param password_lock_time: the seconds for which the account is then locked.
     :param journal: a file that stores its workflows, jobs and clock: another emulator with the same file
         continues where this one ended, no matter how it ended.
-    :raises ValueError: if the file is not a journal.
-    :raises OSError: if it cannot be read.
+    :raises ValueError: if an argument is wrong, or a file is not a journal or not a report.
+    :raises OSError: if a file cannot be read.
     """
 
     def __init__(
@@ -94,24 +85,38 @@ class Emulator:
         cookie: Cookie = "plain",
         graphd: tuple[str, int] | None = None,
         workflows: Mapping[int | str, JobPlan | tuple[str, JobPlan]] | None = None,
+        missing: Missing = "not_found",
+        like: Deviations | Mapping[str, Any] | str | Path | None = None,
         clock: Callable[[], float] = time.time,
         seed: int = 0,
+        max_clients: int = 200,
+        client_idle: float = 3600,
+        recycle_above: int = 30,
+        max_graphd_sessions: int = 300,
+        failed_login_attempts: int = 0,
+        password_lock_time: float = 0,
         journal: Path | None = None,
     ) -> None:
-        self.latency = 0.0
+        facts = Deviations.read(like)
+        deviations = replace(facts, missing_job=facts.missing_job or missing)
+        self.latency = deviations.latency
         """Seconds that each response takes."""
-        self._sessions = Sessions(login, password, encoding, token_ttl, cookie, graphd)
-        self._state = ExplorerState(workflows, max_page_size=max_page_size)
-        self._explorer = Explorer(self._sessions, self._state)
+        clients = (max_clients, client_idle, recycle_above)
+        limits = Limits(*clients, max_graphd_sessions, failed_login_attempts, password_lock_time)
+        account = (login, password, facts.account_encoding or encoding)
+        token = (facts.max_age or token_ttl, _cookie(facts, cookie))
+        self._sessions = Sessions(*account, *token, graphd, limits)
+        page_cap = facts.page_cap or max_page_size
+        self._state = ExplorerState(workflows, max_page_size=page_cap, deviations=deviations)
+        self._explorer = Explorer(self._sessions, self._state, deviations)
         self._faults = FaultQueue(seed)
-        self._calls: deque[Call] = deque(maxlen=_CALLS_KEPT)
-        self._counts: Counter[str] = Counter()
+        self._calls = CallLog()
         self._clock = clock
         self._ahead = 0.0
         self._lock = threading.RLock()
-        self._server = ServerThread(self._handle, host, port)
+        self._server = ServerThread(self._frontend().handle, host, port)
         if journal is not None:
-            self._go_on(Journal(journal))
+            self._continue(Journal(journal))
 
     def start(self) -> Emulator:
         """Start to listen.
@@ -147,7 +152,10 @@ class Emulator:
 
     @property
     def airflow_connection(self) -> str:
-        """An Airflow connection to it, as JSON for a variable ``AIRFLOW_CONN_...``; the password is in it."""
+        """An Airflow connection to it, as JSON for a variable ``AIRFLOW_CONN_...``; the password is in it.
+
+        The link on a task leads to the job's page at the emulator.
+        """
         address, port = self._sessions.graphd or ("graphd", 9669)
         return json.dumps(
             {
@@ -157,14 +165,20 @@ class Emulator:
                 "schema": "http",
                 "login": self._sessions.login,
                 "password": self._sessions.password,
-                "extra": {"nebula_address": address, "nebula_port": port},
+                "extra": {"nebula_address": address, "nebula_port": port, "job_url": JOB_URL},
             }
         )
 
-    def plan(self, workflow_id: int | str, plan: JobPlan, *, name: str | None = None) -> None:
-        """Set what the next jobs of a workflow do, and the workflow's name."""
+    def plan(
+        self, workflow_id: int | str, plan: JobPlan | Sequence[JobPlan], *, name: str | None = None
+    ) -> None:
+        """Set what the next jobs of a workflow do, and the workflow's name.
+
+        :param plan: the plan of all next jobs, or a list of plans, one for each next job; the last one stays.
+        """
+        plans = [plan] if isinstance(plan, JobPlan) else plan
         with self._lock:
-            self._state.plan(workflow_id, plan, name)
+            self._state.plan(workflow_id, plans, name)
 
     def start_job(
         self,
@@ -209,13 +223,11 @@ class Emulator:
     @property
     def calls(self) -> tuple[Call, ...]:
         """The requests it received, oldest first: the latest 100,000."""
-        with self._lock:
-            return tuple(self._calls)
+        return self._calls.calls
 
     def count(self, endpoint: str | None = None) -> int:
         """Return the number of requests, to one endpoint or to all."""
-        with self._lock:
-            return sum(self._counts.values()) if endpoint is None else self._counts[endpoint]
+        return self._calls.count(endpoint)
 
     @property
     def logins(self) -> int:
@@ -223,14 +235,34 @@ class Emulator:
         return self._sessions.logins
 
     @property
+    def clients(self) -> int:
+        """How many clients Explorer keeps now: one for each login, until it is closed or forgotten."""
+        return len(self._sessions.tokens)
+
+    @property
+    def most_clients(self) -> int:
+        """How many clients Explorer ever kept at the same time."""
+        return self._sessions.most_clients
+
+    @property
     def connections(self) -> int:
         """How many TCP connections were made to it."""
         return self._server.connections
 
     def forget_sessions(self) -> None:
-        """Forget every session, as Explorer does when it restarts."""
+        """Forget every session, as Explorer does when it restarts; their sessions at graphd remain."""
         with self._lock:
             self._sessions.forget()
+
+    def expire_graphd_sessions(self, code: int = BAD_REQUEST) -> None:
+        """Let graphd drop every session, so that Explorer refuses whoever logged in until they log in again.
+
+        :param code: Explorer's code of these refusals; ``50004001`` occurs, too.
+        """
+        if not is_code(code):
+            raise ValueError(f"code is {code!r}; allowed: 8 digits")
+        with self._lock:
+            self._sessions.drop_graphd_sessions(code)
 
     def now(self) -> float:
         """Return the time of its clock, in epoch seconds."""
@@ -240,7 +272,7 @@ class Emulator:
         """Let time pass for its jobs and logins, so that a test need not wait; or, if negative, go back."""
         with self._lock:
             self._put_forward(_finite(seconds))
-            self._state.note("advance", seconds=seconds)
+            self._state.on_change("advance", seconds=seconds)
 
     def set_clock(self, seconds: float) -> None:
         """Set its clock forward, or back with a negative number; its jobs and logins continue as before."""
@@ -249,70 +281,59 @@ class Emulator:
 
     @property
     def _time(self) -> float:
-        """The time that passes, whatever the clock tells."""
+        """The time that passes, to whatever time the clock is set."""
         return self._clock() + self._ahead
 
     def fail(self, *faults: Fault) -> None:
         """Let faults hit the next requests, after the faults that are already waiting."""
-        with self._lock:
-            for fault in faults:
-                self._faults.add(fault)
+        for fault in faults:
+            self._faults.add(fault)
 
     def clear_faults(self) -> None:
         """Remove every fault that has not happened yet."""
-        with self._lock:
-            self._faults.clear()
+        self._faults.clear()
 
-    def _go_on(self, journal: Journal) -> None:
+    def _continue(self, journal: Journal) -> None:
         state = self._state
         journal.replay(
             {
-                "plan": lambda plan, **others: state.plan(plan=JobPlan.from_json(plan), **others),
+                "plan": lambda plans, **others: state.plan(
+                    plans=[JobPlan.from_json(plan) for plan in plans], **others
+                ),
                 "add": lambda plan, **others: state.add(plan=JobPlan.from_json(plan), **others),
                 "cancel": state.cancel,
                 "advance": self._put_forward,
                 "set_clock": state.set_clock,
             }
         )
-        state.note = journal.note
+        state.on_change = journal.append
 
     def _put_forward(self, seconds: float) -> None:
         self._ahead += seconds
 
-    async def _handle(self, wire: web.BaseRequest) -> web.StreamResponse:
-        request = await read_request(wire)
-        if request.path.startswith(control.PREFIX):
-            return await self._control(wire, request).deliver()
-        await asyncio.sleep(self.latency)
-        return await self._exchange(wire, request).deliver()
+    def _frontend(self) -> Frontend:
+        return Frontend(
+            explorer=self._respond,
+            backstage=lambda request: backstage.respond(self, request, self._server.host),
+            side_effects={
+                "session_loss": self.forget_sessions,
+                "graphd_session_loss": self.expire_graphd_sessions,
+            },
+            faults=self._faults,
+            calls=self._calls,
+            latency=lambda: self.latency,
+            now=self.now,
+        )
 
-    def _control(self, wire: web.BaseRequest, request: Request) -> Exchange:
-        return Exchange(wire, None, lambda: control.answer(self, request), lambda _: None, self.now)
-
-    def _exchange(self, wire: web.BaseRequest, request: Request) -> Exchange:
-        endpoint = endpoint_of(request)
+    def _respond(self, request: Request) -> Response:
         with self._lock:
-            fault = self._faults.take(endpoint)
-        if fault is not None and fault.kind == "session_loss":
-            self.forget_sessions()
+            return self._explorer.respond(request, self._time)
 
-        def process() -> Answer:
-            with self._lock:
-                return self._explorer.answer(request, self._time)
 
-        def record(status: int | None) -> None:
-            self._record(request, endpoint, status, fault)
-
-        return Exchange(wire, fault, process, record, self.now)
-
-    def _record(self, request: Request, endpoint: str, status: int | None, fault: Fault | None) -> None:
-        kind = fault.kind if fault else None
-        asked = (endpoint, request.method, request.path, request.query, request.json)
-        with self._lock:
-            self._calls.append(Call(*asked, status, self.now(), kind))
-            self._counts[endpoint] += 1
-        told = "no response" if status is None else status
-        log.info("%s %s %s%s", request.method, request.path, told, f" ({kind})" if kind else "")
+def _cookie(facts: Deviations, cookie: Cookie) -> Cookie:
+    if facts.secure_cookie is None or facts.secure_cookie == (cookie == "secure"):
+        return cookie
+    return "secure" if facts.secure_cookie else "plain"
 
 
 def _finite(seconds: float) -> float:

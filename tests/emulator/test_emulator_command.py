@@ -11,16 +11,21 @@ from pathlib import Path
 
 import pytest
 import requests
-from emulator_clients import JSON_ACCOUNT, encoded
+from emulator_clients import JSON_ACCOUNT, Client, encoded
 
-from airflow_provider_nebula_explorer.emulator.__main__ import exposure
+from airflow_provider_nebula_explorer.emulator.__main__ import (
+    PASSWORD_VARIABLE,
+    exposure,
+    make_emulator,
+    make_parser,
+)
 
 COMMAND = [sys.executable, "-m", "airflow_provider_nebula_explorer.emulator"]
 ROOT = Path(__file__).parents[2]
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
+def environment(**variables: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), **variables}
 
 
 @pytest.fixture
@@ -28,9 +33,13 @@ def started(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     """An emulator on a free port: its process, its greeting and its address."""
     plans = tmp_path / "plans.json"
     plans.write_text(json.dumps({"12": {"name": "pagerank", "running": 60}}))
-    arguments = ["--port", "0", "--password", "s3cret", "--encoding", "both", "--plans", str(plans)]
+    arguments = ["--port", "0", "--encoding", "both", "--plans", str(plans)]
+    arguments += ["--max-clients", "2", "--client-idle", "60", "--recycle-above", "1"]
     with subprocess.Popen(
-        [*COMMAND, *arguments], stdout=subprocess.PIPE, text=True, env=environment()
+        [*COMMAND, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(NEBULA_EXPLORER_EMULATOR_PASSWORD="s3cret"),
     ) as process:
         assert process.stdout is not None
         greeting = "".join(process.stdout.readline() for _ in range(4))
@@ -68,10 +77,64 @@ def test_it_greets_prints_calls_without_secrets_and_ends_cleanly(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "variable", "password"),
+    [
+        ([], None, "stand-in-secret"),
+        ([], "", "stand-in-secret"),
+        ([], "of-the-variable", "of-the-variable"),
+        (["--password", "of-the-option"], "of-the-variable", "of-the-option"),
+    ],
+)
+def test_the_password_comes_from_the_option_or_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], variable: str | None, password: str
+):
+    monkeypatch.delenv(PASSWORD_VARIABLE, raising=False)
+    if variable is not None:
+        monkeypatch.setenv(PASSWORD_VARIABLE, variable)
+
+    emulator = make_emulator(make_parser().parse_args(arguments))
+    assert json.loads(emulator.airflow_connection)["password"] == password
+
+
+def test_its_options_say_how_it_behaves(tmp_path: Path):
+    report = tmp_path / "report.json"
+    report.write_text('{"facts": {"account_encoding": "colon"}}')
+    options = make_parser().parse_args(["--like", str(report), "--missing", "zero"])
+
+    with make_emulator(options) as emulator, Client(emulator) as client:
+        assert client.connect("root:stand-in-secret").status_code == 200
+        assert client.get("/jobs/7").json()["data"]["id"] == 0
+
+
+def test_its_help_shows_no_password_of_the_environment(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(PASSWORD_VARIABLE, "of-the-variable")
+
+    assert PASSWORD_VARIABLE in make_parser().format_help()
+    assert "of-the-variable" not in make_parser().format_help()
+
+
+def test_its_options_limit_the_logins(started: tuple[subprocess.Popen[str], str, str]):
+    _, _, address = started
+
+    def connect() -> int:
+        header = {"Authorization": f"Bearer {encoded('root:s3cret')}"}
+        body = {"address": "graphd", "port": 9669}
+        url = f"{address}/api-open/v1/connect"
+        return requests.post(url, json=body, headers=header, timeout=5).status_code
+
+    assert [connect() for _ in range(3)] == [200, 200, 400]
+    requests.post(f"{address}/_emulator/advance", json={"seconds": 61}, timeout=5)
+    assert [connect() for _ in range(2)] == [400, 200]
+
+
+@pytest.mark.parametrize(
     ("arguments", "plans", "named"),
     [
         (["--port", "70000"], None, "port must be 0-65535"),
         (["--token-ttl", "0"], None, "token_ttl"),
+        (["--journal", "."], None, "."),
+        (["--like", "nowhere.json"], None, "nowhere.json"),
+        (["--max-clients", "-1"], None, "max_clients is -1"),
         (["--plans", "plans.json"], None, "plans.json"),
         (["--plans", "plans.json"], "{", "plans.json"),
         (["--plans", "plans.json"], "[]", "a plans file is a JSON object"),
@@ -132,10 +195,10 @@ def test_the_plugin_loads_nothing_and_the_emulator_neither_airflow_nor_a_client(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
-def test_an_address_of_this_machine_alone_is_nothing_to_warn_of(host):
+def test_an_address_of_this_machine_alone_gives_no_warning(host):
     assert exposure(host) == ""
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "graph.example.com", ""])
-def test_an_address_that_others_reach_is_warned_of(host):
+def test_an_address_that_others_reach_gives_a_warning(host):
     assert exposure(host).startswith(f"warning: others may reach {host!r}")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -57,6 +58,16 @@ def test_another_emulator_goes_on_with_its_jobs_workflows_and_clock(tmp_path: Pa
     assert second.job(second.start_job(12))["name"].startswith("pagerank_")
 
 
+def test_plans_that_wait_for_their_jobs_wait_in_another_emulator_too(tmp_path: Path):
+    first = emulator(tmp_path / "journal")
+    first.plan(12, [JobPlan(running=0), JobPlan(running=0, ends=JobStatus.FAILED), LONG])
+    first.start_job(12)
+    second = emulator(tmp_path / "journal")
+    jobs = [second.job(second.start_job(12)) for _ in range(3)]
+
+    assert [job["status"] for job in jobs] == [JobStatus.FAILED, JobStatus.RUNNING, JobStatus.RUNNING]
+
+
 def test_what_the_second_does_is_kept_for_a_third(tmp_path: Path):
     emulator(tmp_path / "journal").start_job(12)
     emulator(tmp_path / "journal").start_job(12)
@@ -93,6 +104,49 @@ def test_a_file_that_is_no_journal_is_left_as_it_is(tmp_path: Path, content: str
     with pytest.raises(ValueError, match="is not a journal's"):
         emulator(file)
     assert file.read_text() == content
+
+
+@pytest.mark.parametrize("made", ["by the emulator", "readable by all"])
+def test_nobody_else_may_read_it(tmp_path: Path, made: str):
+    file = tmp_path / "journal"
+    if made == "readable by all":
+        file.touch(0o644)
+        file.chmod(0o644)
+    emulator(file).start_job(12)
+
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_link_is_not_followed(tmp_path: Path):
+    target, file = tmp_path / "other", tmp_path / "journal"
+    target.touch()
+    file.symlink_to(target)
+
+    with pytest.raises(OSError, match="journal"):
+        emulator(file)
+    file.unlink()
+    first = emulator(file)
+    file.symlink_to(target)
+    with pytest.raises(OSError, match="journal"):
+        first.start_job(12)
+    assert target.read_text() == ""
+
+
+def test_another_name_of_a_file_is_no_journal(tmp_path: Path):
+    target, file = tmp_path / "other", tmp_path / "journal"
+    target.touch()
+    file.hardlink_to(target)
+
+    with pytest.raises(ValueError, match="not a file of its own"):
+        emulator(file).start_job(12)
+    assert target.read_text() == ""
+
+
+def test_a_pipe_is_no_journal(tmp_path: Path):
+    os.mkfifo(tmp_path / "journal")
+
+    with pytest.raises(ValueError, match="not a file of its own"):
+        emulator(tmp_path / "journal")
 
 
 @pytest.mark.parametrize(

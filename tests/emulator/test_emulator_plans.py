@@ -7,7 +7,7 @@ from airflow_provider_nebula_explorer.emulator.plans import read_workflow
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 
 
-def test_a_plan_succeeds_with_two_tasks_unless_told_otherwise():
+def test_a_plan_succeeds_with_two_tasks_by_default():
     plan = JobPlan()
 
     assert (plan.ends, len(plan.tasks)) == (JobStatus.SUCCESS, 2)
@@ -30,7 +30,29 @@ def test_a_job_that_never_ends_is_null_in_json():
 
 
 def test_a_workflow_is_a_plan_with_a_name():
-    assert read_workflow({"name": "pagerank", "running": 2}) == ("pagerank", JobPlan(running=2))
+    assert read_workflow({"name": "pagerank", "running": 2}) == ("pagerank", (JobPlan(running=2),))
+
+
+def test_a_workflow_may_have_a_plan_for_each_of_its_next_jobs():
+    plans = (JobPlan(ends=JobStatus.FAILED), JobPlan(running=2))
+
+    assert read_workflow({"name": "pagerank", "plans": [{"ends": 3}, {"running": 2}]}) == ("pagerank", plans)
+
+
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [
+        ({"plans": []}, "'plans' is []"),
+        ({"plans": {"running": 2}}, "'plans' is {'running': 2}"),
+        ({"plans": [2]}, "a job's plan is a JSON object"),
+        ({"plans": [{}], "running": 2}, "no 'plans'"),
+    ],
+)
+def test_wrong_plans_are_refused_with_what_is_wrong(data: object, named: str):
+    with pytest.raises(ValueError) as refusal:  # noqa: PT011 - the text is checked below
+        read_workflow(data)
+
+    assert named in str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +110,12 @@ def test_a_workflow_s_name_is_a_text(name: object):
         ({"kind": "code"}, "'code' is None"),
         ({"kind": "code", "code": 404}, "'code' is 404"),
         ({"kind": "status", "code": 40404000}, "'code' is 40404000"),
+        ({"kind": "status", "message": "no"}, "'message' is 'no'"),
+        ({"kind": "code", "code": 40404000, "message": 1}, "'message' is 1"),
+        ({"kind": "status", "details": "no"}, "'details' is 'no'"),
+        ({"kind": "another_job"}, "'job_id' is None"),
+        ({"kind": "another_job", "job_id": 0}, "'job_id' is 0"),
+        ({"kind": "reset", "job_id": 101}, "'job_id' is 101"),
         ({"kind": "slow", "seconds": -1}, "'seconds' is -1"),
         ({"kind": "slow", "second": 1}, "'second'"),
     ],
