@@ -11,8 +11,9 @@ from urllib.parse import parse_qsl, urlsplit
 import requests
 import requests_mock
 
-from airflow_provider_nebula_explorer.emulator.api import Explorer, Request, endpoint_of
+from airflow_provider_nebula_explorer.emulator.api import Explorer, endpoint_of
 from airflow_provider_nebula_explorer.emulator.jobs import EmulatedJob
+from airflow_provider_nebula_explorer.emulator.messages import Request
 from airflow_provider_nebula_explorer.emulator.plans import JobPlan
 from airflow_provider_nebula_explorer.emulator.sessions import Sessions
 from airflow_provider_nebula_explorer.emulator.state import ExplorerState
@@ -102,7 +103,7 @@ class InMemoryExplorer:
         if self.broken_polls:
             self.broken_polls -= 1
             raise requests.ConnectionError("reset")
-        return self._send(self._explorer.answer(request, self.now), context)
+        return self._send(self._explorer.respond(request, self.now), context)
 
     def _start_by_fate(self, request: Request, context: SimpleNamespace) -> bytes:
         fate = self.fates.pop(0) if self.fates else "accepted"
@@ -126,7 +127,7 @@ class InMemoryExplorer:
     def _start(self, request: Request, moment: float) -> object:
         if self.plans:
             self.state.plan(5, self.plans.pop(0))
-        response = self._explorer.answer(request, moment)
+        response = self._explorer.respond(request, moment)
         self.ours.append(self.state.jobs[-1])
         return response
 

@@ -6,17 +6,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from airflow_provider_nebula_explorer.emulator.calls import Call
     from airflow_provider_nebula_explorer.emulator.faults import Fault
     from airflow_provider_nebula_explorer.emulator.plans import JobPlan, TaskPlan
-    from airflow_provider_nebula_explorer.emulator.server import Call, Emulator
+    from airflow_provider_nebula_explorer.emulator.server import Emulator
 
 __all__ = ["Call", "Emulator", "Fault", "JobPlan", "TaskPlan"]
 
-_HOMES = {"Call": "server", "Emulator": "server", "Fault": "faults", "JobPlan": "plans", "TaskPlan": "plans"}
+_HOMES = {"Call": "calls", "Emulator": "server", "Fault": "faults", "JobPlan": "plans", "TaskPlan": "plans"}
 
 
 def __getattr__(name: str) -> Any:
-    # Late, so that importing this package costs nothing and needs no aiohttp.
+    # The import happens at the first use, so that importing this package is fast and needs no aiohttp.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"error: {error}")
     if warning := exposure(options.host):
         print(warning, file=sys.stderr)  # noqa: T201
-    print(_greeting(emulator), flush=True)  # noqa: T201 - what a person waits for
+    print(_greeting(emulator), flush=True)  # noqa: T201 - a person reads it
     signal.sigwait(signals)
     emulator.stop()
 
@@ -95,7 +95,7 @@ def _read_plans(emulator: Emulator, file: Path) -> None:
 
 
 def _seed(emulator: Emulator) -> None:
-    """Give it a past, so that a list shows something."""
+    """Add finished jobs, so that a list shows something."""
     tasks = (TaskPlan("BFS"),)
     done = JobPlan(preparing=2.5, running=3, tasks=tasks)
     failed = JobPlan(preparing=2.5, running=3, ends=JobStatus.FAILED, tasks=tasks)
@@ -113,7 +113,7 @@ Stop it with Ctrl-C."""
 
 
 def exposure(host: str) -> str:
-    """Return what to say of an address to listen on: nothing, where only this machine reaches it."""
+    """Return a warning for an address that other machines may reach; for all others, an empty text."""
     try:
         is_local = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
+from airflow_provider_nebula_explorer.emulator.filters import JobFilter, is_whole
+from airflow_provider_nebula_explorer.emulator.messages import (
+    Request,
+    Response,
+    html_response,
+    json_response,
+    read_json,
+)
 from airflow_provider_nebula_explorer.emulator.refusals import RefusedError, wrong_parameter
 from airflow_provider_nebula_explorer.emulator.sessions import COOKIE_NAME, Sessions
-from airflow_provider_nebula_explorer.emulator.state import ExplorerState, check_filter, check_input, is_whole
+from airflow_provider_nebula_explorer.emulator.state import ExplorerState, check_input
 from airflow_provider_nebula_explorer.explorer.models import JsonObject
 
 _LARGEST_ID = 2**63 - 1
-JSON_TYPE = "application/json; charset=utf-8"
 _FORM_TYPE = "application/x-www-form-urlencoded"
-_PAGE = b"""<!DOCTYPE html>
+WEB_APP = """<!DOCTYPE html>
 <html><head><title>NebulaGraph Explorer</title></head>
 <body><h1>NebulaGraph Explorer</h1>
 <p>This is the emulator's web page. Its API is under /api-open/v1, its calls are at
@@ -24,81 +30,32 @@ _PAGE = b"""<!DOCTYPE html>
 <a href="/_emulator/jobs">/_emulator/jobs</a>.</p>
 </body></html>
 """
-
-
-@dataclass(frozen=True)
-class Request:
-    """One HTTP request.
-
-    :param path: as it was sent, still percent-encoded, without the query.
-    :param headers: by their names in lower case.
-    """
-
-    method: str
-    path: str
-    query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: bytes = field(default=b"", repr=False)
-
-    @property
-    def content_type(self) -> str:
-        """The media type of the body, without its parameters."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-    @property
-    def json(self) -> Any:
-        """The body read as JSON; ``None`` where it is empty or is no JSON."""
-        return _read_json(self.body)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One HTTP answer."""
-
-    status: int = 200
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-
-def json_answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
-    """Return an answer whose body is JSON."""
-    body = json.dumps(value, ensure_ascii=False).encode()
-    return Answer(status, body, {"Content-Type": JSON_TYPE, **(headers or {})})
-
-
-def html_answer(status: int = 200) -> Answer:
-    """Return the web app's page, which answers every path that the API does not have."""
-    return Answer(status, _PAGE, {"Content-Type": "text/html; charset=utf-8"})
-
-
-def refused(refusal: RefusedError) -> Answer:
-    """Return the answer to a request that is refused."""
-    return json_answer(refusal.envelope, refusal.http_status)
+"""The page that Explorer's web app sends for every path that the API does not have."""
 
 
 @dataclass(frozen=True)
 class Explorer:
-    """The emulated Explorer: its sessions, its jobs, and the answers to requests."""
+    """The emulated Explorer: its sessions, its jobs, and its responses."""
 
     sessions: Sessions
     state: ExplorerState
 
-    def answer(self, request: Request, now: float) -> Answer:
+    def respond(self, request: Request, now: float) -> Response:
         """Process a request at a moment in epoch seconds."""
         endpoint = _find(request)
         if endpoint is None:
-            return html_answer()
+            return html_response(WEB_APP)
         try:
             return self._connect(request, now) if endpoint is CONNECT else self._act(endpoint, request, now)
         except RefusedError as refusal:
-            return refused(refusal)
+            return refusal.response
 
-    def _act(self, endpoint: _Endpoint, request: Request, now: float) -> Answer:
+    def _act(self, endpoint: _Endpoint, request: Request, now: float) -> Response:
         self.sessions.check(_token(request), now)
         ids = endpoint.path.fullmatch(request.path)
         return _success(endpoint.act(self.state, request, now, **(ids.groupdict() if ids else {})))
 
-    def _connect(self, request: Request, now: float) -> Answer:
+    def _connect(self, request: Request, now: float) -> Response:
         body = _json_body(request)
         address, port = body.get("address"), body.get("port")
         if not isinstance(address, str) or not address:
@@ -110,7 +67,7 @@ class Explorer:
 
 
 def endpoint_of(request: Request) -> str:
-    """Return the name of the endpoint that a request asks; ``"unknown"`` where the web app answers it."""
+    """Return the name of the endpoint that a request is for; ``"unknown"`` if the API has none."""
     endpoint = _find(request)
     return UNKNOWN if endpoint is None else endpoint.name
 
@@ -126,8 +83,8 @@ def _list_jobs(
 ) -> JsonObject:
     key = None if workflow_id is None else str(_id("workflow id", workflow_id))
     page, page_size = _positive(request, "page", "1"), _positive(request, "pageSize", "10")
-    wanted = check_filter(_read_json(request.query.get("filter") or "{}"))
-    return state.list_jobs(wanted, page=page, page_size=page_size, now=now, workflow_id=key)
+    criteria = JobFilter.from_json(read_json(request.query.get("filter") or "{}"))
+    return state.list_jobs(criteria, page=page, page_size=page_size, now=now, workflow_id=key)
 
 
 def _get_job(state: ExplorerState, _: Request, now: float, job_id: str) -> JsonObject:
@@ -180,8 +137,8 @@ ENDPOINTS = (*(endpoint.name for endpoint in _ENDPOINTS), UNKNOWN)
 """The names by which calls are counted and faults are aimed."""
 
 
-def _success(data: JsonObject, headers: Mapping[str, str] | None = None) -> Answer:
-    return json_answer({"code": 0, "message": "Success", "data": data}, headers=headers)
+def _success(data: JsonObject, headers: Mapping[str, str] | None = None) -> Response:
+    return json_response({"code": 0, "message": "Success", "data": data}, headers=headers)
 
 
 def _token(request: Request) -> str | None:
@@ -198,17 +155,6 @@ def _json_body(request: Request) -> JsonObject:
     if not isinstance(request.json, dict):
         raise wrong_parameter("body", "a JSON object")
     return request.json
-
-
-def _read_json(text: str | bytes) -> Any:
-    try:
-        return json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _positive(request: Request, name: str, default: str) -> int:

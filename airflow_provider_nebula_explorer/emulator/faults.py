@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import random
+import threading
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from airflow_provider_nebula_explorer.emulator.api import (
-    ENDPOINTS,
+from airflow_provider_nebula_explorer.emulator.api import ENDPOINTS, WEB_APP
+from airflow_provider_nebula_explorer.emulator.messages import (
     JSON_TYPE,
-    Answer,
-    html_answer,
-    json_answer,
+    Response,
+    html_response,
+    json_response,
 )
 from airflow_provider_nebula_explorer.emulator.plans import from_object
 from airflow_provider_nebula_explorer.emulator.refusals import RefusedError
@@ -26,20 +27,20 @@ KINDS = {
     "gzip_bomb": "a small body that unpacks to 256 MiB",
     "session_loss": "every session is forgotten, then the request is processed",
     "slow": "`seconds` pass, then the request is processed",
-    "drip": "the request is processed; its answer takes `seconds`, byte by byte",
-    "truncate": "the request is processed; the connection ends in the middle of its answer",
-    "overrun": "the request is processed; its answer is longer than its Content-Length",
-    "hangup": "the request is processed and answered; then the connection is closed all the same",
-    "reset_amid": "the request is processed; the connection is reset in the middle of its answer",
-    "reset_after": "the request is processed; the connection is reset when the answer has been sent",
+    "drip": "the request is processed; its response takes `seconds`, byte by byte",
+    "truncate": "the request is processed; the connection ends in the middle of its response",
+    "overrun": "the request is processed; its response is longer than its Content-Length",
+    "hangup": "the request is processed; the connection is closed after its response, unannounced",
+    "reset_amid": "the request is processed; the connection is reset in the middle of its response",
+    "reset_after": "the request is processed; the connection is reset after its response",
     "reset": "the connection is reset; the request is not processed",
-    "closed": "the connection is closed without an answer; the request is not processed",
-    "lost": "the request is processed; the connection is reset without an answer",
+    "closed": "the connection is closed without a response; the request is not processed",
+    "lost": "the request is processed; the connection is reset without a response",
 }
 """Every kind of fault, and what then happens."""
 
 INSTEAD = frozenset({"status", "code", "html", "garbage", "redirect", "huge", "gzip_bomb"})
-"""The kinds whose answer takes the place of Explorer's."""
+"""The kinds whose response replaces Explorer's."""
 
 
 @dataclass(frozen=True)
@@ -100,23 +101,23 @@ class Fault:
         return from_object(cls, data, "a fault")
 
     @property
-    def answer(self) -> Answer:
-        """The answer of a kind that has one of its own."""
+    def response(self) -> Response:
+        """The response of a kind in :data:`INSTEAD`."""
         retry = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
         if self.kind == "code" and self.code is not None:
             refusal = RefusedError(self.code)
-            return json_answer(refusal.envelope, self.status or refusal.http_status, retry)
+            return json_response(refusal.envelope, self.status or refusal.http_status, retry)
         if self.kind == "html":
-            return html_answer(self.status or 200)
+            return html_response(WEB_APP, self.status or 200)
         if self.kind == "garbage":
-            return Answer(self.status or 200, b'{"code": 0, "data": \x00\xff', {"Content-Type": JSON_TYPE})
+            return Response(self.status or 200, b'{"code": 0, "data": \x00\xff', {"Content-Type": JSON_TYPE})
         if self.kind == "redirect":
-            return Answer(self.status or 302, b"", {"Location": self.location})
-        return Answer(self.status or 503, b"", retry)
+            return Response(self.status or 302, b"", {"Location": self.location})
+        return Response(self.status or 503, b"", retry)
 
 
 class FaultQueue:
-    """The faults to come, in the order in which they were added.
+    """The faults that wait for a request, in the order they were added. It may be used from any thread.
 
     :param seed: makes the faults with a probability the same in every run.
     """
@@ -124,23 +125,25 @@ class FaultQueue:
     def __init__(self, seed: int = 0) -> None:
         self._random = random.Random(seed)  # noqa: S311 - the same in every run, not secret
         self._waiting: list[_Waiting] = []
+        self._lock = threading.Lock()
 
     def add(self, fault: Fault) -> None:
-        """Add a fault behind those that are there."""
-        self._waiting.append(_Waiting(fault, fault.after, fault.times))
+        """Add a fault after the faults that are waiting."""
+        with self._lock:
+            self._waiting.append(_Waiting(fault, fault.after, fault.times))
 
     def clear(self) -> None:
-        """Take every fault back."""
-        self._waiting.clear()
+        """Remove every fault."""
+        with self._lock:
+            self._waiting.clear()
 
     def take(self, endpoint: str) -> Fault | None:
-        """Return the first fault that befalls a request, and use it up by one."""
-        for waiting in self._waiting:
-            if waiting.befalls(endpoint, self._random.random()):
-                if waiting.left == 0:
-                    self._waiting.remove(waiting)
-                return waiting.fault
-        return None
+        """Return the first fault that hits a request, and count that hit."""
+        with self._lock:
+            hit = next((it for it in self._waiting if it.hits(endpoint, self._random.random())), None)
+            if hit is not None and hit.left == 0:
+                self._waiting.remove(hit)
+        return hit.fault if hit else None
 
 
 @dataclass(eq=False)
@@ -149,7 +152,7 @@ class _Waiting:
     pass_first: int
     left: int | None
 
-    def befalls(self, endpoint: str, chance: float) -> bool:
+    def hits(self, endpoint: str, chance: float) -> bool:
         if not fnmatchcase(endpoint, self.fault.endpoint):
             return False
         if self.pass_first > 0:

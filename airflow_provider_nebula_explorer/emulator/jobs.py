@@ -20,7 +20,7 @@ class EmulatedJob:
     :param input: what the caller gave the job's tasks.
     :param created: when, in epoch seconds.
     :param cancelled: when, in epoch seconds; ``None`` while nobody cancelled it.
-    :param clock_ahead: by how many seconds Explorer's clock, which its times are told by, was ahead.
+    :param clock_ahead: by how many seconds Explorer's clock, which all its times come from, was ahead.
     """
 
     id: int
@@ -47,7 +47,7 @@ class EmulatedJob:
         return JobStatus.PREPARING if now < self._begin else JobStatus(self.plan.runs_as)
 
     def item(self, now: float) -> JsonObject:
-        """Return the job as a list of jobs tells it."""
+        """Return the job as a list of jobs shows it."""
         return {
             "id": self.id,
             "name": self.name,
@@ -60,11 +60,11 @@ class EmulatedJob:
         }
 
     def details(self, now: float) -> JsonObject:
-        """Return the job as its details tell it: with its tasks."""
+        """Return the job as its details show it: with its tasks."""
         return {**self.item(now), "tasks": [self._task(index, now) for index in range(len(self.plan.tasks))]}
 
     def rows(self, task_id: str, now: float) -> list[list[str]] | None:
-        """Return a task's rows, none before it succeeded; ``None`` where the job has no such task."""
+        """Return a task's rows, none before it succeeded; ``None`` if the job has no such task."""
         for index, task in enumerate(self.plan.tasks):
             if self._task_id(index) == task_id:
                 succeeded = self._task(index, now)["status"] == JobStatus.SUCCESS
@@ -89,7 +89,7 @@ class EmulatedJob:
         return planned if self.cancelled is None else JobStatus.INTERRUPTED
 
     def _until(self, now: float) -> float:
-        """Return the moment up to which the plan went on: now, or the cancellation."""
+        """Return the moment up to which the plan was followed: now, or the cancellation."""
         return now if self.cancelled is None else min(now, self.cancelled)
 
     def _task_id(self, index: int) -> str:
@@ -109,7 +109,7 @@ class EmulatedJob:
         }
 
     def _span(self, index: int) -> tuple[float, float]:
-        """Return when a task begins and ends where nobody cancels; never, for one after the failing one."""
+        """Return when a task begins and ends if nobody cancels; never, for a task after the failing one."""
         if index > self.plan.last:
             return math.inf, math.inf
         share = self.plan.running / (self.plan.last + 1)

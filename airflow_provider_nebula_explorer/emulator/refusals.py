@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from airflow_provider_nebula_explorer.emulator.messages import Response, json_response
 from airflow_provider_nebula_explorer.exceptions import CODES, category_of
 from airflow_provider_nebula_explorer.explorer.models import JsonObject
 
@@ -26,16 +27,21 @@ class RefusedError(Exception):
 
     @property
     def http_status(self) -> int:
-        """The HTTP status: the code's category, and 500 for one that is no HTTP status, such as 900."""
+        """The HTTP status: the code's category, or 500 if that is no HTTP status, such as 900."""
         category = category_of(self.code)
         return category if category in range(400, 600) else 500
 
     @property
     def envelope(self) -> JsonObject:
-        """The body of the answer."""
+        """The body of the response."""
         return {"code": self.code, "message": self.message}
 
+    @property
+    def response(self) -> Response:
+        """The response to the refused request."""
+        return json_response(self.envelope, self.http_status)
 
-def wrong_parameter(name: str, wanted: str) -> RefusedError:
+
+def wrong_parameter(name: str, allowed: str) -> RefusedError:
     """Return the refusal of a request in which one parameter is wrong."""
-    return RefusedError(WRONG_PARAMETER, f"{name} is not {wanted}")
+    return RefusedError(WRONG_PARAMETER, f"{name} is not {allowed}")

@@ -2,56 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
 import math
 import threading
 import time
-from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, final
+from typing import final
 
 from airflow_provider_nebula_explorer.emulator import control
-from airflow_provider_nebula_explorer.emulator.api import Answer, Explorer, Request, endpoint_of
+from airflow_provider_nebula_explorer.emulator.accounts import Encoding
+from airflow_provider_nebula_explorer.emulator.api import Explorer
+from airflow_provider_nebula_explorer.emulator.calls import Call, CallLog
 from airflow_provider_nebula_explorer.emulator.faults import Fault, FaultQueue
+from airflow_provider_nebula_explorer.emulator.frontend import Frontend
 from airflow_provider_nebula_explorer.emulator.journal import Journal
+from airflow_provider_nebula_explorer.emulator.listener import ServerThread
+from airflow_provider_nebula_explorer.emulator.messages import Request, Response
 from airflow_provider_nebula_explorer.emulator.plans import JobPlan
-from airflow_provider_nebula_explorer.emulator.sessions import DEFAULT_PASSWORD, Cookie, Encoding, Sessions
+from airflow_provider_nebula_explorer.emulator.sessions import DEFAULT_PASSWORD, Cookie, Sessions
 from airflow_provider_nebula_explorer.emulator.state import ExplorerState, check_input
-from airflow_provider_nebula_explorer.emulator.wire import Exchange, ServerThread, read_request
 from airflow_provider_nebula_explorer.explorer.models import JsonObject
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-log = logging.getLogger("airflow_provider_nebula_explorer.emulator")
-_CALLS_KEPT = 100_000
-
-
-@dataclass(frozen=True)
-class Call:
-    """One request that the emulator received; the account and the token are not stored.
-
-    :param endpoint: the endpoint's name; ``"unknown"`` if the API has no such endpoint.
-    :param path: as it was sent, still percent-encoded, without the query.
-    :param body: the JSON that was sent; ``None`` if it was not JSON.
-    :param status: the HTTP status of the response; ``None`` if none was sent.
-    :param time: when it was answered, in epoch seconds of the emulator's clock.
-    :param fault: the kind of the fault that hit it.
-    """
-
-    endpoint: str
-    method: str
-    path: str
-    query: Mapping[str, str]
-    body: Any
-    status: int | None
-    time: float
-    fault: str | None = None
 
 
 @final
@@ -104,14 +76,13 @@ class Emulator:
         self._state = ExplorerState(workflows, max_page_size=max_page_size)
         self._explorer = Explorer(self._sessions, self._state)
         self._faults = FaultQueue(seed)
-        self._calls: deque[Call] = deque(maxlen=_CALLS_KEPT)
-        self._counts: Counter[str] = Counter()
+        self._calls = CallLog()
         self._clock = clock
         self._ahead = 0.0
         self._lock = threading.RLock()
-        self._server = ServerThread(self._handle, host, port)
+        self._server = ServerThread(self._frontend().handle, host, port)
         if journal is not None:
-            self._go_on(Journal(journal))
+            self._continue(Journal(journal))
 
     def start(self) -> Emulator:
         """Start to listen.
@@ -209,13 +180,11 @@ class Emulator:
     @property
     def calls(self) -> tuple[Call, ...]:
         """The requests it received, oldest first: the latest 100,000."""
-        with self._lock:
-            return tuple(self._calls)
+        return self._calls.calls
 
     def count(self, endpoint: str | None = None) -> int:
         """Return the number of requests, to one endpoint or to all."""
-        with self._lock:
-            return sum(self._counts.values()) if endpoint is None else self._counts[endpoint]
+        return self._calls.count(endpoint)
 
     @property
     def logins(self) -> int:
@@ -240,7 +209,7 @@ class Emulator:
         """Let time pass for its jobs and logins, so that a test need not wait; or, if negative, go back."""
         with self._lock:
             self._put_forward(_finite(seconds))
-            self._state.note("advance", seconds=seconds)
+            self._state.on_change("advance", seconds=seconds)
 
     def set_clock(self, seconds: float) -> None:
         """Set its clock forward, or back with a negative number; its jobs and logins continue as before."""
@@ -249,21 +218,19 @@ class Emulator:
 
     @property
     def _time(self) -> float:
-        """The time that passes, whatever the clock tells."""
+        """The time that passes, to whatever time the clock is set."""
         return self._clock() + self._ahead
 
     def fail(self, *faults: Fault) -> None:
         """Let faults hit the next requests, after the faults that are already waiting."""
-        with self._lock:
-            for fault in faults:
-                self._faults.add(fault)
+        for fault in faults:
+            self._faults.add(fault)
 
     def clear_faults(self) -> None:
         """Remove every fault that has not happened yet."""
-        with self._lock:
-            self._faults.clear()
+        self._faults.clear()
 
-    def _go_on(self, journal: Journal) -> None:
+    def _continue(self, journal: Journal) -> None:
         state = self._state
         journal.replay(
             {
@@ -274,45 +241,25 @@ class Emulator:
                 "set_clock": state.set_clock,
             }
         )
-        state.note = journal.note
+        state.on_change = journal.append
 
     def _put_forward(self, seconds: float) -> None:
         self._ahead += seconds
 
-    async def _handle(self, wire: web.BaseRequest) -> web.StreamResponse:
-        request = await read_request(wire)
-        if request.path.startswith(control.PREFIX):
-            return await self._control(wire, request).deliver()
-        await asyncio.sleep(self.latency)
-        return await self._exchange(wire, request).deliver()
+    def _frontend(self) -> Frontend:
+        return Frontend(
+            explorer=self._respond,
+            control=lambda request: control.respond(self, request),
+            side_effects={"session_loss": self.forget_sessions},
+            faults=self._faults,
+            calls=self._calls,
+            latency=lambda: self.latency,
+            now=self.now,
+        )
 
-    def _control(self, wire: web.BaseRequest, request: Request) -> Exchange:
-        return Exchange(wire, None, lambda: control.answer(self, request), lambda _: None, self.now)
-
-    def _exchange(self, wire: web.BaseRequest, request: Request) -> Exchange:
-        endpoint = endpoint_of(request)
+    def _respond(self, request: Request) -> Response:
         with self._lock:
-            fault = self._faults.take(endpoint)
-        if fault is not None and fault.kind == "session_loss":
-            self.forget_sessions()
-
-        def process() -> Answer:
-            with self._lock:
-                return self._explorer.answer(request, self._time)
-
-        def record(status: int | None) -> None:
-            self._record(request, endpoint, status, fault)
-
-        return Exchange(wire, fault, process, record, self.now)
-
-    def _record(self, request: Request, endpoint: str, status: int | None, fault: Fault | None) -> None:
-        kind = fault.kind if fault else None
-        asked = (endpoint, request.method, request.path, request.query, request.json)
-        with self._lock:
-            self._calls.append(Call(*asked, status, self.now(), kind))
-            self._counts[endpoint] += 1
-        told = "no response" if status is None else status
-        log.info("%s %s %s%s", request.method, request.path, told, f" ({kind})" if kind else "")
+            return self._explorer.respond(request, self._time)
 
 
 def _finite(seconds: float) -> float:

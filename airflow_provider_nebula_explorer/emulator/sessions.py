@@ -6,13 +6,12 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from airflow_provider_nebula_explorer.emulator.accounts import ENCODINGS, Encoding, read_accounts
 from airflow_provider_nebula_explorer.emulator.refusals import BAD_REQUEST, NO_SESSION, RefusedError
 
-Encoding = Literal["json", "colon", "both"]
 Cookie = Literal["plain", "secure", "misspelt", "bare"]
 
 COOKIE_NAME = "explorer_token"
@@ -28,12 +27,12 @@ _ATTRIBUTES = {
 
 @dataclass
 class Sessions:
-    """The tokens given out.
+    """The sessions of those who logged in.
 
-    :param encoding: how the account is written before base64: a JSON list, ``account:password``, or both.
-    :param ttl: how long a token lives, in seconds.
+    :param encoding: how the account is written before base64.
+    :param ttl: how long a token is valid, in seconds.
     :param cookie: how the cookie is written; all forms are found in the wild.
-    :param graphd: the only graphd that can be reached; ``None`` where any can.
+    :param graphd: the only graphd that can be reached; ``None`` if any can.
     """
 
     login: str = "root"
@@ -46,16 +45,24 @@ class Sessions:
     _ends: dict[str, float] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.encoding not in ("json", "colon", "both"):
-            raise ValueError(f"encoding is {self.encoding!r}; allowed: json, colon, both")
+        if self.encoding not in ENCODINGS:
+            raise ValueError(f"encoding is {self.encoding!r}; allowed: {', '.join(ENCODINGS)}")
         if self.cookie not in _ATTRIBUTES:
             raise ValueError(f"cookie is {self.cookie!r}; allowed: {', '.join(_ATTRIBUTES)}")
         if not 0 < self.ttl < math.inf:
             raise ValueError(f"token_ttl is {self.ttl}; allowed: more than 0 seconds")
 
+    @property
+    def tokens(self) -> set[str]:
+        """The tokens of all sessions."""
+        return {*self._ends}
+
     def connect(self, authorization: str, address: str, port: int, now: float) -> str:
-        """Log in, and return the text of the ``Set-Cookie`` header."""
-        if [self.login, self.password] not in _accounts(authorization, self.encoding):
+        """Log in, and return the text of the ``Set-Cookie`` header.
+
+        :raises RefusedError: if the account is refused or graphd cannot be reached.
+        """
+        if [self.login, self.password] not in read_accounts(authorization, self.encoding):
             raise RefusedError(BAD_REQUEST, "failed to authenticate")
         if self.graphd not in (None, (address, port)):
             dial = f"dial tcp {address}:{port}: connect: connection refused"
@@ -68,7 +75,10 @@ class Sessions:
         return f"{COOKIE_NAME}={token}; {_ATTRIBUTES[self.cookie].format(ttl=int(self.ttl))}"
 
     def check(self, token: str | None, now: float) -> None:
-        """Refuse a token that is missing, expired or forgotten."""
+        """Refuse a token that is missing, expired or forgotten.
+
+        :raises RefusedError: if it is.
+        """
         if token is None or self._ends.get(token, now) <= now:
             raise RefusedError(NO_SESSION)
 
@@ -83,32 +93,6 @@ class Sessions:
         claims = {**account, "nsid": nsid, "exp": int(now + self.ttl)}
         head = f"{_segment({'alg': 'HS256', 'typ': 'JWT'})}.{_segment(claims)}"
         return f"{head}.{_encode(hashlib.sha256(head.encode()).digest())}"
-
-
-def _accounts(authorization: str, encoding: Encoding) -> list[object]:
-    """Return what the header may mean; nothing where it is malformed."""
-    scheme, _, credentials = authorization.partition(" ")
-    try:
-        text = base64.b64decode(credentials, validate=True).decode()
-    except ValueError:
-        return []
-    if scheme != "Bearer":
-        return []
-    return [read(text) for name, read in _READ.items() if encoding in (name, "both")]
-
-
-def _read_json(text: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _read_colon(text: str) -> object:
-    return text.split(":", 1)
-
-
-_READ: dict[str, Callable[[str], object]] = {"json": _read_json, "colon": _read_colon}
 
 
 def _segment(value: object) -> str:

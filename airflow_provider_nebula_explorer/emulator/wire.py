@@ -1,128 +1,52 @@
-"""The only part that touches a socket: a server in a thread, and how a response goes out, whole or broken."""
+"""How a response is sent: whole, or broken as a fault says."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import socket
 import struct
-import threading
 import zlib
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import Any
 
-from airflow_provider_nebula_explorer.emulator.api import Answer, Request
 from airflow_provider_nebula_explorer.emulator.faults import Fault
+from airflow_provider_nebula_explorer.emulator.messages import Request, Response
 
 try:
-    from aiohttp import web
+    from aiohttp import web as web  # noqa: PLC0414 - for the listener, too
 except ModuleNotFoundError as missing:
     needed = "the emulator needs aiohttp: pip install 'airflow-provider-nebula-explorer[emulator]'"
     raise ModuleNotFoundError(needed, name=missing.name) from missing
 
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _MEBIBYTE = b" " * 2**20
 _HUGE = 256
-_GRACE = 0.05
-
-
-class ServerThread:
-    """An HTTP server in a thread with an event loop of its own; it can be started again after a stop."""
-
-    def __init__(self, handler: Handler, host: str, port: int) -> None:
-        self.host = host
-        self.port = port
-        self.connections = 0
-        self._handler = handler
-        self._thread: threading.Thread | None = None
-        self._loop: Future[asyncio.AbstractEventLoop]
-        self._stopping: asyncio.Event
-        self._arriving: set[asyncio.Task[Any]] = set()
-
-    def start(self) -> None:
-        """Listen, from now on.
-
-        :raises OSError: where the address cannot be had.
-        """
-        if self._thread is not None:
-            raise RuntimeError("the emulator is already running")
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        listener = socket.create_server((self.host, self.port), family=family)
-        self.port = listener.getsockname()[1]
-        self._loop, self._stopping = Future(), asyncio.Event()
-        name = "nebula-explorer-emulator"
-        self._thread = threading.Thread(target=self._run, args=(listener,), name=name, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Close every connection and end the thread; a stopped server stays stopped."""
-        if self._thread is not None:
-            self._loop.result().call_soon_threadsafe(self._stopping.set)
-            self._thread.join()
-            self._thread = None
-
-    def _run(self, listener: socket.socket) -> None:
-        asyncio.run(self._serve(listener))
-
-    async def _serve(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        self._loop.set_result(loop)
-        server = web.Server(self._handler, access_log=None)
-        listener.setblocking(False)
-        loop.add_reader(listener, self._accept, listener, server)
-        await self._stopping.wait()
-        loop.remove_reader(listener)
-        listener.close()
-        await asyncio.gather(*self._arriving, return_exceptions=True)
-        await _close(server)
-
-    def _accept(self, listener: socket.socket, server: web.Server) -> None:
-        # asyncio's own server loses a connection that arrives while it closes: python/cpython#109564
-        with contextlib.suppress(OSError):
-            connection, _ = listener.accept()
-            self.connections += 1
-            loop = asyncio.get_running_loop()
-            arriving = loop.create_task(loop.connect_accepted_socket(server, connection))
-            self._arriving.add(arriving)
-            arriving.add_done_callback(self._arriving.discard)
-
-
-async def _close(server: web.Server) -> None:
-    transports = [connection.transport for connection in server.connections]
-    await server.shutdown(_GRACE)
-    for transport in transports:
-        if transport is not None:
-            transport.abort()  # a client that does not read would keep it open
-    await asyncio.sleep(0)
 
 
 async def read_request(wire: web.BaseRequest) -> Request:
-    """Return a request that came in."""
+    """Return a request whose head has arrived, with its body."""
     headers = {name.lower(): value for name, value in wire.headers.items()}
     return Request(wire.method, wire.rel_url.raw_path, dict(wire.query), headers, await wire.read())
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request on its way.
+    """A request that waits for its response.
 
-    :param process: processes the request and returns its answer.
-    :param record: notes the HTTP status that goes out, ``None`` for none; called before the first byte.
-    :param now: the time that the ``Date`` header tells, in epoch seconds.
+    :param process: processes the request and returns its response.
+    :param record: called before the first byte is sent, with the HTTP status; ``None`` for no response.
+    :param now: the time for the ``Date`` header, in epoch seconds.
     """
 
     wire: web.BaseRequest
     fault: Fault | None
-    process: Callable[[], Answer]
+    process: Callable[[], Response]
     record: Callable[[int | None], None]
     now: Callable[[], float]
 
     async def deliver(self) -> web.StreamResponse:
-        """Answer the request in the way that its fault, if it has one, wants."""
+        """Send the response, broken as the fault says if there is one."""
         try:
             if self.fault is None:
                 return await _whole(self)
@@ -132,18 +56,18 @@ class Exchange:
         except ConnectionError:
             return web.Response()  # the client has gone
 
-    async def begin(self, answer: Answer, length: int | None) -> web.StreamResponse:
-        """Send the head of an answer, with the Content-Length given or none."""
-        self.record(answer.status)
+    async def begin(self, response: Response, length: int | None) -> web.StreamResponse:
+        """Send the head of a response, with this Content-Length or none."""
+        self.record(response.status)
         sizes = {} if length is None else {"Content-Length": str(length)}
-        stream = web.StreamResponse(status=answer.status, headers={**self._headers(answer), **sizes})
+        stream = web.StreamResponse(status=response.status, headers={**self._headers(response), **sizes})
         await stream.prepare(self.wire)
         return stream
 
-    def whole(self, answer: Answer) -> web.Response:
-        """Return an answer for aiohttp to send."""
-        self.record(answer.status)
-        return web.Response(status=answer.status, body=answer.body, headers=self._headers(answer))
+    def whole(self, response: Response) -> web.Response:
+        """Return a whole response, which aiohttp sends."""
+        self.record(response.status)
+        return web.Response(status=response.status, body=response.body, headers=self._headers(response))
 
     def reset(self) -> web.Response:
         """Break the connection with a TCP reset."""
@@ -154,8 +78,8 @@ class Exchange:
             transport.abort()
         return web.Response()
 
-    def _headers(self, answer: Answer) -> dict[str, str]:
-        return {**answer.headers, "Date": formatdate(self.now(), usegmt=True)}
+    def _headers(self, response: Response) -> dict[str, str]:
+        return {**response.headers, "Date": formatdate(self.now(), usegmt=True)}
 
 
 async def _whole(exchange: Exchange, _: Fault | None = None) -> web.StreamResponse:
@@ -163,7 +87,7 @@ async def _whole(exchange: Exchange, _: Fault | None = None) -> web.StreamRespon
 
 
 async def _instead(exchange: Exchange, fault: Fault) -> web.StreamResponse:
-    return exchange.whole(fault.answer)
+    return exchange.whole(fault.response)
 
 
 async def _slow(exchange: Exchange, fault: Fault) -> web.StreamResponse:
@@ -172,29 +96,29 @@ async def _slow(exchange: Exchange, fault: Fault) -> web.StreamResponse:
 
 
 async def _drip(exchange: Exchange, fault: Fault) -> web.StreamResponse:
-    answer = exchange.process()
-    stream = await exchange.begin(answer, len(answer.body))
-    for byte in answer.body:
-        await asyncio.sleep(fault.seconds / len(answer.body))
+    response = exchange.process()
+    stream = await exchange.begin(response, len(response.body))
+    for byte in response.body:
+        await asyncio.sleep(fault.seconds / len(response.body))
         await stream.write(bytes([byte]))
     return stream
 
 
 async def _begun(exchange: Exchange, fault: Fault) -> tuple[web.StreamResponse, bytes]:
-    """Send the first half of an answer, and return the rest; its length is told, for ``overrun`` wrongly."""
-    body = (answer := exchange.process()).body
+    """Send the first half of a response and return the rest; for ``overrun``, Content-Length is that half."""
+    body = (response := exchange.process()).body
     half = len(body) // 2
-    stream = await exchange.begin(answer, half if fault.kind == "overrun" else len(body))
+    stream = await exchange.begin(response, half if fault.kind == "overrun" else len(body))
     await stream.write(body[:half])
     return stream, body[half:]
 
 
 async def _misfit(exchange: Exchange, fault: Fault) -> web.StreamResponse:
-    """Send less or more of an answer than was announced."""
+    """Send less or more of a response than Content-Length says."""
     stream, rest = await _begun(exchange, fault)
     transport = exchange.wire.transport
     if transport is not None and fault.kind != "truncate":
-        transport.write(rest)  # aiohttp itself sends no more than it announced
+        transport.write(rest)  # aiohttp itself sends no more than Content-Length
     if transport is not None and fault.kind != "overrun":
         transport.close()
     return stream
@@ -226,7 +150,7 @@ async def _lost(exchange: Exchange, fault: Fault) -> web.StreamResponse:
 
 
 async def _huge(exchange: Exchange, fault: Fault) -> web.StreamResponse:
-    stream = await exchange.begin(Answer(fault.status or 200), None)
+    stream = await exchange.begin(Response(fault.status or 200), None)
     for _ in range(_HUGE):
         await stream.write(_MEBIBYTE)
         await asyncio.sleep(0)
@@ -235,7 +159,7 @@ async def _huge(exchange: Exchange, fault: Fault) -> web.StreamResponse:
 
 async def _gzip_bomb(exchange: Exchange, fault: Fault) -> web.StreamResponse:
     body = await asyncio.to_thread(_bomb)
-    return exchange.whole(Answer(fault.status or 200, body, {"Content-Encoding": "gzip"}))
+    return exchange.whole(Response(fault.status or 200, body, {"Content-Encoding": "gzip"}))
 
 
 @functools.lru_cache(maxsize=1)

@@ -121,7 +121,7 @@ class Everything:
     def take_tokens(self, *explorers: Emulator) -> None:
         """Collect the tokens that are valid now."""
         for explorer in explorers:
-            self.tokens |= set(explorer._sessions._ends)
+            self.tokens |= explorer._sessions.tokens
 
     def tasks(self) -> dict[str, dict[str, Any]]:
         path = f"/dags/{DAG_ID}/dagRuns/{RUN_ID}/taskInstances"

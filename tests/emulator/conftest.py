@@ -3,17 +3,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from emulator_clients import Asker, Client
+from emulator_clients import Client, DirectClient
 
 from airflow_provider_nebula_explorer.emulator import Emulator
 
 
 @pytest.fixture
-def explorer() -> Asker:
+def explorer() -> DirectClient:
     """An Explorer without HTTP that has let us in."""
-    asker = Asker()
-    asker.connect()
-    return asker
+    client = DirectClient()
+    client.connect()
+    return client
 
 
 @pytest.fixture

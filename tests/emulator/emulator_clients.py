@@ -10,7 +10,8 @@ from typing import Any
 import requests
 
 from airflow_provider_nebula_explorer.emulator import Emulator
-from airflow_provider_nebula_explorer.emulator.api import Answer, Explorer, Request
+from airflow_provider_nebula_explorer.emulator.api import Explorer
+from airflow_provider_nebula_explorer.emulator.messages import Request, Response
 from airflow_provider_nebula_explorer.emulator.sessions import Sessions
 from airflow_provider_nebula_explorer.emulator.state import ExplorerState
 
@@ -20,15 +21,15 @@ START = 1_657_593_212.505  # the createTime of the published example
 
 
 @dataclass
-class Asker:
-    """Asks an Explorer without HTTP, at a time that only the test moves."""
+class DirectClient:
+    """Calls an Explorer without HTTP, at a time that only the test changes."""
 
     sessions: Sessions = field(default_factory=Sessions)
     state: ExplorerState = field(default_factory=ExplorerState)
     now: float = START
     headers: dict[str, str] = field(default_factory=dict)
 
-    def answer(
+    def send(
         self,
         method: str,
         path: str,
@@ -36,40 +37,40 @@ class Asker:
         *,
         content_type: str = "application/json",
         **query: str,
-    ) -> Answer:
+    ) -> Response:
         sent = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         headers = {"content-type": content_type, **self.headers}
         request = Request(method, BASE + path, query, headers, sent)
-        return Explorer(self.sessions, self.state).answer(request, self.now)
+        return Explorer(self.sessions, self.state).respond(request, self.now)
 
-    def ask(self, method: str, path: str, body: Any = None, **options: str) -> Any:
-        """Return the answer's data, or the code of a refusal."""
-        answer = self.answer(method, path, body, **options)
-        envelope = json.loads(answer.body)
+    def call(self, method: str, path: str, body: Any = None, **options: str) -> Any:
+        """Return the response's data, or the code of a refusal."""
+        response = self.send(method, path, body, **options)
+        envelope = json.loads(response.body)
         return envelope["data"] if envelope["code"] == 0 else envelope["code"]
 
-    def connect(self, account: str | bytes = JSON_ACCOUNT, body: Any = None, *, header: str = "") -> Answer:
+    def connect(self, account: str | bytes = JSON_ACCOUNT, body: Any = None, *, header: str = "") -> Response:
         """Log in, and send the token from then on."""
         self.headers = {"authorization": header or f"Bearer {encoded(account)}"}
-        answer = self.answer(
+        response = self.send(
             "POST", "/connect", {"address": "graphd", "port": 9669} if body is None else body
         )
-        self.headers = {"cookie": answer.headers.get("Set-Cookie", "").partition(";")[0]}
-        return answer
+        self.headers = {"cookie": response.headers.get("Set-Cookie", "").partition(";")[0]}
+        return response
 
     def job(self, job_id: int) -> Any:
-        return self.ask("GET", f"/jobs/{job_id}")
+        return self.call("GET", f"/jobs/{job_id}")
 
     def run(self, workflow_id: int = 12, **body: Any) -> int:
-        job_id: int = self.ask("POST", f"/workflows/{workflow_id}/jobs", body)["id"]
+        job_id: int = self.call("POST", f"/workflows/{workflow_id}/jobs", body)["id"]
         return job_id
 
     def cancel(self, job_id: int) -> Any:
-        return self.ask("PUT", f"/jobs/{job_id}/cancel", content_type="application/x-www-form-urlencoded")
+        return self.call("PUT", f"/jobs/{job_id}/cancel", content_type="application/x-www-form-urlencoded")
 
-    def listed(self, path: str = "/jobs", wanted: Any = None, **query: str) -> list[int]:
-        given = {} if wanted is None else {"filter": json.dumps(wanted)}
-        return [job["id"] for job in self.ask("GET", path, **given, **query)["items"]]
+    def listed(self, path: str = "/jobs", criteria: Any = None, **query: str) -> list[int]:
+        given = {} if criteria is None else {"filter": json.dumps(criteria)}
+        return [job["id"] for job in self.call("GET", path, **given, **query)["items"]]
 
 
 def encoded(account: str | bytes) -> str:
@@ -89,7 +90,7 @@ class Client(requests.Session):
 
     def connect(self, account: str = JSON_ACCOUNT) -> requests.Response:
         header = {"Authorization": f"Bearer {encoded(account)}"}
-        answer = self.post("/connect", json={"address": "graphd", "port": 9669}, headers=header)
-        self.headers["Cookie"] = answer.headers.get("Set-Cookie", "").partition(";")[0]
+        response = self.post("/connect", json={"address": "graphd", "port": 9669}, headers=header)
+        self.headers["Cookie"] = response.headers.get("Set-Cookie", "").partition(";")[0]
         self.cookies.clear()
-        return answer
+        return response

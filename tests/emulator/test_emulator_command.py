@@ -132,10 +132,10 @@ def test_the_plugin_loads_nothing_and_the_emulator_neither_airflow_nor_a_client(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
-def test_an_address_of_this_machine_alone_is_nothing_to_warn_of(host):
+def test_an_address_of_this_machine_alone_gives_no_warning(host):
     assert exposure(host) == ""
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "graph.example.com", ""])
-def test_an_address_that_others_reach_is_warned_of(host):
+def test_an_address_that_others_reach_gives_a_warning(host):
     assert exposure(host).startswith(f"warning: others may reach {host!r}")

@@ -54,12 +54,12 @@ def test_another_process_ends_every_session(client: Client):
 @pytest.mark.parametrize("how", ["advance", "clock"])
 def test_another_process_moves_the_clock(emulator: Emulator, client: Client, how: str):
     before = emulator.now()
-    told = client.post(f"/_emulator/{how}", json={"seconds": 3600}).json()
+    response = client.post(f"/_emulator/{how}", json={"seconds": 3600}).json()
 
-    assert before + 3600 <= told["now"] <= emulator.now()
+    assert before + 3600 <= response["now"] <= emulator.now()
 
 
-def test_control_requests_are_neither_calls_nor_struck_by_faults(emulator: Emulator, client: Client):
+def test_control_requests_are_neither_calls_nor_hit_by_faults(emulator: Emulator, client: Client):
     client.post("/_emulator/faults", json={"kind": "reset"})
     client.get("/_emulator/calls")
 
@@ -67,7 +67,7 @@ def test_control_requests_are_neither_calls_nor_struck_by_faults(emulator: Emula
 
 
 @pytest.mark.parametrize(
-    ("asked", "body", "named"),
+    ("command", "body", "named"),
     [
         ("POST plans/12", {"runing": 1}, "'runing'"),
         ("POST plans/12", None, "a JSON object"),
@@ -83,12 +83,12 @@ def test_control_requests_are_neither_calls_nor_struck_by_faults(emulator: Emula
         ("DELETE jobs", None, "GET /_emulator/jobs"),
     ],
 )
-def test_a_wrong_control_request_is_told_what_is_wrong(
-    emulator: Emulator, client: Client, asked: str, body: object, named: str
+def test_a_wrong_control_request_is_refused_with_what_is_wrong(
+    emulator: Emulator, client: Client, command: str, body: object, named: str
 ):
-    method, path = asked.split()
-    answer = client.request(method, f"/_emulator/{path}", json=body)
+    method, path = command.split()
+    response = client.request(method, f"/_emulator/{path}", json=body)
 
-    assert answer.status_code in (400, 404)
-    assert named in answer.json()["message"]
+    assert response.status_code in (400, 404)
+    assert named in response.json()["message"]
     assert emulator.jobs == []

@@ -41,15 +41,15 @@ INSTEAD = {
 
 @pytest.mark.parametrize("kind", INSTEAD)
 @pytest.mark.parametrize("processed", [False, True])
-def test_a_fault_takes_the_place_of_the_answer(
+def test_a_fault_takes_the_place_of_the_response(
     emulator: Emulator, client: Client, kind: str, processed: bool
 ):
     emulator.fail(Fault(kind, "run_workflow", code=50004001 if kind == "code" else None, processed=processed))
 
-    with client.post("/workflows/12/jobs", json={}, stream=True) as answer:
+    with client.post("/workflows/12/jobs", json={}, stream=True) as response:
         status, start = INSTEAD[kind]
-        assert answer.status_code == status
-        assert next(answer.iter_content(len(start) or 1), b"") == start
+        assert response.status_code == status
+        assert next(response.iter_content(len(start) or 1), b"") == start
     assert len(emulator.jobs) == processed
     assert (emulator.calls[-1].status, emulator.calls[-1].fault) == (status, kind)
 
@@ -60,8 +60,8 @@ def test_a_refusal_by_a_gateway_says_when_to_come_back(emulator: Emulator, clien
         Fault("status", retry_after="Sun, 06 Nov 1994 08:49:37 GMT"),
     )
 
-    answers = [client.get("/jobs") for _ in range(2)]
-    assert [(a.status_code, a.headers["Retry-After"]) for a in answers] == [
+    responses = [client.get("/jobs") for _ in range(2)]
+    assert [(a.status_code, a.headers["Retry-After"]) for a in responses] == [
         (429, "2"),
         (503, "Sun, 06 Nov 1994 08:49:37 GMT"),
     ]
@@ -74,37 +74,37 @@ def test_a_code_comes_with_the_http_status_of_its_category(
     emulator: Emulator, client: Client, code: int, status: int
 ):
     emulator.fail(Fault("code", code=code))
-    answer = client.get("/jobs")
+    response = client.get("/jobs")
 
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert (response.status_code, response.json()["code"]) == (status, code)
 
 
 def test_a_code_may_come_with_http_200(emulator: Emulator, client: Client):
     emulator.fail(Fault("code", code=40104001, status=200))
-    answer = client.get("/jobs")
+    response = client.get("/jobs")
 
-    assert (answer.status_code, answer.json()) == (200, {"code": 40104001, "message": "ErrSession"})
+    assert (response.status_code, response.json()) == (200, {"code": 40104001, "message": "ErrSession"})
 
 
-def test_a_redirect_leads_where_it_is_told(emulator: Emulator, client: Client):
+def test_a_redirect_leads_to_its_location(emulator: Emulator, client: Client):
     emulator.fail(Fault("redirect", location="http://elsewhere.example/"))
 
     assert client.get("/jobs").headers["Location"] == "http://elsewhere.example/"
 
 
-def test_a_huge_answer_goes_on_for_256_mebibytes_in_little_room(emulator: Emulator, client: Client):
+def test_a_huge_response_goes_on_for_256_mebibytes_in_little_room(emulator: Emulator, client: Client):
     emulator.fail(Fault("huge"))
 
-    with client.get("/jobs", stream=True) as answer:
-        assert sum(len(part) for part in answer.iter_content(2**20)) == 256 * 2**20
+    with client.get("/jobs", stream=True) as response:
+        assert sum(len(part) for part in response.iter_content(2**20)) == 256 * 2**20
 
 
 def test_a_gzip_bomb_is_small_on_the_wire(emulator: Emulator, client: Client):
     emulator.fail(Fault("gzip_bomb"))
 
-    with client.get("/jobs", stream=True) as answer:
-        assert answer.headers["Content-Encoding"] == "gzip"
-        assert int(answer.headers["Content-Length"]) < 2**21
+    with client.get("/jobs", stream=True) as response:
+        assert response.headers["Content-Encoding"] == "gzip"
+        assert int(response.headers["Content-Length"]) < 2**21
 
 
 def test_a_lost_session_is_refused_until_the_next_login(emulator: Emulator, client: Client):
@@ -116,7 +116,7 @@ def test_a_lost_session_is_refused_until_the_next_login(emulator: Emulator, clie
 
 
 @pytest.mark.parametrize("kind", ["slow", "drip"])
-def test_a_slow_answer_is_whole(emulator: Emulator, client: Client, kind: str):
+def test_a_slow_response_is_whole(emulator: Emulator, client: Client, kind: str):
     emulator.fail(Fault(kind, seconds=0.05))
     begun = time.monotonic()
 
@@ -124,7 +124,7 @@ def test_a_slow_answer_is_whole(emulator: Emulator, client: Client, kind: str):
     assert time.monotonic() - begun >= 0.05
 
 
-def test_a_slow_answer_outlives_the_client_s_patience_and_its_request_is_processed(
+def test_a_slow_response_outlives_the_client_s_patience_and_its_request_is_processed(
     emulator: Emulator, client: Client
 ):
     emulator.fail(Fault("slow", seconds=0.1))
@@ -138,7 +138,7 @@ def test_a_slow_answer_outlives_the_client_s_patience_and_its_request_is_process
 
 
 @pytest.mark.parametrize("kind", ["truncate", "reset_amid", "lost", "reset", "closed"])
-def test_a_broken_answer_is_an_error_of_the_connection(emulator: Emulator, client: Client, kind: str):
+def test_a_broken_response_is_an_error_of_the_connection(emulator: Emulator, client: Client, kind: str):
     emulator.fail(Fault(kind, "run_workflow"))
 
     with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
@@ -148,42 +148,42 @@ def test_a_broken_answer_is_an_error_of_the_connection(emulator: Emulator, clien
     assert client.get("/jobs").status_code == 200
 
 
-def test_a_connection_may_be_reset_right_after_its_answer(emulator: Emulator):
+def test_a_connection_may_be_reset_right_after_its_response(emulator: Emulator):
     emulator.fail(Fault("reset_after"))
 
     with socket.create_connection(("127.0.0.1", emulator.port), timeout=5) as connection:
         connection.sendall(b"GET /api-open/v1/nothing HTTP/1.1\r\nHost: x\r\n\r\n")
-        with connection.makefile("rb") as answer, pytest.raises(ConnectionResetError):
-            answer.read()  # until the connection ends
+        with connection.makefile("rb") as response, pytest.raises(ConnectionResetError):
+            response.read()  # until the connection ends
     assert emulator.calls[-1].status == 200
 
 
-def test_an_overrun_answer_is_cut_where_its_length_says(emulator: Emulator, client: Client):
+def test_an_overrun_response_is_cut_where_its_length_says(emulator: Emulator, client: Client):
     whole = client.get("/jobs").content
     emulator.fail(Fault("overrun"))
-    answer = client.get("/jobs")
+    response = client.get("/jobs")
 
-    assert answer.content == whole[: int(answer.headers["Content-Length"])]
-    assert len(answer.content) < len(whole)
+    assert response.content == whole[: int(response.headers["Content-Length"])]
+    assert len(response.content) < len(whole)
 
 
-def test_a_connection_may_end_right_after_a_whole_answer(emulator: Emulator):
+def test_a_connection_may_end_right_after_a_whole_response(emulator: Emulator):
     emulator.fail(Fault("hangup"))
 
     with socket.create_connection(("127.0.0.1", emulator.port), timeout=5) as connection:
         connection.sendall(b"GET /api-open/v1/nothing HTTP/1.1\r\nHost: x\r\n\r\n")
-        with connection.makefile("rb") as answer:
-            text = answer.read()  # until the connection ends
+        with connection.makefile("rb") as response:
+            text = response.read()  # until the connection ends
     assert text.startswith(b"HTTP/1.1 200 OK")
     assert text.endswith(b"</html>\n")
     assert b"connection: close" not in text.lower()
 
 
-def test_faults_strike_in_their_order_each_as_often_as_told(emulator: Emulator, client: Client):
+def test_faults_hit_in_their_order_each_as_many_times_as_it_says(emulator: Emulator, client: Client):
     emulator.fail(Fault("status", times=2), Fault("status", status=429), Fault("html", endpoint="get_job"))
 
-    answers = [client.get("/jobs").status_code for _ in range(4)]
-    assert answers == [503, 503, 429, 200]
+    responses = [client.get("/jobs").status_code for _ in range(4)]
+    assert responses == [503, 503, 429, 200]
     assert client.get("/jobs/7").status_code == 200  # the page
     assert client.get("/jobs/7").status_code == 404
 
@@ -194,7 +194,7 @@ def test_a_fault_lets_requests_pass_first(emulator: Emulator, client: Client):
     assert [client.get("/jobs").status_code for _ in range(4)] == [200, 200, 503, 200]
 
 
-def test_a_fault_may_strike_always_until_it_is_taken_back(emulator: Emulator, client: Client):
+def test_a_fault_may_hit_every_request_until_it_is_removed(emulator: Emulator, client: Client):
     emulator.fail(Fault("status", times=None))
     assert {client.get("/jobs").status_code for _ in range(5)} == {503}
 
@@ -203,11 +203,11 @@ def test_a_fault_may_strike_always_until_it_is_taken_back(emulator: Emulator, cl
 
 
 def test_faults_with_a_probability_are_the_same_in_every_run_of_a_seed():
-    def struck(seed: int) -> list[int]:
+    def statuses(seed: int) -> list[int]:
         with Emulator(seed=seed) as emulator, Client(emulator) as client:
             emulator.fail(Fault("status", probability=0.3, times=None))
             return [client.get("/jobs").status_code for _ in range(40)]
 
-    first = struck(1)
-    assert first == struck(1) != struck(2)
+    first = statuses(1)
+    assert first == statuses(1) != statuses(2)
     assert 2 < first.count(503) < 25

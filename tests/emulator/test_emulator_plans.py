@@ -7,7 +7,7 @@ from airflow_provider_nebula_explorer.emulator.plans import read_workflow
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 
 
-def test_a_plan_succeeds_with_two_tasks_unless_told_otherwise():
+def test_a_plan_succeeds_with_two_tasks_by_default():
     plan = JobPlan()
 
     assert (plan.ends, len(plan.tasks)) == (JobStatus.SUCCESS, 2)

@@ -26,12 +26,12 @@ def test_a_job_is_run_followed_and_read_over_http(emulator: Emulator, client: Cl
     assert client.get(f"/jobs/{job_id}").json()["data"]["status"] == JobStatus.RUNNING
 
     emulator.advance(60)
-    answer = client.get(f"/jobs/{job_id}").json()
-    assert (answer["code"], answer["message"]) == (0, "Success")
-    assert answer["data"] == emulator.job(job_id) == emulator.jobs[0]
-    assert (answer["data"]["status"], answer["data"]["workflowName"]) == (JobStatus.SUCCESS, "pagerank")
+    response = client.get(f"/jobs/{job_id}").json()
+    assert (response["code"], response["message"]) == (0, "Success")
+    assert response["data"] == emulator.job(job_id) == emulator.jobs[0]
+    assert (response["data"]["status"], response["data"]["workflowName"]) == (JobStatus.SUCCESS, "pagerank")
     assert emulator.input(job_id) == {"query_1": {"limit": 5}}
-    task_id = answer["data"]["tasks"][0]["id"]
+    task_id = response["data"]["tasks"][0]["id"]
     rows = client.get(f"/jobs/{job_id}/tasks/{task_id}/sample_result", params={"limit": 1}).json()["data"][
         "items"
     ]
@@ -60,12 +60,12 @@ def test_someone_else_starts_and_cancels_jobs(emulator: Emulator, client: Client
 
 @pytest.mark.parametrize("path", ["/nothing", "/jobs/1/2", "/../../"])
 def test_an_unknown_path_is_an_html_page_with_status_200(client: Client, path: str):
-    answer = client.get(path)
+    response = client.get(path)
 
-    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
 
 
-def test_every_answer_tells_the_emulator_s_time(emulator: Emulator, client: Client):
+def test_every_response_has_the_emulator_s_time(emulator: Emulator, client: Client):
     emulator.advance(-NOWHERE)
 
     for path in ("/jobs", "/jobs/7", "/nothing"):
@@ -81,7 +81,7 @@ def test_its_clock_can_be_given():
         assert emulator.job(emulator.start_job(1))["createTime"] == 1_005_000
 
 
-def test_a_clock_that_is_set_moves_what_is_told_and_no_job(emulator: Emulator, client: Client):
+def test_a_clock_that_is_set_moves_the_times_in_responses_and_no_job(emulator: Emulator, client: Client):
     emulator.plan(12, JobPlan(running=100))
     before = run(client)
     emulator.set_clock(-NOWHERE)
@@ -90,9 +90,9 @@ def test_a_clock_that_is_set_moves_what_is_told_and_no_job(emulator: Emulator, c
     jobs = [client.get(f"/jobs/{job_id}") for job_id in (before, after)]
     date = parsedate_to_datetime(jobs[0].headers["Date"])
     assert abs(date.timestamp() - emulator.now()) < 5
-    told = [answer.json()["data"] for answer in jobs]
-    assert [job["status"] for job in told] == [JobStatus.RUNNING] * 2
-    assert abs(told[0]["createTime"] - told[1]["createTime"] - NOWHERE * 1000) < 5000
+    moved = [response.json()["data"] for response in jobs]
+    assert [job["status"] for job in moved] == [JobStatus.RUNNING] * 2
+    assert abs(moved[0]["createTime"] - moved[1]["createTime"] - NOWHERE * 1000) < 5000
     assert [job["id"] for job in client.get("/jobs").json()["data"]["items"]] == [before, after]
 
 
@@ -186,7 +186,7 @@ def test_a_port_that_is_taken_is_an_error(emulator: Emulator):
         Emulator(port=emulator.port).start()
 
 
-def test_stopping_does_not_wait_for_a_slow_answer(emulator: Emulator):
+def test_stopping_does_not_wait_for_a_slow_response(emulator: Emulator):
     emulator.fail(Fault("slow", seconds=3600))
     with socket.create_connection(("127.0.0.1", emulator.port)) as waiting:
         waiting.sendall(b"GET /api-open/v1/jobs HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -212,7 +212,7 @@ def test_a_wrong_option_is_refused(options: dict[str, object]):
         Emulator(**options)  # type: ignore[arg-type]
 
 
-def test_latency_slows_every_answer(emulator: Emulator, client: Client):
+def test_latency_slows_every_response(emulator: Emulator, client: Client):
     emulator.latency = 0.05
     begun = time.monotonic()
     client.get("/jobs")

@@ -1,0 +1,68 @@
+"""Decides what responds to a request: a control endpoint, a fault, or the emulated Explorer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_provider_nebula_explorer.emulator import control
+from airflow_provider_nebula_explorer.emulator.api import endpoint_of
+from airflow_provider_nebula_explorer.emulator.calls import Call, CallLog
+from airflow_provider_nebula_explorer.emulator.faults import Fault, FaultQueue
+from airflow_provider_nebula_explorer.emulator.messages import Request, Response
+from airflow_provider_nebula_explorer.emulator.wire import Exchange, read_request
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+log = logging.getLogger("airflow_provider_nebula_explorer.emulator")
+
+
+@dataclass(frozen=True)
+class Frontend:
+    """Handles each request that the server accepts.
+
+    :param explorer: responds as Explorer does.
+    :param control: responds to a control request.
+    :param side_effects: what else a fault does before its request is processed, by its kind.
+    :param latency: the seconds that each of Explorer's responses takes.
+    :param now: the time for the ``Date`` header and the call log, in epoch seconds.
+    """
+
+    explorer: Callable[[Request], Response]
+    control: Callable[[Request], Response]
+    side_effects: Mapping[str, Callable[[], None]]
+    faults: FaultQueue
+    calls: CallLog
+    latency: Callable[[], float]
+    now: Callable[[], float]
+
+    async def handle(self, wire: web.BaseRequest) -> web.StreamResponse:
+        """Respond to a request; control requests are not calls, and no fault hits them."""
+        request = await read_request(wire)
+        if request.path.startswith(control.PREFIX):
+            own = Exchange(wire, None, lambda: self.control(request), lambda _: None, self.now)
+            return await own.deliver()
+        await asyncio.sleep(self.latency())
+        return await self._exchange(wire, request).deliver()
+
+    def _exchange(self, wire: web.BaseRequest, request: Request) -> Exchange:
+        endpoint = endpoint_of(request)
+        fault = self.faults.take(endpoint)
+        if fault is not None and fault.kind in self.side_effects:
+            self.side_effects[fault.kind]()
+
+        def record(status: int | None) -> None:
+            self._record(request, endpoint, status, fault)
+
+        return Exchange(wire, fault, lambda: self.explorer(request), record, self.now)
+
+    def _record(self, request: Request, endpoint: str, status: int | None, fault: Fault | None) -> None:
+        kind = fault.kind if fault else None
+        sent = (endpoint, request.method, request.path, request.query, request.json)
+        self.calls.add(Call(*sent, status, self.now(), kind))
+        outcome = "no response" if status is None else status
+        log.info("%s %s %s%s", request.method, request.path, outcome, f" ({kind})" if kind else "")
