@@ -60,6 +60,14 @@ def _parser() -> argparse.ArgumentParser:
     journal = "file that stores workflows, jobs and clock; with it, the next emulator continues from there"
     add("--journal", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=journal)
     add("--token-ttl", type=float, default=259200, metavar="SECONDS", help="how long a login lasts")
+    clients = "the most clients that Explorer keeps, one for each login; 0 for no limit"
+    add("--max-clients", type=int, default=200, metavar="N", help=clients)
+    idle = "seconds without a request after which a client may be closed; 0 for never"
+    add("--client-idle", type=float, default=3600, metavar="SECONDS", help=idle)
+    recycle = "a login that finds more clients than this closes the idle ones"
+    add("--recycle-above", type=int, default=30, metavar="N", help=recycle)
+    graphd = "the most sessions at graphd, one for each client; 0 for no limit"
+    add("--max-graphd-sessions", type=int, default=300, metavar="N", help=graphd)
     add("--max-page-size", type=int, default=100, metavar="N", help="the most jobs on one page of a list")
     return parser
 
@@ -67,20 +75,12 @@ def _parser() -> argparse.ArgumentParser:
 def _emulator(options: argparse.Namespace) -> Emulator:
     from airflow_provider_nebula_explorer.emulator.server import Emulator  # needs aiohttp
 
-    emulator = Emulator(
-        host=options.host,
-        port=options.port,
-        login=options.login,
-        password=options.password,
-        encoding=options.encoding,
-        token_ttl=options.token_ttl,
-        max_page_size=options.max_page_size,
-        journal=getattr(options, "journal", None),
-    )
+    plans = vars(options).pop("plans", None)
+    emulator = Emulator(**vars(options))  # each other option is named like its argument
     if not emulator.jobs:
         _seed(emulator)
-    if "plans" in options:
-        _read_plans(emulator, options.plans)
+    if plans is not None:
+        _read_plans(emulator, plans)
     return emulator
 
 

@@ -25,6 +25,10 @@ class Controlled(Protocol):
     @property
     def logins(self) -> int: ...
     @property
+    def clients(self) -> int: ...
+    @property
+    def most_clients(self) -> int: ...
+    @property
     def connections(self) -> int: ...
     @property
     def jobs(self) -> list[JsonObject]: ...
@@ -42,6 +46,7 @@ class Controlled(Protocol):
     def fail(self, *faults: Fault) -> None: ...
     def clear_faults(self) -> None: ...
     def forget_sessions(self) -> None: ...
+    def expire_graphd_sessions(self, code: int = ...) -> None: ...
     def advance(self, seconds: float) -> None: ...
     def set_clock(self, seconds: float) -> None: ...
     def now(self) -> float: ...
@@ -69,7 +74,12 @@ def _do(emulator: Controlled, request: Request) -> Any:
 
 def _calls(emulator: Controlled, _: object) -> Any:
     calls = [asdict(call) for call in emulator.calls]
-    return {"logins": emulator.logins, "connections": emulator.connections, "calls": calls}
+    logins = {
+        "logins": emulator.logins,
+        "clients": emulator.clients,
+        "most_clients": emulator.most_clients,
+    }
+    return {**logins, "connections": emulator.connections, "calls": calls}
 
 
 def _jobs(emulator: Controlled, _: object) -> Any:
@@ -104,6 +114,11 @@ def _forget(emulator: Controlled, _: object) -> Any:
     return {}
 
 
+def _expire(emulator: Controlled, body: object) -> Any:
+    emulator.expire_graphd_sessions(**as_object(body or {}, "the body"))
+    return {}
+
+
 def _advance(emulator: Controlled, body: object) -> Any:
     emulator.advance(_seconds(body))
     return {"now": emulator.now()}
@@ -126,6 +141,7 @@ _CONTROLS: dict[str, Callable[..., Any]] = {
     "POST faults": _fail,
     "DELETE faults": _clear_faults,
     "POST sessions/forget": _forget,
+    "POST sessions/expire": _expire,
     "POST advance": _advance,
     "POST clock": _set_clock,
 }

@@ -15,7 +15,7 @@ from airflow_provider_nebula_explorer.emulator.messages import (
     json_response,
 )
 from airflow_provider_nebula_explorer.emulator.plans import from_object
-from airflow_provider_nebula_explorer.emulator.refusals import RefusedError
+from airflow_provider_nebula_explorer.emulator.refusals import RefusedError, is_code
 
 KINDS = {
     "status": "the HTTP status of `status` (503) with an empty body",
@@ -26,6 +26,7 @@ KINDS = {
     "huge": "a body of 256 MiB",
     "gzip_bomb": "a small body that unpacks to 256 MiB",
     "session_loss": "every session is forgotten, then the request is processed",
+    "graphd_session_loss": "graphd drops every session, then the request is processed",
     "slow": "`seconds` pass, then the request is processed",
     "drip": "the request is processed; its response takes `seconds`, byte by byte",
     "truncate": "the request is processed; the connection ends in the middle of its response",
@@ -83,7 +84,7 @@ class Fault:
             "processed": (not self.processed or self.kind in INSTEAD, f"for {', '.join(sorted(INSTEAD))}"),
             "status": (self.status is None or _is_whole(self.status, 200, 599), "200 to 599"),
             "code": (
-                self.code is None if self.kind != "code" else _is_whole(self.code, 10_000_000, 99_999_999),
+                self.code is None if self.kind != "code" else is_code(self.code),
                 "8 digits, for the kind 'code' and for no other",
             ),
             "seconds": (_is_number(self.seconds, 86_400), "0 to 86400"),

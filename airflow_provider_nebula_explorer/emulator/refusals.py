@@ -42,6 +42,11 @@ class RefusedError(Exception):
         return json_response(self.envelope, self.http_status)
 
 
+def is_code(value: object) -> bool:
+    """Whether a value has the form of Explorer's codes: a number of 8 digits."""
+    return isinstance(value, int) and not isinstance(value, bool) and 10_000_000 <= value <= 99_999_999
+
+
 def wrong_parameter(name: str, allowed: str) -> RefusedError:
     """Return the refusal of a request in which one parameter is wrong."""
     return RefusedError(WRONG_PARAMETER, f"{name} is not {allowed}")

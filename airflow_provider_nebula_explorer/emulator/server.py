@@ -18,9 +18,11 @@ from airflow_provider_nebula_explorer.emulator.calls import Call, CallLog
 from airflow_provider_nebula_explorer.emulator.faults import Fault, FaultQueue
 from airflow_provider_nebula_explorer.emulator.frontend import Frontend
 from airflow_provider_nebula_explorer.emulator.journal import Journal
+from airflow_provider_nebula_explorer.emulator.limits import Limits
 from airflow_provider_nebula_explorer.emulator.listener import ServerThread
 from airflow_provider_nebula_explorer.emulator.messages import Request, Response
 from airflow_provider_nebula_explorer.emulator.plans import JobPlan
+from airflow_provider_nebula_explorer.emulator.refusals import BAD_REQUEST, is_code
 from airflow_provider_nebula_explorer.emulator.sessions import DEFAULT_PASSWORD, Cookie, Sessions
 from airflow_provider_nebula_explorer.emulator.state import ExplorerState, check_input
 from airflow_provider_nebula_explorer.explorer.models import JsonObject
@@ -31,7 +33,7 @@ class Emulator:
     """A stand-in for NebulaGraph Explorer that listens from its start to its stop.
 
     It can be stopped and started again, on the same port: like an Explorer that restarts, it then keeps its
-    jobs and forgets its sessions. All of it may be used from any thread.
+    jobs and forgets its clients. All of it may be used from any thread.
 
     :param host: the address to listen on.
     :param port: the port to listen on; 0 for a free one.
@@ -47,6 +49,14 @@ class Emulator:
         found. With ``None``, every id exists.
     :param clock: the time in epoch seconds.
     :param seed: the seed of the faults that have a probability.
+    :param max_clients: the most clients that Explorer keeps, one for each login; with this many, it refuses
+        every login. 0 switches this limit off, as it does the other limits.
+    :param client_idle: the seconds without a request after which a client may be closed.
+    :param recycle_above: a login that finds more clients than this, or no room, closes the idle ones.
+    :param max_graphd_sessions: the most sessions at graphd. Each client has one; a restart of Explorer leaves
+        them at graphd for 8 hours.
+    :param failed_login_attempts: the number of wrong passwords in a row after which graphd locks the account.
+    :param password_lock_time: the seconds for which the account is then locked.
     :param journal: a file that stores its workflows, jobs and clock: another emulator with the same file
         continues where this one ended, no matter how it ended.
     :raises ValueError: if the file is not a journal.
@@ -68,11 +78,25 @@ class Emulator:
         workflows: Mapping[int | str, JobPlan | tuple[str, JobPlan]] | None = None,
         clock: Callable[[], float] = time.time,
         seed: int = 0,
+        max_clients: int = 200,
+        client_idle: float = 3600,
+        recycle_above: int = 30,
+        max_graphd_sessions: int = 300,
+        failed_login_attempts: int = 0,
+        password_lock_time: float = 0,
         journal: Path | None = None,
     ) -> None:
         self.latency = 0.0
         """Seconds that each response takes."""
-        self._sessions = Sessions(login, password, encoding, token_ttl, cookie, graphd)
+        limits = Limits(
+            max_clients,
+            client_idle,
+            recycle_above,
+            max_graphd_sessions,
+            failed_login_attempts,
+            password_lock_time,
+        )
+        self._sessions = Sessions(login, password, encoding, token_ttl, cookie, graphd, limits)
         self._state = ExplorerState(workflows, max_page_size=max_page_size)
         self._explorer = Explorer(self._sessions, self._state)
         self._faults = FaultQueue(seed)
@@ -192,14 +216,34 @@ class Emulator:
         return self._sessions.logins
 
     @property
+    def clients(self) -> int:
+        """How many clients Explorer keeps now: one for each login, until it is closed or forgotten."""
+        return len(self._sessions.tokens)
+
+    @property
+    def most_clients(self) -> int:
+        """How many clients Explorer ever kept at the same time."""
+        return self._sessions.most_clients
+
+    @property
     def connections(self) -> int:
         """How many TCP connections were made to it."""
         return self._server.connections
 
     def forget_sessions(self) -> None:
-        """Forget every session, as Explorer does when it restarts."""
+        """Forget every session, as Explorer does when it restarts; their sessions at graphd remain."""
         with self._lock:
             self._sessions.forget()
+
+    def expire_graphd_sessions(self, code: int = BAD_REQUEST) -> None:
+        """Let graphd drop every session, so that Explorer refuses whoever logged in until they log in again.
+
+        :param code: Explorer's code of these refusals; ``50004001`` was seen, too.
+        """
+        if not is_code(code):
+            raise ValueError(f"code is {code!r}; allowed: 8 digits")
+        with self._lock:
+            self._sessions.drop_graphd_sessions(code)
 
     def now(self) -> float:
         """Return the time of its clock, in epoch seconds."""
@@ -250,7 +294,10 @@ class Emulator:
         return Frontend(
             explorer=self._respond,
             control=lambda request: control.respond(self, request),
-            side_effects={"session_loss": self.forget_sessions},
+            side_effects={
+                "session_loss": self.forget_sessions,
+                "graphd_session_loss": self.expire_graphd_sessions,
+            },
             faults=self._faults,
             calls=self._calls,
             latency=lambda: self.latency,

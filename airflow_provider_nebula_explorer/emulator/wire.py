@@ -170,6 +170,7 @@ def _bomb() -> bytes:
 
 _DELIVERIES: dict[str, Callable[[Exchange, Fault], Awaitable[web.StreamResponse]]] = {
     "session_loss": _whole,
+    "graphd_session_loss": _whole,
     "slow": _slow,
     "drip": _drip,
     "truncate": _misfit,

@@ -29,6 +29,7 @@ def started(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     plans = tmp_path / "plans.json"
     plans.write_text(json.dumps({"12": {"name": "pagerank", "running": 60}}))
     arguments = ["--port", "0", "--password", "s3cret", "--encoding", "both", "--plans", str(plans)]
+    arguments += ["--max-clients", "2", "--client-idle", "60", "--recycle-above", "1"]
     with subprocess.Popen(
         [*COMMAND, *arguments], stdout=subprocess.PIPE, text=True, env=environment()
     ) as process:
@@ -67,11 +68,26 @@ def test_it_greets_prints_calls_without_secrets_and_ends_cleanly(
     assert lines == ["POST /api-open/v1/connect 200", "GET /api-open/v1/jobs 200"]
 
 
+def test_its_options_limit_the_logins(started: tuple[subprocess.Popen[str], str, str]):
+    _, _, address = started
+
+    def connect() -> int:
+        header = {"Authorization": f"Bearer {encoded('root:s3cret')}"}
+        body = {"address": "graphd", "port": 9669}
+        url = f"{address}/api-open/v1/connect"
+        return requests.post(url, json=body, headers=header, timeout=5).status_code
+
+    assert [connect() for _ in range(3)] == [200, 200, 400]
+    requests.post(f"{address}/_emulator/advance", json={"seconds": 61}, timeout=5)
+    assert [connect() for _ in range(2)] == [400, 200]
+
+
 @pytest.mark.parametrize(
     ("arguments", "plans", "named"),
     [
         (["--port", "70000"], None, "port must be 0-65535"),
         (["--token-ttl", "0"], None, "token_ttl"),
+        (["--max-clients", "-1"], None, "max_clients is -1"),
         (["--plans", "plans.json"], None, "plans.json"),
         (["--plans", "plans.json"], "{", "plans.json"),
         (["--plans", "plans.json"], "[]", "a plans file is a JSON object"),

@@ -23,7 +23,8 @@ def test_another_process_sees_the_calls(client: Client):
     client.get("/jobs", params={"page": 2})
 
     seen = client.get("/_emulator/calls").json()
-    assert (seen["logins"], seen["connections"]) == (1, 1)
+    counts = ("logins", "clients", "most_clients", "connections")
+    assert [seen[name] for name in counts] == [1, 1, 1, 1]
     assert [(call["endpoint"], call["query"], call["status"]) for call in seen["calls"]] == [
         ("connect", {}, 200),
         ("list_jobs", {"page": "2"}, 200),
@@ -49,6 +50,13 @@ def test_another_process_ends_every_session(client: Client):
     client.post("/_emulator/sessions/forget")
 
     assert client.get("/jobs").status_code == 401
+
+
+@pytest.mark.parametrize(("body", "status"), [(None, 400), ({"code": 50004001}, 500)])
+def test_another_process_lets_graphd_drop_its_sessions(client: Client, body: object, status: int):
+    client.post("/_emulator/sessions/expire", json=body)
+
+    assert client.get("/jobs").status_code == status
 
 
 @pytest.mark.parametrize("how", ["advance", "clock"])
@@ -79,6 +87,9 @@ def test_control_requests_are_neither_calls_nor_hit_by_faults(emulator: Emulator
         ("POST jobs", {"workflow_id": 1, "created": "yesterday"}, "yesterday"),
         ("POST advance", {}, "float"),
         ("POST advance", {"seconds": "inf"}, "finite"),
+        ("POST sessions/expire", {"code": 500}, "8 digits"),
+        ("POST sessions/expire", {"cod": 50004001}, "cod"),
+        ("POST sessions/expire", [1], "a JSON object"),
         ("GET nothing", None, "GET /_emulator/calls"),
         ("DELETE jobs", None, "GET /_emulator/jobs"),
     ],

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import socket
 import time
 
@@ -25,6 +26,7 @@ def test_every_kind_of_fault_has_a_test():
         "closed",
         "lost",
         "session_loss",
+        "graphd_session_loss",
     }
 
 
@@ -111,6 +113,16 @@ def test_a_lost_session_is_refused_until_the_next_login(emulator: Emulator, clie
     emulator.fail(Fault("session_loss"))
 
     assert [client.get("/jobs").status_code for _ in range(2)] == [401, 401]
+    client.connect()
+    assert client.get("/jobs").status_code == 200
+
+
+def test_a_session_that_graphd_dropped_is_refused_until_the_next_login(emulator: Emulator, client: Client):
+    emulator.fail(Fault("graphd_session_loss"))
+
+    refusals = [client.get("/jobs").json() for _ in range(2)]
+    assert [refusal["code"] for refusal in refusals] == [40004000, 40004000]
+    assert re.search(r"::Get sessionId\[\d+\] failed: Session not existed!$", refusals[0]["message"])
     client.connect()
     assert client.get("/jobs").status_code == 200
 

@@ -129,6 +129,9 @@ def test_logins_and_connections_are_counted(emulator: Emulator, client: Client):
         other.connect()
 
     assert (emulator.logins, emulator.connections, emulator.count("connect")) == (2, 2, 3)
+    assert (emulator.clients, emulator.most_clients) == (2, 2)
+    emulator.forget_sessions()
+    assert (emulator.clients, emulator.most_clients) == (0, 2)
 
 
 def test_the_airflow_connection_holds_all_that_a_client_needs(emulator: Emulator):
@@ -204,6 +207,8 @@ def test_stopping_does_not_wait_for_a_slow_response(emulator: Emulator):
         {"cookie": "chocolate"},
         {"token_ttl": 0},
         {"max_page_size": 0},
+        {"max_clients": -1},
+        {"client_idle": float("inf")},
         {"workflows": {"pagerank": JobPlan()}},
     ],
 )
