@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from airflow_provider_nebula_explorer.emulator.filters import JobFilter, is_whole
+from airflow_provider_nebula_explorer.emulator.jobs import ZERO_JOB
 from airflow_provider_nebula_explorer.emulator.messages import (
     Request,
     Response,
@@ -15,11 +16,14 @@ from airflow_provider_nebula_explorer.emulator.messages import (
     json_response,
     read_json,
 )
-from airflow_provider_nebula_explorer.emulator.refusals import RefusedError, wrong_parameter
+from airflow_provider_nebula_explorer.emulator.refusals import MissingError, RefusedError, wrong_parameter
 from airflow_provider_nebula_explorer.emulator.sessions import COOKIE_NAME, Sessions
 from airflow_provider_nebula_explorer.emulator.state import ExplorerState, check_input
 from airflow_provider_nebula_explorer.explorer.models import JsonObject
 
+Missing = Literal["not_found", "zero", "no_data"]
+
+_SUCCESS: JsonObject = {"code": 0, "message": "Success"}
 _LARGEST_ID = 2**63 - 1
 _FORM_TYPE = "application/x-www-form-urlencoded"
 WEB_APP = """<!DOCTYPE html>
@@ -35,10 +39,20 @@ WEB_APP = """<!DOCTYPE html>
 
 @dataclass(frozen=True)
 class Explorer:
-    """The emulated Explorer: its sessions, its jobs, and its responses."""
+    """The emulated Explorer: its sessions, its jobs, and its responses.
+
+    :param missing: the response about what does not exist: with ``not_found``, the error 40404000; with
+        ``zero``, a success with Go's zero values, which replace every empty list, too; with ``no_data``, a
+        success without data.
+    """
 
     sessions: Sessions
     state: ExplorerState
+    missing: Missing = "not_found"
+
+    def __post_init__(self) -> None:
+        if self.missing not in get_args(Missing):
+            raise ValueError(f"missing is {self.missing!r}; allowed: {', '.join(get_args(Missing))}")
 
     def respond(self, request: Request, now: float) -> Response:
         """Process a request at a moment in epoch seconds."""
@@ -53,7 +67,13 @@ class Explorer:
     def _act(self, endpoint: _Endpoint, request: Request, now: float) -> Response:
         self.sessions.check(_token(request), now)
         ids = endpoint.path.fullmatch(request.path)
-        return _success(endpoint.act(self.state, request, now, **(ids.groupdict() if ids else {})))
+        try:
+            data = endpoint.act(self.state, request, now, **(ids.groupdict() if ids else {}))
+        except MissingError:
+            if self.missing == "not_found":
+                raise
+            return json_response(_SUCCESS) if self.missing == "no_data" else _success(endpoint.zero)
+        return _success(_null_for_empty(data) if self.missing == "zero" else data)
 
     def _connect(self, request: Request, now: float) -> Response:
         body = _json_body(request)
@@ -110,11 +130,14 @@ class _Endpoint(NamedTuple):
     method: str
     path: re.Pattern[str]
     act: Callable[..., JsonObject]
+    zero: JsonObject
 
 
-def _endpoint(name: str, method: str, path: str, act: Callable[..., JsonObject]) -> _Endpoint:
+def _endpoint(
+    name: str, method: str, path: str, act: Callable[..., JsonObject], zero: JsonObject
+) -> _Endpoint:
     pattern = re.compile("/api-open/v1" + re.sub(r"<(\w+)>", r"(?P<\1>[^/]+)", path))
-    return _Endpoint(name, method, pattern, act)
+    return _Endpoint(name, method, pattern, act, zero)
 
 
 def _find(request: Request) -> _Endpoint | None:
@@ -122,23 +145,29 @@ def _find(request: Request) -> _Endpoint | None:
     return next(fitting, None)
 
 
-CONNECT = _endpoint("connect", "POST", "/connect", dict)
+_NO_JOBS: JsonObject = {"items": None, "total": 0, "Page": 1, "PageSize": 10}
+_RESULT = "/jobs/<job_id>/tasks/<task_id>/sample_result"
+CONNECT = _endpoint("connect", "POST", "/connect", dict, {})
 UNKNOWN = "unknown"
 _ENDPOINTS = (
     CONNECT,
-    _endpoint("run_workflow", "POST", "/workflows/<workflow_id>/jobs", _run_workflow),
-    _endpoint("list_workflow_jobs", "GET", "/workflows/<workflow_id>/jobs", _list_jobs),
-    _endpoint("list_jobs", "GET", "/jobs", _list_jobs),
-    _endpoint("get_job", "GET", "/jobs/<job_id>", _get_job),
-    _endpoint("cancel_job", "PUT", "/jobs/<job_id>/cancel", _cancel_job),
-    _endpoint("get_task_result", "GET", "/jobs/<job_id>/tasks/<task_id>/sample_result", _get_task_result),
+    _endpoint("run_workflow", "POST", "/workflows/<workflow_id>/jobs", _run_workflow, {"id": 0}),
+    _endpoint("list_workflow_jobs", "GET", "/workflows/<workflow_id>/jobs", _list_jobs, _NO_JOBS),
+    _endpoint("list_jobs", "GET", "/jobs", _list_jobs, _NO_JOBS),
+    _endpoint("get_job", "GET", "/jobs/<job_id>", _get_job, ZERO_JOB),
+    _endpoint("cancel_job", "PUT", "/jobs/<job_id>/cancel", _cancel_job, {"success": True}),
+    _endpoint("get_task_result", "GET", _RESULT, _get_task_result, {"items": None}),
 )
 ENDPOINTS = (*(endpoint.name for endpoint in _ENDPOINTS), UNKNOWN)
 """The names by which calls are counted and faults are aimed."""
 
 
 def _success(data: JsonObject, headers: Mapping[str, str] | None = None) -> Response:
-    return json_response({"code": 0, "message": "Success", "data": data}, headers=headers)
+    return json_response({**_SUCCESS, "data": data}, headers=headers)
+
+
+def _null_for_empty(data: JsonObject) -> JsonObject:
+    return {key: None if value == [] else value for key, value in data.items()}
 
 
 def _token(request: Request) -> str | None:

@@ -1,15 +1,16 @@
-"""What goes wrong on purpose: faults, and the queue that assigns them to requests."""
+"""What goes wrong on purpose: one fault, what it does to a request, and its response."""
 
 from __future__ import annotations
 
-import random
-import threading
-from dataclasses import dataclass
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from airflow_provider_nebula_explorer.emulator.api import ENDPOINTS, WEB_APP
 from airflow_provider_nebula_explorer.emulator.messages import (
     JSON_TYPE,
+    Request,
     Response,
     html_response,
     json_response,
@@ -19,12 +20,17 @@ from airflow_provider_nebula_explorer.emulator.refusals import RefusedError, is_
 
 KINDS = {
     "status": "the HTTP status of `status` (503) with an empty body",
-    "code": "Explorer's own refusal with the 8-digit `code`",
+    "code": "Explorer's own refusal with the 8-digit `code`, `message` and `details`",
     "html": "an HTML page, with the HTTP status of `status` (200)",
     "garbage": "HTTP 200 with a body that is not JSON",
+    "zero_id": "a success whose data is the id 0: nothing was started",
+    "null_data": "a success whose data is null",
+    "no_data": "a success without data",
     "redirect": "HTTP 302 to `location`",
     "huge": "a body of 256 MiB",
     "gzip_bomb": "a small body that unpacks to 256 MiB",
+    "another_job": "the request is processed as if it was about the job `job_id`",
+    "another_workflow": "a workflow's list shows the jobs of all workflows",
     "session_loss": "every session is forgotten, then the request is processed",
     "graphd_session_loss": "graphd drops every session, then the request is processed",
     "slow": "`seconds` pass, then the request is processed",
@@ -40,9 +46,6 @@ KINDS = {
 }
 """Every kind of fault, and what then happens."""
 
-INSTEAD = frozenset({"status", "code", "html", "garbage", "redirect", "huge", "gzip_bomb"})
-"""The kinds whose response replaces Explorer's."""
-
 
 @dataclass(frozen=True)
 class Fault:
@@ -57,9 +60,13 @@ class Fault:
         in :data:`INSTEAD`.
     :param status: the HTTP status, if the kind has one.
     :param code: Explorer's 8-digit code, for ``code``.
+    :param message: the whole message, for ``code``; the name of the code's error unless given.
+    :param details: what the envelope holds besides the message, for ``code``.
     :param retry_after: the ``Retry-After`` header, for ``status`` and ``code``: seconds, or a text as it is.
     :param seconds: how long the response takes, for ``slow`` and ``drip``.
     :param location: the target, for ``redirect``.
+    :param job_id: the job that the response is about, for ``another_job``.
+    :raises ValueError: if a value is wrong.
     """
 
     kind: str
@@ -70,9 +77,12 @@ class Fault:
     processed: bool = False
     status: int | None = None
     code: int | None = None
+    message: str | None = None
+    details: str | None = None
     retry_after: float | str | None = None
     seconds: float = 1.0
     location: str = "/"
+    job_id: int | None = None
 
     def __post_init__(self) -> None:
         checks = {
@@ -83,11 +93,11 @@ class Fault:
             "probability": (_is_number(self.probability, 1), "0 to 1"),
             "processed": (not self.processed or self.kind in INSTEAD, f"for {', '.join(sorted(INSTEAD))}"),
             "status": (self.status is None or _is_whole(self.status, 200, 599), "200 to 599"),
-            "code": (
-                self.code is None if self.kind != "code" else is_code(self.code),
-                "8 digits, for the kind 'code' and for no other",
-            ),
+            "code": (self._belongs_to("code", self.code, is_code), "8 digits, for the kind 'code' only"),
+            "message": (self._fits_code(self.message), "a text, for the kind 'code' only"),
+            "details": (self._fits_code(self.details), "a text, for the kind 'code' only"),
             "seconds": (_is_number(self.seconds, 86_400), "0 to 86400"),
+            "job_id": (self._belongs_to("another_job", self.job_id, _is_id), "an id, for 'another_job' only"),
         }
         for name, (holds, allowed) in checks.items():
             if not holds:
@@ -103,66 +113,59 @@ class Fault:
 
     @property
     def response(self) -> Response:
-        """The response of a kind in :data:`INSTEAD`."""
-        retry = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
-        if self.kind == "code" and self.code is not None:
-            refusal = RefusedError(self.code)
-            return json_response(refusal.envelope, self.status or refusal.http_status, retry)
-        if self.kind == "html":
-            return html_response(WEB_APP, self.status or 200)
-        if self.kind == "garbage":
-            return Response(self.status or 200, b'{"code": 0, "data": \x00\xff', {"Content-Type": JSON_TYPE})
-        if self.kind == "redirect":
-            return Response(self.status or 302, b"", {"Location": self.location})
-        return Response(self.status or 503, b"", retry)
+        """The response of a kind in :data:`INSTEAD`, unless it is sent in pieces."""
+        return _RESPONSES[self.kind](self)
+
+    def redirected(self, request: Request) -> Request:
+        """Return the request that Explorer processes in the place of this one."""
+        if self.kind == "another_job":
+            return replace(request, path=re.sub("/jobs/[^/]+", f"/jobs/{self.job_id}", request.path))
+        if self.kind == "another_workflow":
+            return replace(request, path=re.sub("/workflows/[^/]+/", "/", request.path))
+        return request
+
+    def _belongs_to(self, kind: str, value: object, is_valid: Callable[[object], bool]) -> bool:
+        return is_valid(value) if self.kind == kind else value is None
+
+    def _fits_code(self, text: object) -> bool:
+        return text is None or (self.kind == "code" and isinstance(text, str))
 
 
-class FaultQueue:
-    """The faults that wait for a request, in the order they were added. It may be used from any thread.
-
-    :param seed: makes the faults with a probability the same in every run.
-    """
-
-    def __init__(self, seed: int = 0) -> None:
-        self._random = random.Random(seed)  # noqa: S311 - the same in every run, not secret
-        self._waiting: list[_Waiting] = []
-        self._lock = threading.Lock()
-
-    def add(self, fault: Fault) -> None:
-        """Add a fault after the faults that are waiting."""
-        with self._lock:
-            self._waiting.append(_Waiting(fault, fault.after, fault.times))
-
-    def clear(self) -> None:
-        """Remove every fault."""
-        with self._lock:
-            self._waiting.clear()
-
-    def take(self, endpoint: str) -> Fault | None:
-        """Return the first fault that hits a request, and count that hit."""
-        with self._lock:
-            hit = next((it for it in self._waiting if it.hits(endpoint, self._random.random())), None)
-            if hit is not None and hit.left == 0:
-                self._waiting.remove(hit)
-        return hit.fault if hit else None
+def _status_response(fault: Fault) -> Response:
+    return Response(fault.status or 503, b"", _retry_after(fault))
 
 
-@dataclass(eq=False)
-class _Waiting:
-    fault: Fault
-    pass_first: int
-    left: int | None
+def _code_response(fault: Fault) -> Response:
+    refusal = RefusedError(fault.code or 0)
+    envelope = {**refusal.envelope, "message": refusal.message if fault.message is None else fault.message}
+    if fault.details is not None:
+        envelope["details"] = fault.details
+    return json_response(envelope, fault.status or refusal.http_status, _retry_after(fault))
 
-    def hits(self, endpoint: str, chance: float) -> bool:
-        if not fnmatchcase(endpoint, self.fault.endpoint):
-            return False
-        if self.pass_first > 0:
-            self.pass_first -= 1
-            return False
-        if chance >= self.fault.probability:
-            return False
-        self.left = None if self.left is None else self.left - 1
-        return True
+
+def _success_response(**data: object) -> Callable[[Fault], Response]:
+    return lambda fault: json_response({"code": 0, "message": "Success", **data}, fault.status or 200)
+
+
+def _retry_after(fault: Fault) -> dict[str, str]:
+    return {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+
+
+_RESPONSES: dict[str, Callable[[Fault], Response]] = {
+    "status": _status_response,
+    "code": _code_response,
+    "html": lambda fault: html_response(WEB_APP, fault.status or 200),
+    "garbage": lambda fault: Response(
+        fault.status or 200, b'{"code": 0, "data": \x00\xff', {"Content-Type": JSON_TYPE}
+    ),
+    "zero_id": _success_response(data={"id": 0}),
+    "null_data": _success_response(data=None),
+    "no_data": _success_response(),
+    "redirect": lambda fault: Response(fault.status or 302, b"", {"Location": fault.location}),
+}
+
+INSTEAD = frozenset({*_RESPONSES, "huge", "gzip_bomb"})
+"""The kinds whose response replaces Explorer's."""
 
 
 def _matches_any(pattern: object) -> bool:
@@ -171,6 +174,10 @@ def _matches_any(pattern: object) -> bool:
 
 def _is_whole(value: object, least: int, most: float = float("inf")) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_id(value: object) -> bool:
+    return _is_whole(value, 1)
 
 
 def _is_number(value: object, most: float) -> bool:

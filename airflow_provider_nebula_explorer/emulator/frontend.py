@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from airflow_provider_nebula_explorer.emulator import control
 from airflow_provider_nebula_explorer.emulator.api import endpoint_of
 from airflow_provider_nebula_explorer.emulator.calls import Call, CallLog
-from airflow_provider_nebula_explorer.emulator.faults import Fault, FaultQueue
+from airflow_provider_nebula_explorer.emulator.fault_queue import FaultQueue
+from airflow_provider_nebula_explorer.emulator.faults import Fault
 from airflow_provider_nebula_explorer.emulator.messages import Request, Response
 from airflow_provider_nebula_explorer.emulator.wire import Exchange, read_request
 
@@ -58,7 +59,8 @@ class Frontend:
         def record(status: int | None) -> None:
             self._record(request, endpoint, status, fault)
 
-        return Exchange(wire, fault, lambda: self.explorer(request), record, self.now)
+        processed = fault.redirected(request) if fault else request
+        return Exchange(wire, fault, lambda: self.explorer(processed), record, self.now)
 
     def _record(self, request: Request, endpoint: str, status: int | None, fault: Fault | None) -> None:
         kind = fault.kind if fault else None

@@ -11,6 +11,18 @@ from airflow_provider_nebula_explorer.emulator.plans import JobPlan
 from airflow_provider_nebula_explorer.explorer.models import JobStatus, JsonObject
 
 _ZONE = timezone(timedelta(hours=8))
+ZERO_JOB: JsonObject = {
+    "id": 0,
+    "name": "",
+    "workflowId": "",
+    "workflowName": "",
+    "status": 0,
+    "runBeginTime": 0,
+    "runEndTime": 0,
+    "createTime": 0,
+    "tasks": None,
+}
+"""The details of a job as Go writes them if it has no job."""
 
 
 @dataclass
@@ -63,7 +75,7 @@ class EmulatedJob:
         """Return the job as its details show it: with its tasks."""
         return {**self.item(now), "tasks": [self._task(index, now) for index in range(len(self.plan.tasks))]}
 
-    def rows(self, task_id: str, now: float) -> list[list[str]] | None:
+    def rows(self, task_id: str, now: float) -> list[list[str | None]] | None:
         """Return a task's rows, none before it succeeded; ``None`` if the job has no such task."""
         for index, task in enumerate(self.plan.tasks):
             if self._task_id(index) == task_id:

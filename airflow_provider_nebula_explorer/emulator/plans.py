@@ -43,7 +43,8 @@ def _is_table(rows: object) -> bool:
     if not isinstance(rows, (list, tuple)) or not all(isinstance(row, (list, tuple)) for row in rows):
         return False
     cells = [cell for row in rows for cell in row]
-    return {len(row) for row in rows} in ({2}, {3}, set()) and all(isinstance(cell, str) for cell in cells)
+    are_cells = all(cell is None or isinstance(cell, str) for cell in cells)
+    return are_cells and {len(row) for row in rows} in ({2}, {3}, set())
 
 
 @dataclass(frozen=True)
@@ -51,18 +52,18 @@ class TaskPlan:
     """One component of a workflow.
 
     :param name: the component's name, such as ``query_1``.
-    :param rows: its result: rows of 2 or 3 text columns.
+    :param rows: its result: rows of 2 or 3 text columns; ``None`` for a cell that is null.
     :param fails: whether a failing job fails at this task.
     :raises ValueError: if a value is wrong.
     """
 
     name: str
-    rows: tuple[tuple[str, ...], ...] = (("player110", "0.150000"), ("player106", "0.120000"))
+    rows: tuple[tuple[str | None, ...], ...] = (("player110", "0.150000"), ("player106", "0.120000"))
     fails: bool = False
 
     def __post_init__(self) -> None:
         _require(_is_name(self.name), "name", self.name, "a text that is not empty")
-        _require(_is_table(self.rows), "rows", self.rows, "a list of rows, all of 2 or all of 3 texts")
+        _require(_is_table(self.rows), "rows", self.rows, "a list of rows, all of 2 or 3 texts or nulls")
         _require(isinstance(self.fails, bool), "fails", self.fails, "true or false")
         object.__setattr__(self, "rows", tuple(tuple(row) for row in self.rows))
 

@@ -42,6 +42,16 @@ class RefusedError(Exception):
         return json_response(self.envelope, self.http_status)
 
 
+class MissingError(RefusedError):
+    """A request about something that does not exist.
+
+    :param what: names it.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(NOT_FOUND, f"{what} does not exist")
+
+
 def is_code(value: object) -> bool:
     """Whether a value has the form of Explorer's codes: a number of 8 digits."""
     return isinstance(value, int) and not isinstance(value, bool) and 10_000_000 <= value <= 99_999_999

@@ -13,9 +13,10 @@ from typing import final
 
 from airflow_provider_nebula_explorer.emulator import control
 from airflow_provider_nebula_explorer.emulator.accounts import Encoding
-from airflow_provider_nebula_explorer.emulator.api import Explorer
+from airflow_provider_nebula_explorer.emulator.api import Explorer, Missing
 from airflow_provider_nebula_explorer.emulator.calls import Call, CallLog
-from airflow_provider_nebula_explorer.emulator.faults import Fault, FaultQueue
+from airflow_provider_nebula_explorer.emulator.fault_queue import FaultQueue
+from airflow_provider_nebula_explorer.emulator.faults import Fault
 from airflow_provider_nebula_explorer.emulator.frontend import Frontend
 from airflow_provider_nebula_explorer.emulator.journal import Journal
 from airflow_provider_nebula_explorer.emulator.limits import Limits
@@ -47,6 +48,9 @@ class Emulator:
     :param graphd: the only graphd, as address and port, that can be reached; ``None`` if any can.
     :param workflows: the workflows that exist, by id: each a plan, or a name and a plan; others are not
         found. With ``None``, every id exists.
+    :param missing: the response about a job, task or workflow that does not exist: with ``not_found``, the
+        error 40404000; with ``zero``, a success with zero values, such as a job with the id 0, and ``null``
+        for every empty list; with ``no_data``, a success without data.
     :param clock: the time in epoch seconds.
     :param seed: the seed of the faults that have a probability.
     :param max_clients: the most clients that Explorer keeps, one for each login; with this many, it refuses
@@ -76,6 +80,7 @@ class Emulator:
         cookie: Cookie = "plain",
         graphd: tuple[str, int] | None = None,
         workflows: Mapping[int | str, JobPlan | tuple[str, JobPlan]] | None = None,
+        missing: Missing = "not_found",
         clock: Callable[[], float] = time.time,
         seed: int = 0,
         max_clients: int = 200,
@@ -98,7 +103,7 @@ class Emulator:
         )
         self._sessions = Sessions(login, password, encoding, token_ttl, cookie, graphd, limits)
         self._state = ExplorerState(workflows, max_page_size=max_page_size)
-        self._explorer = Explorer(self._sessions, self._state)
+        self._explorer = Explorer(self._sessions, self._state, missing)
         self._faults = FaultQueue(seed)
         self._calls = CallLog()
         self._clock = clock

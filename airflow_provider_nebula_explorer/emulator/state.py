@@ -10,7 +10,7 @@ from airflow_provider_nebula_explorer.emulator.jobs import EmulatedJob, local_ti
 from airflow_provider_nebula_explorer.emulator.plans import JobPlan
 from airflow_provider_nebula_explorer.emulator.refusals import (
     BAD_REQUEST,
-    NOT_FOUND,
+    MissingError,
     RefusedError,
     wrong_parameter,
 )
@@ -104,7 +104,7 @@ class ExplorerState:
     def job(self, job_id: int) -> EmulatedJob:
         """Return a job."""
         if job_id not in self._jobs:
-            raise RefusedError(NOT_FOUND, f"job {job_id} does not exist")
+            raise MissingError(f"job {job_id}")
         return self._jobs[job_id]
 
     def cancel(self, job_id: int, now: float) -> None:
@@ -117,16 +117,16 @@ class ExplorerState:
             job.cancelled = now
             self.on_change("cancel", job_id=job_id, now=now)
 
-    def rows(self, job_id: int, task_id: str, now: float) -> list[list[str]]:
+    def rows(self, job_id: int, task_id: str, now: float) -> list[list[str | None]]:
         """Return the rows of a task's result."""
         rows = self.job(job_id).rows(task_id, now)
         if rows is None:
-            raise RefusedError(NOT_FOUND, f"job {job_id} has no task {task_id}")
+            raise MissingError(f"task {task_id} of job {job_id}")
         return rows
 
     def _workflow(self, key: str) -> tuple[str, JobPlan]:
         if key not in self._workflows and not self._any_workflow:
-            raise RefusedError(NOT_FOUND, f"workflow {key} does not exist")
+            raise MissingError(f"workflow {key}")
         return self._workflows.get(key) or (_workflow_name(key), JobPlan())
 
 

@@ -169,6 +169,8 @@ def _bomb() -> bytes:
 
 
 _DELIVERIES: dict[str, Callable[[Exchange, Fault], Awaitable[web.StreamResponse]]] = {
+    "another_job": _whole,
+    "another_workflow": _whole,
     "session_loss": _whole,
     "graphd_session_loss": _whole,
     "slow": _slow,

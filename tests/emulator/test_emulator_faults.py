@@ -8,7 +8,7 @@ import pytest
 import requests
 from emulator_clients import Client
 
-from airflow_provider_nebula_explorer.emulator import Emulator, Fault
+from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
 from airflow_provider_nebula_explorer.emulator.faults import KINDS
 
 
@@ -25,6 +25,8 @@ def test_every_kind_of_fault_has_a_test():
         "reset",
         "closed",
         "lost",
+        "another_job",
+        "another_workflow",
         "session_loss",
         "graphd_session_loss",
     }
@@ -35,6 +37,9 @@ INSTEAD = {
     "code": (500, b'{"code": 50004001, "message": "ErrInternalDatabase"}'),
     "html": (200, b"<!DOCTYPE html>"),
     "garbage": (200, b'{"code": 0, "data": \x00\xff'),
+    "zero_id": (200, b'{"code": 0, "message": "Success", "data": {"id": 0}}'),
+    "null_data": (200, b'{"code": 0, "message": "Success", "data": null}'),
+    "no_data": (200, b'{"code": 0, "message": "Success"}'),
     "redirect": (302, b""),
     "huge": (200, b"    "),
     "gzip_bomb": (200, b"    "),
@@ -86,6 +91,30 @@ def test_a_code_may_come_with_http_200(emulator: Emulator, client: Client):
     response = client.get("/jobs")
 
     assert (response.status_code, response.json()) == (200, {"code": 40104001, "message": "ErrSession"})
+
+
+def test_a_code_may_come_with_any_message_and_details(emulator: Emulator, client: Client):
+    trace = "goroutine 1 [running]:"
+    emulator.fail(Fault("code", code=40004000, message="", details=trace), Fault("code", code=7**9))
+
+    assert client.get("/jobs").json() == {"code": 40004000, "message": "", "details": trace}
+    assert client.get("/jobs").json() == {"code": 7**9, "message": "ErrUnknown"}
+
+
+def test_a_response_may_be_about_another_job(emulator: Emulator, client: Client):
+    one, other = emulator.start_job(12, plan=JobPlan(running=0)), emulator.start_job(12)
+    emulator.fail(Fault("another_job", "get_job", job_id=one))
+
+    assert [client.get(f"/jobs/{other}").json()["data"]["id"] for _ in range(2)] == [one, other]
+
+
+def test_a_list_may_show_the_jobs_of_another_workflow(emulator: Emulator, client: Client):
+    ids = [emulator.start_job(workflow_id) for workflow_id in (12, 13)]
+    emulator.fail(Fault("another_workflow"))
+    pages = [client.get("/workflows/12/jobs").json()["data"] for _ in range(2)]
+
+    assert [[item["id"] for item in page["items"]] for page in pages] == [ids[::-1], ids[:1]]
+    assert emulator.calls[-2].path == "/api-open/v1/workflows/12/jobs"
 
 
 def test_a_redirect_leads_to_its_location(emulator: Emulator, client: Client):

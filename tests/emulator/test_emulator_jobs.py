@@ -191,6 +191,14 @@ def test_a_result_is_there_once_its_task_succeeded(explorer: DirectClient):
     assert explorer.call("GET", path, limit="2") == {"items": [["player110", "0.15"], ["player106", "0.12"]]}
 
 
+def test_a_cell_of_a_result_may_be_null(explorer: DirectClient):
+    job_id = planned(explorer, running=0, tasks=(TaskPlan("one", (("player110", None), (None, "0.12"))),))
+    task_id = explorer.job(job_id)["tasks"][0]["id"]
+
+    response = explorer.send("GET", f"/jobs/{job_id}/tasks/{task_id}/sample_result", limit="2")
+    assert b'[["player110", null], [null, "0.12"]]' in response.body
+
+
 def test_a_task_that_failed_has_no_rows(explorer: DirectClient):
     job_id = planned(explorer, running=0, ends=JobStatus.FAILED, tasks=(TaskPlan("one"),))
     task_id = explorer.job(job_id)["tasks"][0]["id"]

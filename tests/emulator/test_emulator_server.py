@@ -208,6 +208,7 @@ def test_stopping_does_not_wait_for_a_slow_response(emulator: Emulator):
         {"token_ttl": 0},
         {"max_page_size": 0},
         {"max_clients": -1},
+        {"missing": "null"},
         {"client_idle": float("inf")},
         {"workflows": {"pagerank": JobPlan()}},
     ],
