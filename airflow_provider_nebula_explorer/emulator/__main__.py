@@ -88,8 +88,8 @@ def _read_plans(emulator: Emulator, file: Path) -> None:
     try:
         workflows = as_object(json.loads(file.read_text(encoding="utf-8")), "a plans file")
         for workflow_id, data in workflows.items():
-            name, plan = read_workflow(data)
-            emulator.plan(workflow_id, plan, name=name)
+            name, plans = read_workflow(data)
+            emulator.plan(workflow_id, plans, name=name)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
 
@@ -108,7 +108,7 @@ def _greeting(emulator: Emulator) -> str:
     return f"""\
 NebulaGraph Explorer's emulator listens on {emulator.url}
 export AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT={shlex.quote(emulator.airflow_connection)}
-Calls so far: {emulator.url}/_emulator/calls, jobs: {emulator.url}/_emulator/jobs
+Calls so far: {emulator.url}/_emulator/calls, jobs: {emulator.url}
 Stop it with Ctrl-C."""
 
 

@@ -29,9 +29,8 @@ _FORM_TYPE = "application/x-www-form-urlencoded"
 WEB_APP = """<!DOCTYPE html>
 <html><head><title>NebulaGraph Explorer</title></head>
 <body><h1>NebulaGraph Explorer</h1>
-<p>This is the emulator's web page. Its API is under /api-open/v1, its calls are at
-<a href="/_emulator/calls">/_emulator/calls</a> and its jobs at
-<a href="/_emulator/jobs">/_emulator/jobs</a>.</p>
+<p>The emulator has no such page, and its API, which is under /api-open/v1, has no such path.
+<a href="/">Its jobs</a></p>
 </body></html>
 """
 """The page that Explorer's web app sends for every path that the API does not have."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from airflow_provider_nebula_explorer.emulator.faults import Fault
 from airflow_provider_nebula_explorer.emulator.messages import Request, Response, json_response
 from airflow_provider_nebula_explorer.emulator.plans import JobPlan, as_object, read_workflow
 from airflow_provider_nebula_explorer.emulator.refusals import NOT_FOUND, WRONG_PARAMETER, RefusedError
+from airflow_provider_nebula_explorer.emulator.text import one_line
 from airflow_provider_nebula_explorer.explorer.models import JsonObject
 
 PREFIX = "/_emulator/"
@@ -32,8 +33,11 @@ class Controlled(Protocol):
     def connections(self) -> int: ...
     @property
     def jobs(self) -> list[JsonObject]: ...
+    def job(self, job_id: int) -> JsonObject: ...
     def input(self, job_id: int) -> JsonObject: ...
-    def plan(self, workflow_id: int | str, plan: JobPlan, *, name: str | None = None) -> None: ...
+    def plan(
+        self, workflow_id: int | str, plan: JobPlan | Sequence[JobPlan], *, name: str | None = None
+    ) -> None: ...
     def start_job(
         self,
         workflow_id: int | str,
@@ -59,7 +63,7 @@ def respond(emulator: Controlled, request: Request) -> Response:
     except RefusedError as refusal:
         return refusal.response
     except (TypeError, ValueError) as error:
-        return RefusedError(WRONG_PARAMETER, str(error)).response
+        return RefusedError(WRONG_PARAMETER, one_line(error, 500)).response
 
 
 def _do(emulator: Controlled, request: Request) -> Any:
@@ -87,8 +91,8 @@ def _jobs(emulator: Controlled, _: object) -> Any:
 
 
 def _plan(emulator: Controlled, body: object, workflow_id: str) -> Any:
-    name, plan = read_workflow(body)
-    emulator.plan(workflow_id, plan, name=name)
+    name, plans = read_workflow(body)
+    emulator.plan(workflow_id, plans, name=name)
     return {}
 
 

@@ -1,4 +1,4 @@
-"""Decides what responds to a request: a control endpoint, a fault, or the emulated Explorer."""
+"""Decides what responds to a request: the emulator's own pages, a fault, or the emulated Explorer."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_nebula_explorer.emulator import control
 from airflow_provider_nebula_explorer.emulator.api import endpoint_of
 from airflow_provider_nebula_explorer.emulator.calls import Call, CallLog
 from airflow_provider_nebula_explorer.emulator.fault_queue import FaultQueue
 from airflow_provider_nebula_explorer.emulator.faults import Fault
 from airflow_provider_nebula_explorer.emulator.messages import Request, Response
+from airflow_provider_nebula_explorer.emulator.text import one_line
 from airflow_provider_nebula_explorer.emulator.wire import Exchange, read_request
 
 if TYPE_CHECKING:
@@ -27,14 +27,14 @@ class Frontend:
     """Handles each request that the server accepts.
 
     :param explorer: responds as Explorer does.
-    :param control: responds to a control request.
+    :param backstage: responds to a request for the emulator's own pages and controls; ``None`` for others.
     :param side_effects: what else a fault does before its request is processed, by its kind.
     :param latency: the seconds that each of Explorer's responses takes.
     :param now: the time for the ``Date`` header and the call log, in epoch seconds.
     """
 
     explorer: Callable[[Request], Response]
-    control: Callable[[Request], Response]
+    backstage: Callable[[Request], Response | None]
     side_effects: Mapping[str, Callable[[], None]]
     faults: FaultQueue
     calls: CallLog
@@ -42,11 +42,11 @@ class Frontend:
     now: Callable[[], float]
 
     async def handle(self, wire: web.BaseRequest) -> web.StreamResponse:
-        """Respond to a request; control requests are not calls, and no fault hits them."""
+        """Respond to a request; those for the emulator's own pages and controls are no calls."""
         request = await read_request(wire)
-        if request.path.startswith(control.PREFIX):
-            own = Exchange(wire, None, lambda: self.control(request), lambda _: None, self.now)
-            return await own.deliver()
+        own = self.backstage(request)
+        if own is not None:
+            return await Exchange(wire, None, lambda: own, lambda _: None, self.now).deliver()
         await asyncio.sleep(self.latency())
         return await self._exchange(wire, request).deliver()
 
@@ -67,4 +67,4 @@ class Frontend:
         sent = (endpoint, request.method, request.path, request.query, request.json)
         self.calls.add(Call(*sent, status, self.now(), kind))
         outcome = "no response" if status is None else status
-        log.info("%s %s %s%s", request.method, request.path, outcome, f" ({kind})" if kind else "")
+        log.info("%s %s %s%s", request.method, one_line(request.path), outcome, f" ({kind})" if kind else "")

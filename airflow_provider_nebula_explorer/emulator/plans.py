@@ -120,15 +120,17 @@ class JobPlan:
         return from_object(cls, data, "a job's plan")
 
 
-def read_workflow(data: object) -> tuple[str | None, JobPlan]:
-    """Read a workflow: a job's plan that may have a further key, the workflow's ``name``.
+def read_workflow(data: object) -> tuple[str | None, tuple[JobPlan, ...]]:
+    """Read a workflow: its ``name``, if it has one, and the plan of its jobs, or ``plans`` for its next jobs.
 
     :raises ValueError: if a key is not known or a value is wrong.
     """
-    plan = dict(as_object(data, "a workflow"))
-    name = plan.pop("name", None)
+    values = dict(as_object(data, "a workflow"))
+    name = values.pop("name", None)
     _require(name is None or _is_name(name), "name", name, "a text that is not empty")
-    return name, JobPlan.from_json(plan)
+    plans = values["plans"] if set(values) == {"plans"} else [values]
+    _require(isinstance(plans, list) and bool(plans), "plans", plans, "a list of plans that is not empty")
+    return name, tuple(JobPlan.from_json(plan) for plan in plans)
 
 
 def from_object(cls: type[_T], data: object, what: str) -> _T:

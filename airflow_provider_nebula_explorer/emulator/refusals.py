@@ -9,6 +9,7 @@ from airflow_provider_nebula_explorer.explorer.models import JsonObject
 BAD_REQUEST = 40004000
 WRONG_PARAMETER = 40004001
 NO_SESSION = 40104001
+FORBIDDEN = 40304000
 NOT_FOUND = 40404000
 
 

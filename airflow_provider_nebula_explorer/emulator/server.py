@@ -6,12 +6,12 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import final
 
-from airflow_provider_nebula_explorer.emulator import control
+from airflow_provider_nebula_explorer.emulator import backstage
 from airflow_provider_nebula_explorer.emulator.accounts import Encoding
 from airflow_provider_nebula_explorer.emulator.api import Explorer, Missing
 from airflow_provider_nebula_explorer.emulator.calls import Call, CallLog
@@ -22,6 +22,7 @@ from airflow_provider_nebula_explorer.emulator.journal import Journal
 from airflow_provider_nebula_explorer.emulator.limits import Limits
 from airflow_provider_nebula_explorer.emulator.listener import ServerThread
 from airflow_provider_nebula_explorer.emulator.messages import Request, Response
+from airflow_provider_nebula_explorer.emulator.pages import JOB_URL
 from airflow_provider_nebula_explorer.emulator.plans import JobPlan
 from airflow_provider_nebula_explorer.emulator.refusals import BAD_REQUEST, is_code
 from airflow_provider_nebula_explorer.emulator.sessions import DEFAULT_PASSWORD, Cookie, Sessions
@@ -147,7 +148,10 @@ class Emulator:
 
     @property
     def airflow_connection(self) -> str:
-        """An Airflow connection to it, as JSON for a variable ``AIRFLOW_CONN_...``; the password is in it."""
+        """An Airflow connection to it, as JSON for a variable ``AIRFLOW_CONN_...``; the password is in it.
+
+        The link on a task leads to the job's page at the emulator.
+        """
         address, port = self._sessions.graphd or ("graphd", 9669)
         return json.dumps(
             {
@@ -157,14 +161,20 @@ class Emulator:
                 "schema": "http",
                 "login": self._sessions.login,
                 "password": self._sessions.password,
-                "extra": {"nebula_address": address, "nebula_port": port},
+                "extra": {"nebula_address": address, "nebula_port": port, "job_url": JOB_URL},
             }
         )
 
-    def plan(self, workflow_id: int | str, plan: JobPlan, *, name: str | None = None) -> None:
-        """Set what the next jobs of a workflow do, and the workflow's name."""
+    def plan(
+        self, workflow_id: int | str, plan: JobPlan | Sequence[JobPlan], *, name: str | None = None
+    ) -> None:
+        """Set what the next jobs of a workflow do, and the workflow's name.
+
+        :param plan: the plan of all next jobs, or a list of plans, one for each next job; the last one stays.
+        """
+        plans = [plan] if isinstance(plan, JobPlan) else plan
         with self._lock:
-            self._state.plan(workflow_id, plan, name)
+            self._state.plan(workflow_id, plans, name)
 
     def start_job(
         self,
@@ -283,7 +293,9 @@ class Emulator:
         state = self._state
         journal.replay(
             {
-                "plan": lambda plan, **others: state.plan(plan=JobPlan.from_json(plan), **others),
+                "plan": lambda plans, **others: state.plan(
+                    plans=[JobPlan.from_json(plan) for plan in plans], **others
+                ),
                 "add": lambda plan, **others: state.add(plan=JobPlan.from_json(plan), **others),
                 "cancel": state.cancel,
                 "advance": self._put_forward,
@@ -298,7 +310,7 @@ class Emulator:
     def _frontend(self) -> Frontend:
         return Frontend(
             explorer=self._respond,
-            control=lambda request: control.respond(self, request),
+            backstage=lambda request: backstage.respond(self, request, self._server.host),
             side_effects={
                 "session_loss": self.forget_sessions,
                 "graphd_session_loss": self.expire_graphd_sessions,

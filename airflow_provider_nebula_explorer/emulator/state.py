@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from airflow_provider_nebula_explorer.emulator.filters import JobFilter
 from airflow_provider_nebula_explorer.emulator.jobs import EmulatedJob, local_time
@@ -40,25 +40,30 @@ class ExplorerState:
             raise ValueError(f"max_page_size is {max_page_size}; allowed: 1 or more")
         self._any_workflow = workflows is None
         self._max_page_size = max_page_size
-        self._workflows: dict[str, tuple[str, JobPlan]] = {}
+        self._workflows: dict[str, tuple[str, tuple[JobPlan, ...]]] = {}
         self._jobs: dict[int, EmulatedJob] = {}
         self.clock_ahead = 0.0
         """By how many seconds Explorer's clock is ahead of the time that passes."""
         for workflow_id, planned in (workflows or {}).items():
             name, plan = (None, planned) if isinstance(planned, JobPlan) else planned
-            self.plan(workflow_id, plan, name)
+            self.plan(workflow_id, [plan], name)
 
     @property
     def jobs(self) -> list[EmulatedJob]:
         """Every job, oldest id first."""
         return list(self._jobs.values())
 
-    def plan(self, workflow_id: int | str, plan: JobPlan, name: str | None = None) -> None:
-        """Set what the next jobs of a workflow do; the jobs that exist keep their plan."""
+    def plan(self, workflow_id: int | str, plans: Sequence[JobPlan], name: str | None = None) -> None:
+        """Set what the next jobs of a workflow do; the jobs that exist keep their plan.
+
+        :param plans: a plan for each next job; the last one is also for all jobs after these.
+        """
+        if not plans:
+            raise ValueError("a workflow has no plan; allowed: 1 or more")
         key = _digits(workflow_id)
         known = self._workflows.get(key)
-        self._workflows[key] = (name or (known[0] if known else _workflow_name(key)), plan)
-        self.on_change("plan", workflow_id=key, plan=plan, name=name)
+        self._workflows[key] = (name or (known[0] if known else _workflow_name(key)), tuple(plans))
+        self.on_change("plan", workflow_id=key, plans=plans, name=name)
 
     def add(
         self,
@@ -69,17 +74,18 @@ class ExplorerState:
         plan: JobPlan | None = None,
         name: str | None = None,
     ) -> EmulatedJob:
-        """Add a job to a workflow, by the workflow's plan unless another is given."""
+        """Add a job to a workflow, with the workflow's next plan unless another is given."""
         key = _digits(workflow_id)
-        workflow_name, workflow_plan = self._workflow(key)
+        workflow_name, plans = self._workflow(key)
         local = local_time(created + self.clock_ahead)
         job_name = str(name or f"{workflow_name}_{local:%Y%m%d%H%M%S}")
         number = _FIRST_JOB + len(self._jobs)
-        planned = plan or workflow_plan
-        job = EmulatedJob(number, job_name, key, workflow_name, planned, created, input)
+        job = EmulatedJob(number, job_name, key, workflow_name, plan or plans[0], created, input)
         job.clock_ahead = self.clock_ahead
         self._jobs[number] = job
         self.on_change("add", workflow_id=key, input=input, created=created, plan=job.plan, name=job_name)
+        if plan is None and len(plans) > 1:
+            self.plan(key, plans[1:])
         return job
 
     def set_clock(self, seconds: float) -> None:
@@ -124,10 +130,10 @@ class ExplorerState:
             raise MissingError(f"task {task_id} of job {job_id}")
         return rows
 
-    def _workflow(self, key: str) -> tuple[str, JobPlan]:
+    def _workflow(self, key: str) -> tuple[str, tuple[JobPlan, ...]]:
         if key not in self._workflows and not self._any_workflow:
             raise MissingError(f"workflow {key}")
-        return self._workflows.get(key) or (_workflow_name(key), JobPlan())
+        return self._workflows.get(key) or (_workflow_name(key), (JobPlan(),))
 
 
 def check_input(value: object) -> JsonObject:

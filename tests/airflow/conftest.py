@@ -60,7 +60,12 @@ def explorer(monkeypatch):
 
         def set_connection(**changes):
             connection = json.loads(emulator.airflow_connection)
-            extra = {**connection["extra"], "max_retries": 0, **changes.pop("extra", {})}
+            extra = {
+                **connection["extra"],
+                "job_url": "{base_url}/",
+                "max_retries": 0,
+                **changes.pop("extra", {}),
+            }
             text = json.dumps({**connection, **changes, "extra": extra})
             monkeypatch.setenv("AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT", text)
 

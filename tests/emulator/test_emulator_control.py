@@ -38,6 +38,12 @@ def test_another_process_plans_a_workflow(emulator: Emulator, client: Client):
     assert (job["workflowName"], job["status"]) == ("pagerank", 1)
 
 
+def test_another_process_plans_each_next_job(emulator: Emulator, client: Client):
+    client.post("/_emulator/plans/12", json={"plans": [{"running": 60}, {"running": 0}]})
+
+    assert [emulator.job(emulator.start_job(12))["status"] for _ in range(3)] == [1, 2, 2]
+
+
 def test_another_process_makes_faults_and_takes_them_back(client: Client):
     client.post("/_emulator/faults", json={"kind": "status", "times": None})
     assert client.get("/jobs").status_code == 503
@@ -79,6 +85,7 @@ def test_control_requests_are_neither_calls_nor_hit_by_faults(emulator: Emulator
     [
         ("POST plans/12", {"runing": 1}, "'runing'"),
         ("POST plans/12", None, "a JSON object"),
+        ("POST plans/12", {"plans": []}, "'plans' is []"),
         ("POST faults", {"kind": "explode"}, "'explode'"),
         ("POST jobs", {}, "workflow_id"),
         ("POST jobs", [], "a JSON object"),

@@ -34,13 +34,13 @@ def test_the_page_s_tests_pass(tmp_path: Path):
     ended = subprocess.run([python, "-m", "pytest", "-q", *plugin, "."], check=False, **options)  # type: ignore[call-overload]
 
     assert ended.returncode == 0, ended.stdout
-    assert "4 passed" in ended.stdout
+    assert "5 passed" in ended.stdout
 
 
 def test_the_page_s_plans_file_is_read():
     workflows = json.loads(re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)[0])
 
-    assert [read_workflow(data)[0] for data in workflows.values()] == ["pagerank", None]
+    assert [read_workflow(data)[0] for data in workflows.values()] == ["pagerank", None, "retried"]
 
 
 @pytest.mark.parametrize("name", [*KINDS, *ENDPOINTS])

@@ -11,7 +11,7 @@ THREE = (TaskPlan("one"), TaskPlan("two"), TaskPlan("three"))
 
 
 def planned(explorer: DirectClient, **plan: object) -> int:
-    explorer.state.plan(12, JobPlan(**plan))  # type: ignore[arg-type]
+    explorer.state.plan(12, [JobPlan(**plan)])  # type: ignore[arg-type]
     return explorer.run(12)
 
 
@@ -131,9 +131,8 @@ def test_cancelling_needs_the_form_s_content_type(explorer: DirectClient):
 
 
 def test_times_are_milliseconds_in_a_job_and_local_text_in_its_tasks(explorer: DirectClient):
-    explorer.state.plan(
-        3992429968, JobPlan(preparing=2.5, running=3, tasks=(TaskPlan("BFS"),)), "workflow_xkkjf"
-    )
+    plan = JobPlan(preparing=2.5, running=3, tasks=(TaskPlan("BFS"),))
+    explorer.state.plan(3992429968, [plan], "workflow_xkkjf")
     job_id = explorer.run(3992429968)
     explorer.now = START + 10
 
@@ -179,6 +178,19 @@ def test_a_plan_applies_to_the_jobs_that_come_after_it(explorer: DirectClient):
     after = planned(explorer, running=0)
 
     assert [explorer.job(job_id)["status"] for job_id in (before, after)] == [RUNNING, SUCCESS]
+
+
+def test_a_list_of_plans_is_one_for_each_next_job_and_the_last_stays(explorer: DirectClient):
+    explorer.state.plan(12, [JobPlan(running=0), JobPlan(running=0, ends=JobStatus.FAILED)])
+    given = explorer.state.add(12, {}, START, plan=JobPlan(running=100)).id
+    jobs = [explorer.run(12) for _ in range(3)]
+
+    assert [explorer.job(job_id)["status"] for job_id in (given, *jobs)] == [RUNNING, SUCCESS, FAILED, FAILED]
+
+
+def test_a_list_of_plans_is_not_empty(explorer: DirectClient):
+    with pytest.raises(ValueError, match="allowed: 1 or more"):
+        explorer.state.plan(12, [])
 
 
 def test_a_result_is_there_once_its_task_succeeded(explorer: DirectClient):

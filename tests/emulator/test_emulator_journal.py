@@ -57,6 +57,16 @@ def test_another_emulator_goes_on_with_its_jobs_workflows_and_clock(tmp_path: Pa
     assert second.job(second.start_job(12))["name"].startswith("pagerank_")
 
 
+def test_plans_that_wait_for_their_jobs_wait_in_another_emulator_too(tmp_path: Path):
+    first = emulator(tmp_path / "journal")
+    first.plan(12, [JobPlan(running=0), JobPlan(running=0, ends=JobStatus.FAILED), LONG])
+    first.start_job(12)
+    second = emulator(tmp_path / "journal")
+    jobs = [second.job(second.start_job(12)) for _ in range(3)]
+
+    assert [job["status"] for job in jobs] == [JobStatus.FAILED, JobStatus.RUNNING, JobStatus.RUNNING]
+
+
 def test_what_the_second_does_is_kept_for_a_third(tmp_path: Path):
     emulator(tmp_path / "journal").start_job(12)
     emulator(tmp_path / "journal").start_job(12)

@@ -30,7 +30,29 @@ def test_a_job_that_never_ends_is_null_in_json():
 
 
 def test_a_workflow_is_a_plan_with_a_name():
-    assert read_workflow({"name": "pagerank", "running": 2}) == ("pagerank", JobPlan(running=2))
+    assert read_workflow({"name": "pagerank", "running": 2}) == ("pagerank", (JobPlan(running=2),))
+
+
+def test_a_workflow_may_have_a_plan_for_each_of_its_next_jobs():
+    plans = (JobPlan(ends=JobStatus.FAILED), JobPlan(running=2))
+
+    assert read_workflow({"name": "pagerank", "plans": [{"ends": 3}, {"running": 2}]}) == ("pagerank", plans)
+
+
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [
+        ({"plans": []}, "'plans' is []"),
+        ({"plans": {"running": 2}}, "'plans' is {'running': 2}"),
+        ({"plans": [2]}, "a job's plan is a JSON object"),
+        ({"plans": [{}], "running": 2}, "no 'plans'"),
+    ],
+)
+def test_wrong_plans_are_refused_with_what_is_wrong(data: object, named: str):
+    with pytest.raises(ValueError) as refusal:  # noqa: PT011 - the text is checked below
+        read_workflow(data)
+
+    assert named in str(refusal.value)
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,13 @@ def test_a_running_job_is_cancelled_over_http(emulator: Emulator, client: Client
     assert emulator.job(job_id)["status"] == JobStatus.INTERRUPTED
 
 
+def test_each_next_job_has_a_plan_of_its_own(emulator: Emulator, client: Client):
+    emulator.plan(12, [JobPlan(running=0, ends=JobStatus.FAILED), JobPlan(running=0)])
+
+    jobs = [client.get(f"/jobs/{run(client)}").json()["data"] for _ in range(3)]
+    assert [job["status"] for job in jobs] == [JobStatus.FAILED, JobStatus.SUCCESS, JobStatus.SUCCESS]
+
+
 def test_someone_else_starts_and_cancels_jobs(emulator: Emulator, client: Client):
     old = emulator.start_job(12, {"q": {"a": 1}}, name="theirs", created=emulator.now() - 60)
     running = emulator.start_job(12, plan=JobPlan(running=60))
@@ -142,7 +149,11 @@ def test_the_airflow_connection_holds_all_that_a_client_needs(emulator: Emulator
         "schema": "http",
         "login": "root",
         "password": "stand-in-secret",
-        "extra": {"nebula_address": "graphd", "nebula_port": 9669},
+        "extra": {
+            "nebula_address": "graphd",
+            "nebula_port": 9669,
+            "job_url": "{base_url}/jobs/{job_id}",
+        },
     }
     assert emulator.url == f"http://127.0.0.1:{emulator.port}"
 
@@ -150,7 +161,8 @@ def test_the_airflow_connection_holds_all_that_a_client_needs(emulator: Emulator
 def test_the_airflow_connection_names_the_graphd_that_can_be_reached():
     connection = json.loads(Emulator(graphd=("10.0.0.1", 3699)).airflow_connection)
 
-    assert connection["extra"] == {"nebula_address": "10.0.0.1", "nebula_port": 3699}
+    assert connection["extra"]["nebula_address"] == "10.0.0.1"
+    assert connection["extra"]["nebula_port"] == 3699
 
 
 def test_several_emulators_run_at_a_time(emulator: Emulator, client: Client):

@@ -81,7 +81,9 @@ class Served:
     def begin(self, seed: int) -> str:
         """Replace the emulator by an empty one, and return its address."""
         self.stop()
-        self._emulator = Emulator(max_page_size=PAGE, seed=seed).start()
+        # Each client of a scene logs in by itself, and again whenever its session is lost.
+        unlimited = {"max_clients": 0, "max_graphd_sessions": 0}
+        self._emulator = Emulator(max_page_size=PAGE, seed=seed, **unlimited).start()
         self._done = Counter()
         self._is_there.set()
         return self._emulator.url
