@@ -6,13 +6,16 @@ import argparse
 import ipaddress
 import json
 import logging
+import os
 import shlex
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
+from airflow_provider_nebula_explorer.emulator.accounts import ENCODINGS
+from airflow_provider_nebula_explorer.emulator.api import Missing
 from airflow_provider_nebula_explorer.emulator.plans import JobPlan, TaskPlan, as_object, read_workflow
 from airflow_provider_nebula_explorer.emulator.sessions import DEFAULT_PASSWORD
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
@@ -20,6 +23,7 @@ from airflow_provider_nebula_explorer.explorer.models import JobStatus
 if TYPE_CHECKING:
     from airflow_provider_nebula_explorer.emulator.server import Emulator
 
+PASSWORD_VARIABLE = "NEBULA_EXPLORER_EMULATOR_PASSWORD"  # noqa: S105 - its name
 _WORKFLOW = 3992429968
 _DAY = 86400.0
 
@@ -51,32 +55,42 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on")
     add("--port", type=int, default=7002, help="port to listen on; 0 picks a free one")
-    add("--login", default="root", help="the only accepted account")
-    add("--password", default=DEFAULT_PASSWORD, help="its password")
-    encodings = "how clients must write the account: json for Explorer 3.3 and later, colon for older ones"
-    add("--encoding", choices=("json", "colon", "both"), default="json", help=encodings)
     plans = "JSON file: workflows by id, each with the plan of its jobs; every other id exists, too"
     add("--plans", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=plans)
     journal = "file that stores workflows, jobs and clock; with it, the next emulator continues from there"
     add("--journal", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=journal)
+    add("--max-page-size", type=int, default=100, metavar="N", help="the most jobs on one page of a list")
+    missing = "the response about a job, task or workflow that does not exist"
+    add("--missing", choices=get_args(Missing), default="not_found", help=missing)
+    _add_login_options(parser)
+    return parser
+
+
+def _add_login_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("logins").add_argument
+    add("--login", default="root", help="the only accepted account")
+    password = f"its password (default: that of the variable {PASSWORD_VARIABLE}, else {DEFAULT_PASSWORD})"
+    add("--password", default=argparse.SUPPRESS, help=f"{password}; other users can see this option")
+    encodings = "how clients must write the account: json for Explorer 3.3 and later, colon for older ones"
+    add("--encoding", choices=ENCODINGS, default="json", help=encodings)
     add("--token-ttl", type=float, default=259200, metavar="SECONDS", help="how long a login lasts")
     clients = "the most clients that Explorer keeps, one for each login; 0 for no limit"
     add("--max-clients", type=int, default=200, metavar="N", help=clients)
     idle = "seconds without a request after which a client may be closed; 0 for never"
     add("--client-idle", type=float, default=3600, metavar="SECONDS", help=idle)
-    recycle = "a login that finds more clients than this closes the idle ones"
+    recycle = "a login that finds more clients than this, or no room, closes the idle ones"
     add("--recycle-above", type=int, default=30, metavar="N", help=recycle)
     graphd = "the most sessions at graphd, one for each client; 0 for no limit"
     add("--max-graphd-sessions", type=int, default=300, metavar="N", help=graphd)
-    add("--max-page-size", type=int, default=100, metavar="N", help="the most jobs on one page of a list")
-    return parser
 
 
 def _emulator(options: argparse.Namespace) -> Emulator:
     from airflow_provider_nebula_explorer.emulator.server import Emulator  # needs aiohttp
 
-    plans = vars(options).pop("plans", None)
-    emulator = Emulator(**vars(options))  # each other option is named like its argument
+    arguments = vars(options)  # each option but --plans is named like its argument
+    plans = arguments.pop("plans", None)
+    arguments.setdefault("password", os.environ.get(PASSWORD_VARIABLE) or DEFAULT_PASSWORD)
+    emulator = Emulator(**arguments)
     if not emulator.jobs:
         _seed(emulator)
     if plans is not None:

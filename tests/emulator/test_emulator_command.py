@@ -13,14 +13,14 @@ import pytest
 import requests
 from emulator_clients import JSON_ACCOUNT, encoded
 
-from airflow_provider_nebula_explorer.emulator.__main__ import exposure
+from airflow_provider_nebula_explorer.emulator.__main__ import PASSWORD_VARIABLE, _emulator, _parser, exposure
 
 COMMAND = [sys.executable, "-m", "airflow_provider_nebula_explorer.emulator"]
 ROOT = Path(__file__).parents[2]
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
+def environment(**variables: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), **variables}
 
 
 @pytest.fixture
@@ -28,10 +28,13 @@ def started(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     """An emulator on a free port: its process, its greeting and its address."""
     plans = tmp_path / "plans.json"
     plans.write_text(json.dumps({"12": {"name": "pagerank", "running": 60}}))
-    arguments = ["--port", "0", "--password", "s3cret", "--encoding", "both", "--plans", str(plans)]
+    arguments = ["--port", "0", "--encoding", "both", "--plans", str(plans)]
     arguments += ["--max-clients", "2", "--client-idle", "60", "--recycle-above", "1"]
     with subprocess.Popen(
-        [*COMMAND, *arguments], stdout=subprocess.PIPE, text=True, env=environment()
+        [*COMMAND, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(NEBULA_EXPLORER_EMULATOR_PASSWORD="s3cret"),
     ) as process:
         assert process.stdout is not None
         greeting = "".join(process.stdout.readline() for _ in range(4))
@@ -68,6 +71,33 @@ def test_it_greets_prints_calls_without_secrets_and_ends_cleanly(
     assert lines == ["POST /api-open/v1/connect 200", "GET /api-open/v1/jobs 200"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "variable", "password"),
+    [
+        ([], None, "stand-in-secret"),
+        ([], "", "stand-in-secret"),
+        ([], "of-the-variable", "of-the-variable"),
+        (["--password", "of-the-option"], "of-the-variable", "of-the-option"),
+    ],
+)
+def test_the_password_comes_from_the_option_or_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], variable: str | None, password: str
+):
+    monkeypatch.delenv(PASSWORD_VARIABLE, raising=False)
+    if variable is not None:
+        monkeypatch.setenv(PASSWORD_VARIABLE, variable)
+
+    emulator = _emulator(_parser().parse_args(arguments))
+    assert json.loads(emulator.airflow_connection)["password"] == password
+
+
+def test_its_help_shows_no_password_of_the_environment(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(PASSWORD_VARIABLE, "of-the-variable")
+
+    assert PASSWORD_VARIABLE in _parser().format_help()
+    assert "of-the-variable" not in _parser().format_help()
+
+
 def test_its_options_limit_the_logins(started: tuple[subprocess.Popen[str], str, str]):
     _, _, address = started
 
@@ -87,6 +117,7 @@ def test_its_options_limit_the_logins(started: tuple[subprocess.Popen[str], str,
     [
         (["--port", "70000"], None, "port must be 0-65535"),
         (["--token-ttl", "0"], None, "token_ttl"),
+        (["--journal", "."], None, "."),
         (["--max-clients", "-1"], None, "max_clients is -1"),
         (["--plans", "plans.json"], None, "plans.json"),
         (["--plans", "plans.json"], "{", "plans.json"),

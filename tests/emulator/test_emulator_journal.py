@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -103,6 +104,49 @@ def test_a_file_that_is_no_journal_is_left_as_it_is(tmp_path: Path, content: str
     with pytest.raises(ValueError, match="is not a journal's"):
         emulator(file)
     assert file.read_text() == content
+
+
+@pytest.mark.parametrize("made", ["by the emulator", "readable by all"])
+def test_nobody_else_may_read_it(tmp_path: Path, made: str):
+    file = tmp_path / "journal"
+    if made == "readable by all":
+        file.touch(0o644)
+        file.chmod(0o644)
+    emulator(file).start_job(12)
+
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_link_is_not_followed(tmp_path: Path):
+    target, file = tmp_path / "other", tmp_path / "journal"
+    target.touch()
+    file.symlink_to(target)
+
+    with pytest.raises(OSError, match="journal"):
+        emulator(file)
+    file.unlink()
+    first = emulator(file)
+    file.symlink_to(target)
+    with pytest.raises(OSError, match="journal"):
+        first.start_job(12)
+    assert target.read_text() == ""
+
+
+def test_another_name_of_a_file_is_no_journal(tmp_path: Path):
+    target, file = tmp_path / "other", tmp_path / "journal"
+    target.touch()
+    file.hardlink_to(target)
+
+    with pytest.raises(ValueError, match="not a file of its own"):
+        emulator(file).start_job(12)
+    assert target.read_text() == ""
+
+
+def test_a_pipe_is_no_journal(tmp_path: Path):
+    os.mkfifo(tmp_path / "journal")
+
+    with pytest.raises(ValueError, match="not a file of its own"):
+        emulator(tmp_path / "journal")
 
 
 @pytest.mark.parametrize(
