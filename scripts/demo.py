@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -21,7 +22,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,14 @@ ROOT = Path(__file__).resolve().parents[1]
 CONNECTION = "AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT"
 DAG_ID = "nebula_explorer_run_workflow"
 BEGUN = time.monotonic()
+
+# Without their log servers, which would listen on every address of the machine; the logs are files here.
+PARTS = (
+    ("api-server",),
+    ("scheduler", "--skip-serve-logs"),
+    ("dag-processor",),
+    ("triggerer", "--skip-serve-logs"),
+)
 
 RANKS = (("player101", "0.4211"), ("player102", "0.2706"), ("player125", "0.1532"), ("player100", "0.0911"))
 PLAN = JobPlan(
@@ -123,14 +132,32 @@ class Airflow:
                 stderr=subprocess.STDOUT,
                 text=True,
             ) as process,
-            ended_with(process),
+            ended_with([process]),
         ):
             assert process.stdout is not None
             for line in process.stdout:
                 log.write(line)
                 yield line
+            process.wait()  # it has closed its output, but may not have ended
         if process.returncode != 0:
             self.fail(f"airflow {' '.join(arguments)} ended with code {process.returncode}")
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[list[subprocess.Popen[bytes]]]:
+        """Run all its parts until the block is left."""
+        with self.log.open("ab") as log:
+            processes: list[subprocess.Popen[bytes]] = []
+            with ended_with(processes):
+                for part in PARTS:
+                    process = subprocess.Popen(
+                        [sys.executable, "-m", "airflow", *part],
+                        env=self.environment,
+                        stdout=log,
+                        stderr=subprocess.STDOUT,
+                        start_new_session=True,  # only this program gets Ctrl-C; it then ends the others
+                    )
+                    processes.append(process)
+                yield processes
 
     def fail(self, what: str) -> None:
         """Exit with an error, after the end of the log."""
@@ -139,16 +166,16 @@ class Airflow:
 
 
 @contextlib.contextmanager
-def ended_with(process: subprocess.Popen[Any]) -> Iterator[None]:
-    """End a process and all its descendants when the block ends, in whatever way."""
+def ended_with(processes: Sequence[subprocess.Popen[Any]]) -> Iterator[None]:
+    """End processes and all that they started, however the block is left."""
     try:
         yield
     finally:
         with undisturbed():
-            if process.poll() is None:
+            if any(process.poll() is None for process in processes):
                 print()
                 say("Ending Airflow ...")
-            end(process)
+            end(processes)
 
 
 @contextlib.contextmanager
@@ -163,18 +190,20 @@ def undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def end(process: subprocess.Popen[Any]) -> None:
+def end(processes: Sequence[subprocess.Popen[Any]]) -> None:
     family = []
-    with contextlib.suppress(psutil.NoSuchProcess):
-        parent = psutil.Process(process.pid)
-        family = [*parent.children(recursive=True), parent] if process.poll() is None else []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            parent = psutil.Process(process.pid)
+            family += [*parent.children(recursive=True), parent] if process.poll() is None else []
     for member in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.terminate()
     for member in psutil.wait_procs(family, timeout=10)[1]:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()
-    process.wait()
+    for process in processes:
+        process.wait()
 
 
 def run_once(airflow: Airflow, workflow_id: str) -> None:
@@ -261,44 +290,49 @@ def show_table(heads: tuple[str, ...], rows: list[Any]) -> None:
 def look_around(airflow: Airflow, connection: str, workflow_id: str) -> None:
     port = free_port()
     url = f"http://localhost:{port}"
-    # Airflow's pages show no connections of the environment, so this one goes into the database.
-    del airflow.environment[CONNECTION]
-    airflow.run("connections", "add", "nebula_explorer_default", *as_arguments(connection))
+    add_connection(airflow, connection)
+    password = add_login(airflow)
     airflow.environment |= {
-        "AIRFLOW__API__HOST": "127.0.0.1",  # as it requires no login
+        "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": url,
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
     }
     say("Starting Airflow ...")
-    with (
-        airflow.log.open("a") as log,
-        subprocess.Popen(
-            [sys.executable, "-m", "airflow", "standalone"],
-            env=airflow.environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # so that only this program gets Ctrl-C; it then ends all the others
-        ) as process,
-        ended_with(process),
-        contextlib.suppress(KeyboardInterrupt),
-    ):
-        wait_until_healthy(airflow, process, url)
+    with airflow.running() as processes, contextlib.suppress(KeyboardInterrupt):
+        wait_until_healthy(airflow, processes, url)
         airflow.run("dags", "trigger", DAG_ID, "--conf", conf_for(workflow_id))
-        say(f"Airflow is at {url}")
+        say(f"Airflow is at {url}, login admin, password {password}")
         say(f"  the example's run:  {url}/dags/{DAG_ID}")
         say(f"  the connection:     {url}/connections")
         say("Ctrl-C ends everything.")
-        process.wait()
-        airflow.fail("Airflow ended by itself")
+        while all(process.poll() is None for process in processes):
+            time.sleep(1)
+        airflow.fail("A part of Airflow ended by itself")
     say("Ended; nothing is left running.")
 
 
-def as_arguments(connection: str) -> list[str]:
-    return ["--conn-json", connection] if connection.lstrip().startswith("{") else ["--conn-uri", connection]
+def add_connection(airflow: Airflow, connection: str) -> None:
+    """Store the connection in the database, as Airflow's pages show no connections of the environment."""
+    del airflow.environment[CONNECTION]
+    is_json = connection.lstrip().startswith("{")
+    file = airflow.home / "connections.json"  # others can read a process's arguments, but not this folder
+    file.write_text(
+        json.dumps({"nebula_explorer_default": json.loads(connection) if is_json else connection})
+    )
+    airflow.run("connections", "import", str(file))
+    file.unlink()
+
+
+def add_login(airflow: Airflow) -> str:
+    """Give Airflow's pages the login ``admin``, and return its password."""
+    password = secrets.token_urlsafe(9)
+    file = airflow.home / "passwords.json"
+    file.write_text(json.dumps({"admin": password}))
+    airflow.environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"] = str(file)
+    return password
 
 
 def free_port() -> int:
@@ -309,9 +343,9 @@ def free_port() -> int:
     sys.exit("No port is free on 127.0.0.1.")
 
 
-def wait_until_healthy(airflow: Airflow, process: subprocess.Popen[Any], url: str) -> None:
+def wait_until_healthy(airflow: Airflow, processes: Sequence[subprocess.Popen[Any]], url: str) -> None:
     parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
-    while process.poll() is None:
+    while all(process.poll() is None for process in processes):
         with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
             with urllib.request.urlopen(f"{url}/api/v2/monitor/health", timeout=5) as response:
                 health = json.load(response)

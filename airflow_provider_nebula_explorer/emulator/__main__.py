@@ -29,13 +29,13 @@ _DAY = 86400.0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve until a signal says stop."""
-    options = _parser().parse_args(arguments)
+    """Serve until SIGINT or SIGTERM."""
+    options = make_parser().parse_args(arguments)
     signals = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # before the emulator's thread, which inherits it
     _log_calls()
     try:
-        emulator = _emulator(options).start()
+        emulator = make_emulator(options).start()
     except (ImportError, OSError, OverflowError, ValueError) as error:
         sys.exit(f"error: {error}")
     if warning := exposure(options.host):
@@ -45,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     emulator.stop()
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_nebula_explorer.emulator",
         description="A stand-in for NebulaGraph Explorer: its workflow API, with simulated jobs.",
@@ -84,7 +85,12 @@ def _add_login_options(parser: argparse.ArgumentParser) -> None:
     add("--max-graphd-sessions", type=int, default=300, metavar="N", help=graphd)
 
 
-def _emulator(options: argparse.Namespace) -> Emulator:
+def make_emulator(options: argparse.Namespace) -> Emulator:
+    """Return the emulator that a command line describes.
+
+    :raises OSError: if a file cannot be read.
+    :raises ValueError: if an option or what a file holds is wrong.
+    """
     from airflow_provider_nebula_explorer.emulator.server import Emulator  # needs aiohttp
 
     arguments = vars(options)  # each option but --plans is named like its argument

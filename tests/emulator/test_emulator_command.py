@@ -13,7 +13,12 @@ import pytest
 import requests
 from emulator_clients import JSON_ACCOUNT, encoded
 
-from airflow_provider_nebula_explorer.emulator.__main__ import PASSWORD_VARIABLE, _emulator, _parser, exposure
+from airflow_provider_nebula_explorer.emulator.__main__ import (
+    PASSWORD_VARIABLE,
+    exposure,
+    make_emulator,
+    make_parser,
+)
 
 COMMAND = [sys.executable, "-m", "airflow_provider_nebula_explorer.emulator"]
 ROOT = Path(__file__).parents[2]
@@ -87,15 +92,15 @@ def test_the_password_comes_from_the_option_or_from_the_environment(
     if variable is not None:
         monkeypatch.setenv(PASSWORD_VARIABLE, variable)
 
-    emulator = _emulator(_parser().parse_args(arguments))
+    emulator = make_emulator(make_parser().parse_args(arguments))
     assert json.loads(emulator.airflow_connection)["password"] == password
 
 
 def test_its_help_shows_no_password_of_the_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(PASSWORD_VARIABLE, "of-the-variable")
 
-    assert PASSWORD_VARIABLE in _parser().format_help()
-    assert "of-the-variable" not in _parser().format_help()
+    assert PASSWORD_VARIABLE in make_parser().format_help()
+    assert "of-the-variable" not in make_parser().format_help()
 
 
 def test_its_options_limit_the_logins(started: tuple[subprocess.Popen[str], str, str]):
