@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_provider_nebula_explorer.emulator.calls import Call
+    from airflow_provider_nebula_explorer.emulator.deviations import Deviations
     from airflow_provider_nebula_explorer.emulator.faults import Fault
     from airflow_provider_nebula_explorer.emulator.plans import JobPlan, TaskPlan
     from airflow_provider_nebula_explorer.emulator.server import Emulator
 
-__all__ = ["Call", "Emulator", "Fault", "JobPlan", "TaskPlan"]
+__all__ = ["Call", "Deviations", "Emulator", "Fault", "JobPlan", "TaskPlan"]
 
-_HOMES = {"Call": "calls", "Emulator": "server", "Fault": "faults", "JobPlan": "plans", "TaskPlan": "plans"}
+_HOMES = {
+    "Call": "calls",
+    "Deviations": "deviations",
+    "Emulator": "server",
+    "Fault": "faults",
+    "JobPlan": "plans",
+    "TaskPlan": "plans",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from airflow_provider_nebula_explorer.emulator.accounts import ENCODINGS
-from airflow_provider_nebula_explorer.emulator.api import Missing
+from airflow_provider_nebula_explorer.emulator.deviations import Missing
 from airflow_provider_nebula_explorer.emulator.plans import JobPlan, TaskPlan, as_object, read_workflow
 from airflow_provider_nebula_explorer.emulator.sessions import DEFAULT_PASSWORD
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
@@ -63,6 +63,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--max-page-size", type=int, default=100, metavar="N", help="the most jobs on one page of a list")
     missing = "the response about a job, task or workflow that does not exist"
     add("--missing", choices=get_args(Missing), default="not_found", help=missing)
+    like = "JSON report of the doctor: behave as that Explorer does, in spite of other options"
+    add("--like", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=like)
     _add_login_options(parser)
     return parser
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
+from airflow_provider_nebula_explorer.emulator.deviations import Deviations
 from airflow_provider_nebula_explorer.emulator.filters import JobFilter, is_whole
 from airflow_provider_nebula_explorer.emulator.jobs import ZERO_JOB
 from airflow_provider_nebula_explorer.emulator.messages import (
@@ -19,9 +20,8 @@ from airflow_provider_nebula_explorer.emulator.messages import (
 from airflow_provider_nebula_explorer.emulator.refusals import MissingError, RefusedError, wrong_parameter
 from airflow_provider_nebula_explorer.emulator.sessions import COOKIE_NAME, Sessions
 from airflow_provider_nebula_explorer.emulator.state import ExplorerState, check_input
+from airflow_provider_nebula_explorer.emulator.text import one_line
 from airflow_provider_nebula_explorer.explorer.models import JsonObject
-
-Missing = Literal["not_found", "zero", "no_data"]
 
 _SUCCESS: JsonObject = {"code": 0, "message": "Success"}
 _LARGEST_ID = 2**63 - 1
@@ -38,30 +38,27 @@ WEB_APP = """<!DOCTYPE html>
 
 @dataclass(frozen=True)
 class Explorer:
-    """The emulated Explorer: its sessions, its jobs, and its responses.
-
-    :param missing: the response about what does not exist: with ``not_found``, the error 40404000; with
-        ``zero``, a success with Go's zero values, which replace every empty list, too; with ``no_data``, a
-        success without data.
-    """
+    """The emulated Explorer: its sessions, its jobs, and its responses."""
 
     sessions: Sessions
     state: ExplorerState
-    missing: Missing = "not_found"
-
-    def __post_init__(self) -> None:
-        if self.missing not in get_args(Missing):
-            raise ValueError(f"missing is {self.missing!r}; allowed: {', '.join(get_args(Missing))}")
+    deviations: Deviations = field(default_factory=Deviations)
 
     def respond(self, request: Request, now: float) -> Response:
         """Process a request at a moment in epoch seconds."""
         endpoint = _find(request)
-        if endpoint is None:
+        if endpoint is None and self.deviations.unknown_path == "html":
             return html_response(WEB_APP)
         try:
-            return self._connect(request, now) if endpoint is CONNECT else self._act(endpoint, request, now)
+            return self._process(endpoint, request, now)
         except RefusedError as refusal:
-            return refusal.response
+            follows_code = self.deviations.http_status_follows_code
+            return refusal.response if follows_code else replace(refusal.response, status=200)
+
+    def _process(self, endpoint: _Endpoint | None, request: Request, now: float) -> Response:
+        if endpoint is None:
+            raise MissingError(f"path {one_line(request.path)}")
+        return self._connect(request, now) if endpoint is CONNECT else self._act(endpoint, request, now)
 
     def _act(self, endpoint: _Endpoint, request: Request, now: float) -> Response:
         self.sessions.check(_token(request), now)
@@ -69,10 +66,12 @@ class Explorer:
         try:
             data = endpoint.act(self.state, request, now, **(ids.groupdict() if ids else {}))
         except MissingError:
-            if self.missing == "not_found":
-                raise
-            return json_response(_SUCCESS) if self.missing == "no_data" else _success(endpoint.zero)
-        return _success(_null_for_empty(data) if self.missing == "zero" else data)
+            if self.deviations.missing_job == "zero":
+                return _success(endpoint.zero)
+            if self.deviations.missing_job == "no_data":
+                return json_response(_SUCCESS)
+            raise
+        return _success(_null_for_empty(data) if self.deviations.missing_job == "zero" else data)
 
     def _connect(self, request: Request, now: float) -> Response:
         body = _json_body(request)

@@ -10,7 +10,7 @@ from airflow_provider_nebula_explorer.emulator.refusals import RefusedError
 def respond(emulator: control.Controlled, request: Request, host: str) -> Response | None:
     """Respond to a request for a page or a control; return ``None`` if it is a request for Explorer.
 
-    :param host: the name or address that the emulator was told to listen on.
+    :param host: the name or address that the emulator listens on.
     """
     page = pages.PATH.fullmatch(request.path) if request.method == "GET" else None
     if page is None and not request.path.startswith(control.PREFIX):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -32,6 +32,10 @@ class JobFilter:
             if not is_valid(criterion):
                 raise wrong_parameter(f"filter.{key}", allowed)
         return cls(value)
+
+    def without(self, keys: Collection[str]) -> JobFilter:
+        """Return the filter without some keys."""
+        return JobFilter({key: value for key, value in self.criteria.items() if key not in keys})
 
     @property
     def newest_first(self) -> bool:

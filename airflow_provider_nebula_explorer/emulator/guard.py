@@ -21,7 +21,7 @@ _PLAIN_TYPES = frozenset({"text/plain", "multipart/form-data"})
 def check(request: Request, host: str) -> None:
     """Refuse a request that another website caused.
 
-    :param host: the name or address that the emulator was told to listen on.
+    :param host: the name or address that the emulator listens on.
     :raises RefusedError: if the request's ``Host``, its ``Origin`` or its body's type is foreign.
     """
     named = request.headers.get("host", "")

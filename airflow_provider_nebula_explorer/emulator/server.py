@@ -7,14 +7,16 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import final
+from typing import Any, final
 
 from airflow_provider_nebula_explorer.emulator import backstage
 from airflow_provider_nebula_explorer.emulator.accounts import Encoding
-from airflow_provider_nebula_explorer.emulator.api import Explorer, Missing
+from airflow_provider_nebula_explorer.emulator.api import Explorer
 from airflow_provider_nebula_explorer.emulator.calls import Call, CallLog
+from airflow_provider_nebula_explorer.emulator.deviations import Deviations, Missing
 from airflow_provider_nebula_explorer.emulator.fault_queue import FaultQueue
 from airflow_provider_nebula_explorer.emulator.faults import Fault
 from airflow_provider_nebula_explorer.emulator.frontend import Frontend
@@ -52,6 +54,8 @@ class Emulator:
     :param missing: the response about a job, task or workflow that does not exist: with ``not_found``, the
         error 40404000; with ``zero``, a success with zero values, such as a job with the id 0, and ``null``
         for every empty list; with ``no_data``, a success without data.
+    :param like: how it behaves: the report of a doctor that examined an Explorer, the report's facts, or the
+        path of a file with one of these. A fact has precedence over the argument for the same behaviour.
     :param clock: the time in epoch seconds.
     :param seed: the seed of the faults that have a probability.
     :param max_clients: the most clients that Explorer keeps, one for each login; with this many, it refuses
@@ -64,8 +68,8 @@ class Emulator:
     :param password_lock_time: the seconds for which the account is then locked.
     :param journal: a file that stores its workflows, jobs and clock: another emulator with the same file
         continues where this one ended, no matter how it ended.
-    :raises ValueError: if the file is not a journal.
-    :raises OSError: if it cannot be read.
+    :raises ValueError: if an argument is wrong, or a file is not a journal or not a report.
+    :raises OSError: if a file cannot be read.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class Emulator:
         graphd: tuple[str, int] | None = None,
         workflows: Mapping[int | str, JobPlan | tuple[str, JobPlan]] | None = None,
         missing: Missing = "not_found",
+        like: Deviations | Mapping[str, Any] | str | Path | None = None,
         clock: Callable[[], float] = time.time,
         seed: int = 0,
         max_clients: int = 200,
@@ -92,19 +97,18 @@ class Emulator:
         password_lock_time: float = 0,
         journal: Path | None = None,
     ) -> None:
-        self.latency = 0.0
+        facts = Deviations.read(like)
+        deviations = replace(facts, missing_job=facts.missing_job or missing)
+        self.latency = deviations.latency
         """Seconds that each response takes."""
-        limits = Limits(
-            max_clients,
-            client_idle,
-            recycle_above,
-            max_graphd_sessions,
-            failed_login_attempts,
-            password_lock_time,
-        )
-        self._sessions = Sessions(login, password, encoding, token_ttl, cookie, graphd, limits)
-        self._state = ExplorerState(workflows, max_page_size=max_page_size)
-        self._explorer = Explorer(self._sessions, self._state, missing)
+        clients = (max_clients, client_idle, recycle_above)
+        limits = Limits(*clients, max_graphd_sessions, failed_login_attempts, password_lock_time)
+        account = (login, password, facts.account_encoding or encoding)
+        token = (facts.max_age or token_ttl, _cookie(facts, cookie))
+        self._sessions = Sessions(*account, *token, graphd, limits)
+        page_cap = facts.page_cap or max_page_size
+        self._state = ExplorerState(workflows, max_page_size=page_cap, deviations=deviations)
+        self._explorer = Explorer(self._sessions, self._state, deviations)
         self._faults = FaultQueue(seed)
         self._calls = CallLog()
         self._clock = clock
@@ -253,7 +257,7 @@ class Emulator:
     def expire_graphd_sessions(self, code: int = BAD_REQUEST) -> None:
         """Let graphd drop every session, so that Explorer refuses whoever logged in until they log in again.
 
-        :param code: Explorer's code of these refusals; ``50004001`` was seen, too.
+        :param code: Explorer's code of these refusals; ``50004001`` occurs, too.
         """
         if not is_code(code):
             raise ValueError(f"code is {code!r}; allowed: 8 digits")
@@ -324,6 +328,12 @@ class Emulator:
     def _respond(self, request: Request) -> Response:
         with self._lock:
             return self._explorer.respond(request, self._time)
+
+
+def _cookie(facts: Deviations, cookie: Cookie) -> Cookie:
+    if facts.secure_cookie is None or facts.secure_cookie == (cookie == "secure"):
+        return cookie
+    return "secure" if facts.secure_cookie else "plain"
 
 
 def _finite(seconds: float) -> float:

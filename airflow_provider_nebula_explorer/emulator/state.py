@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
+from airflow_provider_nebula_explorer.emulator.deviations import Deviations
 from airflow_provider_nebula_explorer.emulator.filters import JobFilter
 from airflow_provider_nebula_explorer.emulator.jobs import EmulatedJob, local_time
 from airflow_provider_nebula_explorer.emulator.plans import JobPlan
@@ -17,6 +18,8 @@ from airflow_provider_nebula_explorer.emulator.refusals import (
 from airflow_provider_nebula_explorer.explorer.models import JobStatus, JsonObject
 
 _FIRST_JOB = 101
+_SCATTER = 2654435761
+"""An odd factor: multiplied by it modulo 2**32, different numbers stay different, but not in their order."""
 
 
 class ExplorerState:
@@ -25,6 +28,7 @@ class ExplorerState:
     :param workflows: the workflows that exist, each with a plan or with its name and a plan; with ``None``,
         every id exists.
     :param max_page_size: the cap on a list's page.
+    :param deviations: how its lists and ids deviate from the documentation.
     """
 
     on_change: Callable[..., None] = staticmethod(lambda *_, **__: None)
@@ -35,14 +39,16 @@ class ExplorerState:
         workflows: Mapping[int | str, JobPlan | tuple[str, JobPlan]] | None = None,
         *,
         max_page_size: int = 100,
+        deviations: Deviations | None = None,
     ) -> None:
         if max_page_size < 1:
             raise ValueError(f"max_page_size is {max_page_size}; allowed: 1 or more")
         self._any_workflow = workflows is None
         self._max_page_size = max_page_size
+        self._deviations = deviations or Deviations()
         self._workflows: dict[str, tuple[str, tuple[JobPlan, ...]]] = {}
         self._jobs: dict[int, EmulatedJob] = {}
-        self.clock_ahead = 0.0
+        self.clock_ahead = self._deviations.clock_difference
         """By how many seconds Explorer's clock is ahead of the time that passes."""
         for workflow_id, planned in (workflows or {}).items():
             name, plan = (None, planned) if isinstance(planned, JobPlan) else planned
@@ -50,7 +56,7 @@ class ExplorerState:
 
     @property
     def jobs(self) -> list[EmulatedJob]:
-        """Every job, oldest id first."""
+        """Every job, in the order in which they were added."""
         return list(self._jobs.values())
 
     def plan(self, workflow_id: int | str, plans: Sequence[JobPlan], name: str | None = None) -> None:
@@ -79,7 +85,7 @@ class ExplorerState:
         workflow_name, plans = self._workflow(key)
         local = local_time(created + self.clock_ahead)
         job_name = str(name or f"{workflow_name}_{local:%Y%m%d%H%M%S}")
-        number = _FIRST_JOB + len(self._jobs)
+        number = self._next_id()
         job = EmulatedJob(number, job_name, key, workflow_name, plan or plans[0], created, input)
         job.clock_ahead = self.clock_ahead
         self._jobs[number] = job
@@ -99,13 +105,13 @@ class ExplorerState:
         """Return one page of the jobs that a filter shows."""
         if workflow_id is not None:
             self._workflow(workflow_id)
-        jobs = [
-            job for job in self.jobs if workflow_id in (None, job.workflow_id) and criteria.shows(job, now)
-        ]
-        jobs.sort(key=lambda job: (job.create_time, job.id), reverse=criteria.newest_first)
+        obeyed = criteria.without(self._deviations.ignored_filters)
+        jobs = [job for job in self.jobs if workflow_id in (None, job.workflow_id) and obeyed.shows(job, now)]
+        newest_first = obeyed.newest_first and self._deviations.order
+        jobs.sort(key=lambda job: (job.create_time, job.id), reverse=newest_first)
         size = min(page_size, self._max_page_size)
         items = [job.item(now) for job in jobs[(page - 1) * size : page * size]]
-        return {"items": items, "total": len(jobs), "Page": page, "PageSize": size}
+        return {"items": items, **self._total(len(jobs)), "Page": page, "PageSize": size}
 
     def job(self, job_id: int) -> EmulatedJob:
         """Return a job."""
@@ -129,6 +135,14 @@ class ExplorerState:
         if rows is None:
             raise MissingError(f"task {task_id} of job {job_id}")
         return rows
+
+    def _next_id(self) -> int:
+        count = _FIRST_JOB + len(self._jobs)
+        return count if self._deviations.ids_grow else count * _SCATTER % 2**32
+
+    def _total(self, right: int) -> JsonObject:
+        total = self._deviations.total
+        return {} if total == "absent" else {"total": right if total == "right" else total}
 
     def _workflow(self, key: str) -> tuple[str, tuple[JobPlan, ...]]:
         if key not in self._workflows and not self._any_workflow:

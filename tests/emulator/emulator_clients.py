@@ -10,7 +10,8 @@ from typing import Any
 import requests
 
 from airflow_provider_nebula_explorer.emulator import Emulator
-from airflow_provider_nebula_explorer.emulator.api import Explorer, Missing
+from airflow_provider_nebula_explorer.emulator.api import Explorer
+from airflow_provider_nebula_explorer.emulator.deviations import Deviations
 from airflow_provider_nebula_explorer.emulator.messages import Request, Response
 from airflow_provider_nebula_explorer.emulator.sessions import Sessions
 from airflow_provider_nebula_explorer.emulator.state import ExplorerState
@@ -28,7 +29,7 @@ class DirectClient:
     state: ExplorerState = field(default_factory=ExplorerState)
     now: float = START
     headers: dict[str, str] = field(default_factory=dict)
-    missing: Missing = "not_found"
+    deviations: Deviations = field(default_factory=Deviations)
 
     def send(
         self,
@@ -42,7 +43,7 @@ class DirectClient:
         sent = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         headers = {"content-type": content_type, **self.headers}
         request = Request(method, BASE + path, query, headers, sent)
-        return Explorer(self.sessions, self.state, self.missing).respond(request, self.now)
+        return Explorer(self.sessions, self.state, self.deviations).respond(request, self.now)
 
     def call(self, method: str, path: str, body: Any = None, **options: str) -> Any:
         """Return the response's data, or the code of a refusal."""

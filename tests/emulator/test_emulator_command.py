@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from emulator_clients import JSON_ACCOUNT, encoded
+from emulator_clients import JSON_ACCOUNT, Client, encoded
 
 from airflow_provider_nebula_explorer.emulator.__main__ import (
     PASSWORD_VARIABLE,
@@ -96,6 +96,16 @@ def test_the_password_comes_from_the_option_or_from_the_environment(
     assert json.loads(emulator.airflow_connection)["password"] == password
 
 
+def test_its_options_say_how_it_behaves(tmp_path: Path):
+    report = tmp_path / "report.json"
+    report.write_text('{"facts": {"account_encoding": "colon"}}')
+    options = make_parser().parse_args(["--like", str(report), "--missing", "zero"])
+
+    with make_emulator(options) as emulator, Client(emulator) as client:
+        assert client.connect("root:stand-in-secret").status_code == 200
+        assert client.get("/jobs/7").json()["data"]["id"] == 0
+
+
 def test_its_help_shows_no_password_of_the_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(PASSWORD_VARIABLE, "of-the-variable")
 
@@ -123,6 +133,7 @@ def test_its_options_limit_the_logins(started: tuple[subprocess.Popen[str], str,
         (["--port", "70000"], None, "port must be 0-65535"),
         (["--token-ttl", "0"], None, "token_ttl"),
         (["--journal", "."], None, "."),
+        (["--like", "nowhere.json"], None, "nowhere.json"),
         (["--max-clients", "-1"], None, "max_clients is -1"),
         (["--plans", "plans.json"], None, "plans.json"),
         (["--plans", "plans.json"], "{", "plans.json"),

@@ -22,10 +22,10 @@ def test_another_process_starts_a_job_and_sees_the_jobs_with_their_inputs(emulat
 def test_another_process_sees_the_calls(client: Client):
     client.get("/jobs", params={"page": 2})
 
-    seen = client.get("/_emulator/calls").json()
+    response = client.get("/_emulator/calls").json()
     counts = ("logins", "clients", "most_clients", "connections")
-    assert [seen[name] for name in counts] == [1, 1, 1, 1]
-    assert [(call["endpoint"], call["query"], call["status"]) for call in seen["calls"]] == [
+    assert [response[name] for name in counts] == [1, 1, 1, 1]
+    assert [(call["endpoint"], call["query"], call["status"]) for call in response["calls"]] == [
         ("connect", {}, 200),
         ("list_jobs", {"page": "2"}, 200),
     ]

@@ -9,7 +9,7 @@ import pytest
 from emulator_clients import Client, DirectClient
 
 from airflow_provider_nebula_explorer.emulator import Emulator, JobPlan
-from airflow_provider_nebula_explorer.emulator.api import Missing
+from airflow_provider_nebula_explorer.emulator.deviations import Deviations, Missing
 from airflow_provider_nebula_explorer.emulator.state import ExplorerState
 
 FORM = "application/x-www-form-urlencoded"
@@ -27,7 +27,8 @@ CALLS: list[tuple[str, str, str, Any]] = [
 
 def explorer(missing: Missing) -> DirectClient:
     """An Explorer with one workflow, 12, and one job, 101."""
-    client = DirectClient(state=ExplorerState({12: JobPlan(tasks=())}), missing=missing)
+    state = ExplorerState({12: JobPlan(tasks=())})
+    client = DirectClient(state=state, deviations=Deviations(missing_job=missing))
     client.connect()
     client.run(12)
     return client
