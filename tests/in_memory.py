@@ -126,7 +126,7 @@ class InMemoryExplorer:
 
     def _start(self, request: Request, moment: float) -> object:
         if self.plans:
-            self.state.plan(5, self.plans.pop(0))
+            self.state.plan(5, [self.plans.pop(0)])
         response = self._explorer.respond(request, moment)
         self.ours.append(self.state.jobs[-1])
         return response
