@@ -34,7 +34,7 @@ _LONGEST_LIFE_SECONDS = 400 * 86400.0
 class LoginStore:
     """The shared login of one account.
 
-    :param settings: with a ``state_dir``.
+    :param path: of the folder; see :func:`.state_folder.open_state_folder`.
     :param clock: epoch seconds, as other machines know them, too.
     :param monotonic: seconds; they measure how long a lock is waited for.
     """
@@ -52,6 +52,13 @@ class LoginStore:
         self.file = LoginFile(settings)
         self.clock = clock
         self.monotonic = monotonic
+
+    @classmethod
+    def of(cls, settings: Settings) -> LoginStore | None:
+        """Return the store of an account; ``None`` if its login is not shared."""
+        if not settings.share_login or settings.state_dir is None:
+            return None
+        return cls(settings, settings.state_dir)
 
     def turn(self, refused: str | None) -> LoginTurn:
         """Look for a login.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from airflow_provider_nebula_explorer.explorer.settings import AccountEncoding
 
 COOKIE = "explorer_token"
+"""The cookie that carries the token."""
 
 _MAX_COOKIES_LENGTH = 8192
 """What servers accept as a header at most, as a rule; cookies beyond it are left out."""
