@@ -11,7 +11,6 @@ from airflow_provider_nebula_explorer.explorer.client import api
 from airflow_provider_nebula_explorer.explorer.client.sync_client import Client
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 
-
 PRELOADED = [
     "pytest",  # each process imports the main module
     "airflow_provider_nebula_explorer.explorer.client.sync_client",

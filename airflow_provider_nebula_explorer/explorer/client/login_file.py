@@ -126,14 +126,14 @@ class LoginFile:
     def _cipher(self, salt: bytes) -> AESGCM:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        return AESGCM(_key(self._password, salt))
+        return AESGCM(derive_key(self._password, salt))
 
     def _bound_to(self, kind: str) -> bytes:
         return _json([kind, *self._subject])
 
 
 @lru_cache(maxsize=256)
-def _key(password: str, salt: bytes) -> bytes:
+def derive_key(password: str, salt: bytes) -> bytes:
     """Derive a key, once in a process: 16 MiB and about 50 ms (RFC 7914)."""
     return hashlib.scrypt(password.encode(), salt=salt, n=2**14, r=8, p=1, dklen=32)
 

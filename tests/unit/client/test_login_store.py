@@ -353,7 +353,7 @@ def no_cryptography(shared, monkeypatch):
 
 
 def no_scrypt(shared, monkeypatch):
-    login_file._key.cache_clear()
+    login_file.derive_key.cache_clear()
     monkeypatch.delattr(hashlib, "scrypt")
 
 
@@ -384,7 +384,7 @@ def test_the_key_is_derived_once_in_a_process_at_the_cost_of_the_format(shared, 
         return scrypt(password, **cost, salt=derived[-1][0])
 
     monkeypatch.setattr(hashlib, "scrypt", observed)
-    login_file._key.cache_clear()
+    login_file.derive_key.cache_clear()
     shared.keep(FIRST)
     shared.keep(SECOND, FIRST.token)
     shared.keep(REFUSAL, SECOND.token)
@@ -408,8 +408,14 @@ def test_the_key_is_in_no_text_and_no_pickle(shared):
     turn.end()
     file = LoginFile(settings())
     file.read_login(shared.file().read_bytes())
-    key = login_file._key(settings().account.password, file._salt)
-    shown = (repr(turn), repr(vars(turn)), repr(vars(turn._store)), repr(vars(file)), repr(login_file._key))
+    key = login_file.derive_key(settings().account.password, file._salt)
+    shown = (
+        repr(turn),
+        repr(vars(turn)),
+        repr(vars(turn._store)),
+        repr(vars(file)),
+        repr(login_file.derive_key),
+    )
     assert not [text for text in shown if repr(key) in text or key.hex() in text]
     assert key not in pickle.dumps(file)
 
