@@ -122,6 +122,14 @@ def _read_verify(value: Any) -> bool | str:
     return _read_path(text)
 
 
+def _read_flag(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, str) or value.lower() not in ("true", "false"):
+        raise ValueError
+    return value.lower() == "true"
+
+
 def _read_path(value: Any) -> str:
     if not isinstance(value, str) or not Path(value).exists():
         raise ValueError
@@ -231,6 +239,17 @@ EXTRA_FIELDS = (
         _whole_number(1, 100_000),
         {"type": ["integer", "null"], "minimum": 1, "maximum": 100_000},
         default=Settings.max_consecutive_failures,
+    ),
+    ExtraField(
+        "share_login",
+        "Share the login",
+        "Left empty, or true: the processes of a machine share one login; each login takes room in Explorer. "
+        "false: each process makes its own.",
+        "true or false",
+        _read_flag,
+        {"type": ["string", "null"], "enum": ["true", "false"]},
+        default="true",
+        is_filled_in=False,
     ),
     ExtraField(
         "job_url",

@@ -83,15 +83,23 @@ class NebulaExplorerApiError(NebulaExplorerError):
     :param text: what was requested, what came back, what to do next.
     :param code: Explorer's 8-digit code; ``None`` if the response was not Explorer's own.
     :param message: Explorer's own message, ``<ErrName>`` or ``<ErrName>::<detail>``.
+    :param details: what Explorer said beyond its message.
     :param http_status: the HTTP status of the response.
     """
 
     def __init__(
-        self, text: str = "", *, code: int | None = None, message: str = "", http_status: int | None = None
+        self,
+        text: str = "",
+        *,
+        code: int | None = None,
+        message: str = "",
+        details: str = "",
+        http_status: int | None = None,
     ) -> None:
         super().__init__(text)
         self.code = code
         self.message = message
+        self.details = details
         self.http_status = http_status
 
     @property
@@ -123,7 +131,8 @@ class NebulaExplorerAuthError(NebulaExplorerApiError):
 class NebulaExplorerLoginError(NebulaExplorerAuthError):
     """Explorer refused the login, in each account encoding that was tried.
 
-    :param transient: whether the same login worked before, and only graphd is unreachable now.
+    :param transient: whether Explorer or graphd has no room for another login; or the same login worked
+        before, and only graphd is unreachable now.
     :param refusal: as for :class:`NebulaExplorerApiError`.
     """
 

@@ -30,6 +30,26 @@ def get_provider_info() -> dict[str, Any]:
         "asset-uris": [_asset_uris()],
         "connection-types": [_connection_type()],
         "extra-links": [f"{_PACKAGE}.links.nebula_explorer.NebulaExplorerJobLink"],
+        "config": {
+            "nebula_explorer": {
+                "description": "NebulaGraph Explorer.",
+                "options": {"state_dir": _state_dir()},
+            }
+        },
+    }
+
+
+def _state_dir() -> dict[str, Any]:
+    return {
+        "description": (
+            "The folder in which processes share what must outlive them: the login to Explorer. It is made at "
+            "first use, for this Unix user alone; the folder above it has to exist. Machines that mount the "
+            "same folder share it, too. Default: nebula_explorer below AIRFLOW_HOME."
+        ),
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "/mnt/airflow/nebula_explorer",
+        "default": None,
     }
 
 

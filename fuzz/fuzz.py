@@ -30,7 +30,8 @@ def responses(data: bytes) -> None:
     status, *lines = head.decode("latin-1").split("\n")
     headers = dict(line.split(": ", 1) for line in lines if ": " in line)
     if status.isascii() and status.isdigit() and len(status) == 3:
-        properties.any_response_is_read_or_refused(Response(int(status), headers, body))
+        cookies = [line.partition(": ")[2] for line in lines if line.startswith("Set-Cookie: ")]
+        properties.any_response_is_read_or_refused(Response(int(status), headers, body, cookies))
 
 
 def connections(data: bytes) -> None:

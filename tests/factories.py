@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from airflow_provider_nebula_explorer.emulator import Emulator
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError
+from airflow_provider_nebula_explorer.explorer.client.logins import Login, Refusal
 from airflow_provider_nebula_explorer.explorer.client.protocol import (
     Exchange,
+    FindLogin,
     Pause,
     Request,
     Response,
@@ -60,20 +62,26 @@ def settings_of(emulator: Emulator, **changes: Any) -> Settings:
     return settings(**{"base_url": emulator.url, "account": account, **changes})
 
 
-def response_of(data: object = None, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def response_of(
+    data: object = None,
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    set_cookies: tuple[str, ...] = (),
+) -> Response:
     body = {"code": 0, "message": "Success", "data": data}
-    return Response(status, headers or {}, json.dumps(body).encode())
+    return Response(status, headers or {}, json.dumps(body).encode(), set_cookies)
 
 
-def refusal(code: int, message: str = "", *, status: int | None = None) -> Response:
-    body = {"code": code, "message": message}
+def refusal(code: int, message: str = "", *, status: int | None = None, details: object = "") -> Response:
+    body = {"code": code, "message": message, "details": details}
     return Response(status or code // 100_000, {}, json.dumps(body).encode())
 
 
 def logged_in(
     token: str = TOKEN, cookie: str = "explorer_token={}; Path=/; Max-Age=259200; HttpOnly"
 ) -> Response:
-    return response_of({"success": True}, headers={"Set-Cookie": cookie.format(token)})
+    return response_of({"success": True}, set_cookies=(cookie.format(token),))
 
 
 def broken(*, sent: bool = True) -> NebulaExplorerConnectionError:
@@ -81,9 +89,20 @@ def broken(*, sent: bool = True) -> NebulaExplorerConnectionError:
 
 
 class Played:
-    """An exchange that was played with scripted responses: the steps that it yielded, and how it ended."""
+    """An exchange that was played with scripted responses: the steps that it yielded, and how it ended.
 
-    def __init__(self, exchange: Exchange[Any], *responses: StepResult) -> None:
+    :param shared: what other processes know at each search for a login; from then on, nothing.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange[Any],
+        *responses: StepResult,
+        shared: Sequence[Login | Refusal | None] = (),
+    ) -> None:
+        self._shared = iter(shared)
+        self.refused: list[str | None] = []
+        self.kept: list[Any] = []
         self.requests: list[Request] = []
         self.pauses: list[float] = []
         self.value: Any = None
@@ -105,6 +124,8 @@ class Played:
     def _perform(self, step: Step, responses: Iterator[StepResult]) -> StepResult:
         if isinstance(step, SingleFlight):
             return self._play(step.begin(), responses)
+        if isinstance(step, FindLogin):
+            return self._find_login(step, responses)
         if isinstance(step, Secret):
             self.secrets.append(step.text)
             return None
@@ -115,6 +136,14 @@ class Played:
         response = next(responses, None)
         assert response is not None, f"unexpected request {step.method} {step.target}"
         return response
+
+    def _find_login(self, step: FindLogin, responses: Iterator[StepResult]) -> Login | Refusal:
+        self.refused.append(step.refused)
+        found = next(self._shared, None)
+        if found is None:
+            found = self._play(step.log_in(), responses)
+            self.kept.append(found)
+        return found
 
     @property
     def sent(self) -> list[str]:

@@ -51,7 +51,11 @@ def any_response_is_read_or_refused(response: Response) -> None:
     session = _session(max_retries=1)
     played = Played(session.login(), *[response] * 4)
     _check_end(played, session)
-    assert played.error or (re.fullmatch(r"[!-~]+", played.value) and not set(played.value) & set('",;'))
+    if played.error is None:
+        assert re.fullmatch(r"[!-~]+", played.value.token)
+        assert not set(played.value.token) & set('",;')
+        assert re.fullmatch(r"explorer_token=[ -~]+", played.value.header)
+        assert len(played.value.header) < len(played.value.token) + 10_000
 
 
 def _session(max_retries: int) -> Session:

@@ -9,6 +9,7 @@ Metric = Literal[
     "cancels",  # of jobs, that Explorer accepted
     "events",  # successes of workflows, delivered to those who observe them
     "logins",
+    "logins.refused",  # each try, for whatever reason
     "polls",  # one for all jobs of a watcher, and one for each job that is waited for alone
     "reconciliations",  # searches for the job of a start whose response was lost
     "retries",  # of requests

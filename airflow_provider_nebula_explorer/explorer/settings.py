@@ -56,6 +56,9 @@ class Settings:
     :param max_retries: how often a request that is safe to repeat is retried.
     :param max_consecutive_failures: how many failed polls of a job, in a row, end a wait.
     :param job_url: template of a job's web page.
+    :param share_login: whether all processes that use ``state_dir`` share one login.
+    :param state_dir: path of the folder in which processes of one user share what must outlive them; ``~`` is
+        that user's home. With ``None``, they share nothing.
     """
 
     base_url: str
@@ -68,6 +71,8 @@ class Settings:
     max_retries: int = 5
     max_consecutive_failures: int = 12
     job_url: str = "{base_url}/"
+    share_login: bool = True
+    state_dir: str | None = None
 
     def job_link(self, job_id: int, workflow_id: int | str = "") -> str:
         """Return the address of a job's web page."""

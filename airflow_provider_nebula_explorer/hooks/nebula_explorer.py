@@ -33,6 +33,7 @@ from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.starting.submit import Submitter
 from airflow_provider_nebula_explorer.explorer.waiting.pollers import wait_for_job
 from airflow_provider_nebula_explorer.hooks.clients import open_client
+from airflow_provider_nebula_explorer.hooks.state_dir import state_dir
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -79,7 +80,7 @@ class NebulaExplorerHook(BaseHook):
 
     def _read_settings(self) -> Settings:
         connection = self.get_connection(self.nebula_explorer_conn_id)
-        settings = read_connection(connection)
+        settings = replace(read_connection(connection), state_dir=state_dir())
         for key in unknown_extras(connection):
             log.warning(
                 "Connection %r: extra %r is unknown and is ignored; known are %s.",

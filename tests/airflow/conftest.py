@@ -20,8 +20,10 @@ with warnings.catch_warnings():
 
 
 @pytest.fixture(autouse=True)
-def new_process():
+def new_process(monkeypatch, tmp_path):
+    """Begin as on a machine of its own: no secret is known, no login is shared."""
     forget_secrets()
+    monkeypatch.setenv("AIRFLOW__NEBULA_EXPLORER__STATE_DIR", str(tmp_path / "state"))
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ MODELS = {
     "explorer.metrics",
     "explorer.models",
     "explorer.settings",
+    "explorer.state_folder",
 }
 
 BELOW: dict[str, tuple[str, ...]] = {

@@ -94,7 +94,11 @@ PAGES = st.fixed_dictionaries(
 )
 ENVELOPES = st.fixed_dictionaries(
     {"code": st.sampled_from([0, 0, 0, 40004000, 40104001, 50004003]) | JSON},
-    optional={"message": ODD_TEXTS | JSON, "data": JOBS | PAGES | objects("id", "success", "items") | JSON},
+    optional={
+        "message": ODD_TEXTS | JSON,
+        "details": ODD_TEXTS | JSON,
+        "data": JOBS | PAGES | objects("id", "success", "items") | JSON,
+    },
 )
 LATIN = st.text(st.characters(max_codepoint=255), max_size=40)
 HEADERS = st.fixed_dictionaries(
@@ -102,7 +106,6 @@ HEADERS = st.fixed_dictionaries(
     optional={
         "Retry-After": LATIN | ODD_TEXTS,
         "Date": LATIN | st.just("Tue, 12 Jul 2022 02:33:35 GMT") | st.just("Tue, 12 Jul 99999 02:33:35 GMT"),
-        "Set-Cookie": LATIN | LATIN.map("explorer_token={}".format) | st.just("explorer_token=a.b; Path=/"),
         "Content-Type": LATIN | st.just("text/html"),
     },
 )
@@ -111,6 +114,13 @@ RESPONSES = st.builds(
     st.sampled_from([200, 200, 200, 302, 400, 401, 404, 429, 500, 503]) | st.integers(100, 999),
     HEADERS,
     ENVELOPES.map(lambda envelope: json.dumps(envelope).encode()) | st.binary(),
+    st.lists(
+        LATIN
+        | LATIN.map("explorer_token={}".format)
+        | LATIN.map("other={}; Path=/".format)
+        | st.just("explorer_token=a.b; Path=/, other=1"),
+        max_size=3,
+    ),
 )
 CONNECTIONS = st.fixed_dictionaries(
     {

@@ -23,9 +23,12 @@ from airflow_provider_nebula_explorer.explorer.client.http_errors import (
     no_cookies,
     redact_loggers,
 )
+from airflow_provider_nebula_explorer.explorer.client.login_store import LoginStore
+from airflow_provider_nebula_explorer.explorer.client.logins import Login, Refusal
 from airflow_provider_nebula_explorer.explorer.client.protocol import (
     Call,
     Exchange,
+    FindLogin,
     Pause,
     Request,
     Response,
@@ -64,9 +67,10 @@ class AsyncClient:
     ) -> None:
         self._settings = settings
         self._session = Session(settings)
+        self._store = LoginStore.of(settings)
         self._on_secret = on_secret
         self._sleep = sleep or asyncio.sleep
-        self._login: asyncio.Task[str] | None = None
+        self._login: asyncio.Task[Login] | None = None
         self._clock = clock
         self._paused_until = -math.inf
         self._free = asyncio.Semaphore(_MAX_CONNECTIONS)
@@ -108,23 +112,44 @@ class AsyncClient:
             return await self._send(step)
         if isinstance(step, SingleFlight):
             return await self._share(step)
+        if isinstance(step, FindLogin):
+            return await self._find_login(step)
         if isinstance(step, Pause):
             await self._pause(step)
         elif self._on_secret:
             await self._on_secret(step.text)
         return None
 
-    async def _share(self, step: SingleFlight) -> str:
+    async def _share(self, step: SingleFlight) -> Login:
         if self._login is None:
             self._login = asyncio.create_task(self._drive(step.begin()), name=f"{__name__}: login")
             self._login.add_done_callback(self._forget_login)
         # A caller that is cancelled must not cancel the login of the others.
         return await asyncio.shield(self._login)
 
-    def _forget_login(self, done: asyncio.Task[str]) -> None:
+    def _forget_login(self, done: asyncio.Task[Login]) -> None:
         self._login = None
         if not done.cancelled():
             done.exception()  # asyncio would log it as never retrieved if all callers were cancelled
+
+    async def _find_login(self, step: FindLogin) -> Login | Refusal:
+        # In threads of asyncio's: in the only one of asgiref's, Airflow answers others meanwhile.
+        if self._store is None:
+            return await self._drive(step.log_in())
+        turn = self._store.turn(step.refused)
+        try:
+            attempts = turn.attempts()
+            # No event of this process could say that another one is done.
+            while (seconds := await asyncio.to_thread(next, attempts, None)) is not None:  # noqa: ASYNC110
+                await asyncio.sleep(seconds)
+            if turn.found is not None:
+                return turn.found
+            outcome = await self._drive(step.log_in())
+            await asyncio.to_thread(turn.keep, outcome)
+            return outcome
+        finally:
+            # Shielded, as a second cancellation must not leave others waiting.
+            await asyncio.shield(asyncio.to_thread(turn.end))
 
     async def _pause(self, pause: Pause) -> None:
         if pause.is_for_all:  # made before the next request of any call
@@ -152,7 +177,8 @@ class AsyncClient:
             body = bytearray()
             async for chunk in response.aiter_bytes():
                 append(body, chunk)
-            return Response(response.status_code, response.headers, bytes(body))
+            cookies = response.headers.get_list("Set-Cookie")
+            return Response(response.status_code, response.headers, bytes(body), cookies)
 
 
 def _open_httpx(settings: Settings) -> httpx.AsyncClient:

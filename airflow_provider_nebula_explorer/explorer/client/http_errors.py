@@ -12,12 +12,8 @@ from dataclasses import dataclass
 
 from airflow_provider_nebula_explorer import __version__
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError
-from airflow_provider_nebula_explorer.explorer.client.protocol import (
-    COOKIE,
-    MAX_RESPONSE_BYTES,
-    ROOT,
-    Request,
-)
+from airflow_provider_nebula_explorer.explorer.client.logins import COOKIE
+from airflow_provider_nebula_explorer.explorer.client.protocol import MAX_RESPONSE_BYTES, ROOT, Request
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 
 HEADERS = {"Accept": "application/json", "User-Agent": f"airflow-provider-nebula-explorer/{__version__}"}
@@ -33,7 +29,11 @@ class _Redacting(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
-        return COOKIE not in text and (record.levelno != logging.INFO or ROOT not in text)
+        return not _may_quote_cookies(text) and (record.levelno != logging.INFO or ROOT not in text)
+
+
+def _may_quote_cookies(text: str) -> bool:
+    return COOKIE in text or "cookie" in text.lower()
 
 
 _REDACTING = _Redacting()
@@ -97,7 +97,7 @@ def connection_error(
         transient=not any(isinstance(cause, permanent) for cause in causes),
     )
     # h11 quotes a header that it cannot read. The traceback of a response that is too large keeps its body.
-    if not any(COOKIE in str(cause) or isinstance(cause, ResponseTooLargeError) for cause in causes):
+    if not any(_may_quote_cookies(str(it)) or isinstance(it, ResponseTooLargeError) for it in causes):
         failed.__cause__ = error
     return failed
 

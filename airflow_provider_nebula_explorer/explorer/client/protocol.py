@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Generic, TypeVar
@@ -19,6 +19,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerServerError,
     class_of,
 )
+from airflow_provider_nebula_explorer.explorer.client.logins import Login, Refusal
 from airflow_provider_nebula_explorer.explorer.metrics import Metric
 from airflow_provider_nebula_explorer.explorer.models import JsonObject
 
@@ -26,9 +27,6 @@ T = TypeVar("T")
 
 ROOT = "/api-open/v1"
 """All paths of the API begin with this, below the base address."""
-
-COOKIE = "explorer_token"
-"""The cookie that carries the token."""
 
 MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 """Larger responses are rejected: a page of 100 jobs takes about 30 KiB."""
@@ -64,11 +62,13 @@ class Response:
     """One HTTP response.
 
     :param headers: names in any case; they may hold the token, so they are not shown.
+    :param set_cookies: the values of the ``Set-Cookie`` headers, which no separator could keep apart.
     """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
+    set_cookies: Sequence[str] = field(default=(), repr=False)
 
     def header(self, name: str) -> str:
         """Return a header's value, whatever the case of its name; ``""`` where there is none."""
@@ -97,14 +97,26 @@ class Secret:
 class SingleFlight:
     """An exchange that concurrent calls share: it runs once, and all of them get its value."""
 
-    begin: Callable[[], Exchange[str]]
+    begin: Callable[[], Exchange[Login]]
 
 
-Step = Request | Pause | Secret | SingleFlight
+@dataclass(frozen=True)
+class FindLogin:
+    """A search for a login that works, among those of other processes; only if there is none, one is made.
+
+    :param refused: the token that Explorer no longer accepts; ``None`` if there was none.
+    :param log_in: makes a login.
+    """
+
+    refused: str | None = field(repr=False)
+    log_in: Callable[[], Exchange[Login | Refusal]]
+
+
+Step = Request | Pause | Secret | SingleFlight | FindLogin
 """What an exchange yields, for its driver to perform."""
 
-StepResult = Response | NebulaExplorerConnectionError | str | None
-"""What comes of a step: a response, why there is none, a :class:`SingleFlight`'s value, or nothing."""
+StepResult = Response | NebulaExplorerConnectionError | Login | Refusal | None
+"""What comes of a step: a response or why there is none, a login or why there is none, or nothing."""
 
 Exchange = Generator[Step, StepResult, T]
 """A whole call: yields steps, is sent their results, returns the call's value."""
@@ -136,8 +148,7 @@ def read_data(request_text: str, response: Response, redact: Callable[[str], str
     if envelope is None:
         raise _without_envelope(request_text, response)
     if envelope["code"] != 0:
-        message = _presentable(envelope.get("message"), redact)
-        raise _refusal(request_text, response.status, envelope["code"], message)
+        raise _refusal(request_text, response.status, envelope, redact)
     return envelope.get("data")
 
 
@@ -168,16 +179,28 @@ def _presentable(message: object, redact: Callable[[str], str]) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in redacted[:LONGEST_MESSAGE])
 
 
-def _refusal(request_text: str, http_status: int, code: int, message: str) -> NebulaExplorerApiError:
+def _refusal(
+    request_text: str, http_status: int, envelope: JsonObject, redact: Callable[[str], str]
+) -> NebulaExplorerApiError:
+    code = envelope["code"]
+    message = _presentable(envelope.get("message"), redact)
+    details = _beyond(message, _presentable(envelope.get("details"), redact))
     name, meaning = CODES.get(code, ("", "a code this version does not know"))
     error_class = class_of(code, http_status)
     hint = "Renew Explorer's license." if code == LICENCE_ERROR else error_class.hint
+    shown = f" Details: {details}." if details else ""
     return error_class(
-        f"{request_text}: Explorer refused with code {code}, {message or name} ({meaning}). {hint}",
+        f"{request_text}: Explorer refused with code {code}, {message or name} ({meaning}).{shown} {hint}",
         code=code,
         message=message,
+        details=details,
         http_status=http_status,
     )
+
+
+def _beyond(message: str, details: str) -> str:
+    """Return what the details say that the message does not: they often begin with it."""
+    return "" if details in message else details.removeprefix(message).strip(" :;,.-")
 
 
 def _without_envelope(request_text: str, response: Response) -> NebulaExplorerError:

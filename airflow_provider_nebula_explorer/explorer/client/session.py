@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 import random
-import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,14 +16,19 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerAuthError,
     NebulaExplorerConnectionError,
     NebulaExplorerError,
-    NebulaExplorerLoginError,
-    category_of,
 )
 from airflow_provider_nebula_explorer.explorer.client.api import connect
+from airflow_provider_nebula_explorer.explorer.client.login_errors import (
+    LoginProblem,
+    login_error,
+    problem_of,
+    refusal_of,
+)
+from airflow_provider_nebula_explorer.explorer.client.logins import COOKIE, Login, Refusal, read_login
 from airflow_provider_nebula_explorer.explorer.client.protocol import (
-    COOKIE,
     Call,
     Exchange,
+    FindLogin,
     Request,
     Response,
     Secret,
@@ -46,7 +50,7 @@ _SECRET_PART_LENGTH = 40
 _RENEWALS = 2
 """How often one call may renew the login: an Explorer that restarts twice forgets it twice."""
 
-_TOKENS_KEPT = 10
+_LOGINS_KEPT = 10
 """Only so many of the latest are redacted: in a triggerer, renewals go on for as long as it runs."""
 
 
@@ -63,11 +67,11 @@ class Session:
         self._settings = settings
         self._jitter = jitter
         self._account_secrets = settings.account.secrets
-        self._tokens: deque[str] = deque(maxlen=_TOKENS_KEPT)
+        self._logins: deque[Login] = deque(maxlen=_LOGINS_KEPT)
         self._masked: set[str] = set()
         self._encodings = settings.account.encodings
-        self._token: str | None = None  # the latest, though Explorer may have forgotten it
-        self._untried: str | None = None  # that token, until Explorer did not refuse it once
+        self._login: Login | None = None  # the latest, though Explorer may have forgotten it
+        self._untried: str | None = None  # the token of a new one, until Explorer did not refuse it once
         self._date = ""
 
     @property
@@ -78,93 +82,133 @@ class Session:
     def copy(self) -> Session:
         """Return an independent session that begins with the same login."""
         clone = copy.copy(self)
-        clone._tokens, clone._masked = self._tokens.copy(), self._masked.copy()  # noqa: SLF001 - its own class
+        clone._logins, clone._masked = self._logins.copy(), self._masked.copy()  # noqa: SLF001 - its own class
         return clone
 
     def call(self, call: Call[T]) -> Exchange[T]:
-        """Make a call: log in first if there is no token, and once more if the token is refused.
+        """Make a call: find a login first if there is none, and another one if its token is refused.
 
-        If the new token is accepted, or meets an error of another kind, before it is refused as well, that
+        If a new login is accepted, or meets an error of another kind, before it is refused as well, that
         login has ended, too: a second renewal follows.
 
         :raises NebulaExplorerError: the narrowest class for what came back instead of the data.
         """
-        token = self._token or (yield from self._renew(None))
+        login = self._login or (yield from self._renew(None))
         refusals = 0
         while True:
             try:
-                result = yield from self._call_with(token, call)
+                result = yield from self._call_with(login, call)
             except NebulaExplorerAuthError:
                 refusals += 1
-                if refusals > 1 and (token == self._untried or refusals > _RENEWALS):
+                if refusals > 1 and (login.token == self._untried or refusals > _RENEWALS):
                     raise
             else:
-                self._mark_tried(token)
+                self._mark_tried(login.token)
                 return result
-            token = yield from self._renew(token)
+            login = yield from self._renew(login.token)
 
     def _mark_tried(self, token: str) -> None:
         """Note that Explorer did not refuse a token: a refusal from now on means that the login has ended."""
         if token == self._untried:
             self._untried = None
 
-    def _renew(self, refused: str | None) -> Exchange[str]:
-        """Return another token than the refused one; concurrent calls share the login."""
+    def _renew(self, refused: str | None) -> Exchange[Login]:
+        """Return another login than that of the refused token; concurrent calls share it."""
 
-        def login_unless_done() -> Exchange[str]:
-            if self._token is not None and self._token != refused:
-                return self._token
-            return (yield from self.login())
+        def find_unless_done() -> Exchange[Login]:
+            if self._login is not None and self._login.token != refused:
+                return self._login
+            found = yield FindLogin(refused, self._log_in)
+            assert isinstance(found, (Login, Refusal))  # noqa: S101 - what comes of this step
+            return (yield from self._accept(found))
 
-        token = yield SingleFlight(login_unless_done)
-        assert isinstance(token, str)  # noqa: S101 - what the exchange returns
-        return token
+        login = yield SingleFlight(find_unless_done)
+        assert isinstance(login, Login)  # noqa: S101 - what the exchange returns
+        return login
 
-    def login(self) -> Exchange[str]:
-        """Log in: first with the account encoding that worked before, then with the others.
+    def login(self) -> Exchange[Login]:
+        """Log in to Explorer itself, no matter what other processes know.
 
-        :return: the token, which is as secret as the password.
+        :return: the login, which is as secret as the password.
         :raises NebulaExplorerLoginError: if Explorer refuses the account in every encoding.
         """
-        refusals: list[NebulaExplorerApiError] = []
+        return (yield from self._accept((yield from self._log_in())))
+
+    def _accept(self, found: Login | Refusal) -> Exchange[Login]:
+        """Take a login, whoever made it, for the calls from now on.
+
+        :raises NebulaExplorerLoginError: if it is a refusal.
+        """
+        if isinstance(found, Refusal):
+            raise login_error(self._settings, found, worked_before=self._login is not None)
+        if found not in self._logins:
+            self._logins.append(found)
+            for secret in found.secrets:
+                yield Secret(secret)
+        self._login = found
+        others = (encoding for encoding in self._encodings if encoding != found.encoding)
+        self._encodings = (found.encoding, *others)
+        return found
+
+    def _log_in(self) -> Exchange[Login | Refusal]:
+        """Log in: first with the account encoding that worked before, then with the others.
+
+        :return: a login, or Explorer's refusal of the account in every encoding.
+        :raises NebulaExplorerError: if it was not the account that was refused.
+        """
+        refusals: list[Refusal] = []
         for encoding in self._encodings:
             try:
-                self._token = self._untried = yield from self._connect(encoding)
-                increment("logins")
+                login = yield from self._connect(encoding)
             except NebulaExplorerApiError as error:
-                if not _refuses_account(error):
+                refusal = refusal_of(error)
+                if refusal is None or error.is_transient:
                     raise
-                refusals.append(error)
+                refusals.append(refusal)
             else:
-                self._encodings = (encoding, *(other for other in self._encodings if other != encoding))
-                return self._token
-        raise self._login_error(refusals[0]) from None
+                increment("logins")
+                self._untried = login.token
+                return login
+        increment("logins.refused")
+        if problem_of(refusals[0]) is LoginProblem.ACCOUNT:
+            return refusals[0]
+        raise login_error(self._settings, refusals[0], worked_before=self._login is not None)
 
-    def _connect(self, encoding: AccountEncoding) -> Exchange[str]:
+    def _connect(self, encoding: AccountEncoding) -> Exchange[Login]:
         call = connect(self._settings.account, encoding)
         encoded = self._settings.account.encoded(encoding)
         if encoded not in self._masked:
             self._masked.add(encoded)
             yield Secret(encoded)
 
-        def read_token(response: Response) -> str:
-            self._read(call, response)
-            token = _token_in(response)
-            if token is None:
+        def read(response: Response) -> Login:
+            self._read_login_response(call, response)
+            login = read_login(response.set_cookies, encoding)
+            if login is None:
                 raise NebulaExplorerConnectionError(
                     f"{self._describe(call.request)}: accepted the login, but sent no {COOKIE!r} cookie. "
                     "Does a proxy in front of Explorer remove cookies?"
                 )
-            return token
+            return login
 
-        token = yield from self._send_with_retries(call.request, read_token)
-        if token not in self._tokens:
-            self._tokens.append(token)
-            yield Secret(token)
-        return token
+        return (yield from self._send_with_retries(call.request, read))
 
-    def _call_with(self, token: str, call: Call[T]) -> Exchange[T]:
-        request = replace(call.request, headers={**call.request.headers, "Cookie": f"{COOKIE}={token}"})
+    def _read_login_response(self, call: Call[None], response: Response) -> None:
+        """Read the response to a login.
+
+        :raises NebulaExplorerLoginError: transient, if there is no room for another login.
+        """
+        try:
+            self._read(call, response)
+        except NebulaExplorerApiError as error:
+            refusal = refusal_of(error)
+            if refusal is None or not problem_of(refusal).is_lack_of_room:
+                raise
+            increment("logins.refused")
+            raise login_error(self._settings, refusal, worked_before=True) from None
+
+    def _call_with(self, login: Login, call: Call[T]) -> Exchange[T]:
+        request = replace(call.request, headers={**call.request.headers, "Cookie": login.header})
         read = partial(self._read, call)
         try:
             result = yield from self._send_with_retries(request, read, is_repeatable=call.is_repeatable)
@@ -227,52 +271,12 @@ class Session:
         return f"{request.method} {self._settings.base_url}{request.path}"
 
     def _redact(self, text: str) -> str:
-        tokens = tuple(self._tokens)  # a copy, as another thread may add one meanwhile
+        logins = tuple(self._logins)  # a copy, as another thread may add one meanwhile
+        secrets = [secret for login in logins for secret in login.secrets]
         # The middle part of a token that is a JWT may itself contain the password.
-        parts = (part for token in tokens for part in token.split(".") if len(part) >= _SECRET_PART_LENGTH)
-        return redact((*self._account_secrets, *tokens, *parts), text)
-
-    def _login_error(self, refusal: NebulaExplorerApiError) -> NebulaExplorerLoginError:
-        account = self._settings.account
-        graphd = f"nebula_address {account.nebula_address!r}, nebula_port {account.nebula_port}"
-        is_unreachable = _GRAPHD_UNREACHABLE.search(refusal.message) is not None
-        advice = (
-            f"Explorer cannot reach graphd: check {graphd}, which must be graphd's as Explorer reaches it."
-            if is_unreachable
-            else "Check three things: 1. login and password; "
-            f"2. graphd's address as Explorer reaches it, not localhost ({graphd}); "
-            f"3. account_encoding (tried: {', '.join(self._encodings)}; Explorer 3.1 and 3.2 want colon, "
-            "3.3 and later json)."
-        )
-        return NebulaExplorerLoginError(
-            f"Explorer at {self._settings.base_url} refused to log in account {account.login!r} "
-            f"(code {refusal.code}, {refusal.message}). {advice}",
-            transient=is_unreachable and self._token is not None,
-            code=refusal.code,
-            message=refusal.message,
-            http_status=refusal.http_status,
-        )
-
-
-# Explorer refuses every login with the same code. Only its message, in the words of graphd or of Go's net
-# package, distinguishes an unreachable graphd from a wrong password.
-_GRAPHD_UNREACHABLE = re.compile(
-    r"dial tcp|connection refused|no such host|no route to host|unreachable|i/o timeout|failed to open",
-    re.IGNORECASE,
-)
-
-
-def _refuses_account(error: NebulaExplorerApiError) -> bool:
-    if error.code is None or error.is_transient or (error.http_status or 0) >= 500:
-        return False
-    return category_of(error.code) in (400, 401)
+        parts = [part for secret in secrets for part in secret.split(".") if len(part) >= _SECRET_PART_LENGTH]
+        return redact((*self._account_secrets, *secrets, *parts), text)
 
 
 def _token_of(request: Request) -> str:
-    return request.headers.get("Cookie", "").removeprefix(f"{COOKIE}=")
-
-
-def _token_in(response: Response) -> str | None:
-    """Return the last token that the response sets; the cookie's attributes do not matter."""
-    tokens = re.findall(rf'(?:^|[\s,;]){COOKIE}="?([!#-+\--:<-~]+)', response.header("set-cookie"))
-    return tokens[-1] if tokens else None
+    return request.headers.get("Cookie", "").partition(";")[0].removeprefix(f"{COOKIE}=")

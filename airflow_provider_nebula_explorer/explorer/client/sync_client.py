@@ -20,9 +20,12 @@ from airflow_provider_nebula_explorer.explorer.client.http_errors import (
     no_cookies,
     redact_loggers,
 )
+from airflow_provider_nebula_explorer.explorer.client.login_store import LoginStore
+from airflow_provider_nebula_explorer.explorer.client.logins import Login, Refusal
 from airflow_provider_nebula_explorer.explorer.client.protocol import (
     Call,
     Exchange,
+    FindLogin,
     Pause,
     Request,
     Response,
@@ -57,6 +60,7 @@ class Client:
     ) -> None:
         self._settings = settings
         self._session = Session(settings)
+        self._store = LoginStore.of(settings)
         self._on_secret = on_secret
         self._sleep = sleep or time.sleep
         self._clock = clock
@@ -115,11 +119,28 @@ class Client:
             return self._send(step)
         if isinstance(step, SingleFlight):
             return self._drive(step.begin())
+        if isinstance(step, FindLogin):
+            return self._find_login(step)
         if isinstance(step, Pause):
             self._pause(step)
         elif self._on_secret:
             self._on_secret(step.text)
         return None
+
+    def _find_login(self, step: FindLogin) -> Login | Refusal:
+        if self._store is None:
+            return self._drive(step.log_in())
+        turn = self._store.turn(step.refused)
+        try:
+            for seconds in turn.attempts():
+                time.sleep(seconds)
+            if turn.found is not None:
+                return turn.found
+            outcome = self._drive(step.log_in())
+            turn.keep(outcome)
+            return outcome
+        finally:
+            turn.end()
 
     def _pause(self, pause: Pause) -> None:
         if pause.is_for_all:
@@ -154,7 +175,12 @@ class Client:
                 proxies={"http": settings.proxy, "https": settings.proxy} if settings.proxy else None,
             ) as response,
         ):
-            return Response(response.status_code, response.headers, self._read_body(response, deadline))
+            return Response(
+                response.status_code,
+                response.headers,
+                self._read_body(response, deadline),
+                response.raw.headers.getlist("Set-Cookie"),
+            )
 
     def _read_body(self, response: requests.Response, deadline: float) -> bytes:
         # requests' own timeout is for the time between two bytes, so a slow response could take any time.

@@ -56,11 +56,11 @@ def test_a_redirect_with_a_huge_body_is_rejected_as_any_huge_response(open_clien
             client.login()
 
 
-def test_the_token_is_sent_to_its_explorer_as_the_only_cookie(open_client):
+def test_what_the_login_set_is_sent_to_its_explorer_and_what_other_responses_set_is_not(open_client):
     cookies = LOGGED_IN.replace(
         b"\r\n\r\n", b"\r\nSet-Cookie: other=1; Domain=127.0.0.1; Path=/\r\nSet-Cookie: more=2\r\n\r\n"
     )
-    with RawServer(cookies) as server:
+    with RawServer(cookies, OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: other=9\r\n\r\n")) as server:
         client = open_client(settings(base_url=server.url))
         client.run(api.cancel_job(1))
         client.run(api.cancel_job(2))
@@ -68,7 +68,7 @@ def test_the_token_is_sent_to_its_explorer_as_the_only_cookie(open_client):
         assert [line for line in server.headers[0] if line.lower().startswith("cookie")] == []
         for lines in server.headers[1:]:
             assert [line for line in lines if line.lower().startswith("cookie")] == [
-                f"Cookie: explorer_token={TOKEN}"
+                f"Cookie: explorer_token={TOKEN}; other=1; more=2"
             ]
 
 
