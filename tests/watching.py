@@ -12,7 +12,6 @@ from factories import settings_of
 from airflow_provider_nebula_explorer.emulator import JobPlan
 from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
 from airflow_provider_nebula_explorer.explorer.client.protocol import read_data
-from airflow_provider_nebula_explorer.explorer.successes.new_jobs import new_jobs_of
 from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
 
 INTERVAL = 0.1
@@ -31,7 +30,6 @@ async def watching(explorer, *, max_failures=5, client_class=AsyncClient, **chan
     try:
         yield watcher
     finally:
-        await new_jobs_of(watcher).close()
         await watcher.close()
 
 
@@ -90,5 +88,4 @@ async def watching_scripted(respond, *, max_failures=99):
     try:
         yield watcher
     finally:
-        await new_jobs_of(watcher).close()
         await watcher.close()
