@@ -42,9 +42,9 @@ def get_provider_info() -> dict[str, Any]:
 def _state_dir() -> dict[str, Any]:
     return {
         "description": (
-            "The folder in which processes share what must outlive them: the login to Explorer. It is made at "
-            "first use, for this Unix user alone; the folder above it has to exist. Machines that mount the "
-            "same folder share it, too. Default: nebula_explorer below AIRFLOW_HOME."
+            "The folder in which processes share what must outlive them: the login to Explorer. It is made "
+            "at first use, for this Unix user alone; the folder above it has to exist. Machines that mount "
+            "the same folder share it, too. Default: nebula_explorer below AIRFLOW_HOME."
         ),
         "version_added": "0.1.0",
         "type": "string",
