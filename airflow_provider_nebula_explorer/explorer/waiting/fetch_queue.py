@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
-_FETCHERS = 32
+MAX_FETCHERS = 32
 """Jobs fetched at once; the client sends fewer, but one that pauses must not hold up the others."""
 
 StartTask = Callable[[Coroutine[Any, Any, None], str], None]
@@ -35,7 +35,7 @@ class FetchQueue:
         new = [job_id for job_id in job_ids if job_id not in self._pending]
         self._pending.update(new)
         self._queue.extend(new)
-        for _ in range(min(len(self._queue), _FETCHERS - self._fetchers)):
+        for _ in range(min(len(self._queue), MAX_FETCHERS - self._fetchers)):
             self._fetchers += 1
             self._start(self._work(), "fetches jobs")
 

@@ -73,7 +73,7 @@ def test_no_more_than_some_are_fetched_at_once():
 
     fetches = asyncio.run(test())
     assert fetches.begun == list(range(1000))
-    assert fetches.most == len(fetches.tasks) == fetch_queue._FETCHERS
+    assert fetches.most == len(fetches.tasks) == fetch_queue.MAX_FETCHERS
 
 
 def test_a_cleared_queue_forgets_all_but_what_is_being_fetched():
@@ -88,4 +88,4 @@ def test_a_cleared_queue_forgets_all_but_what_is_being_fetched():
         assert not any(job_id in fetches.queue for job_id in range(100))
         return fetches.begun
 
-    assert asyncio.run(test()) == list(range(fetch_queue._FETCHERS))
+    assert asyncio.run(test()) == list(range(fetch_queue.MAX_FETCHERS))
