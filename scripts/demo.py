@@ -273,6 +273,7 @@ def look_around(airflow: Airflow, connection: str, workflow_id: str) -> None:
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
     }
+    show_doctor(airflow)
     say("Starting Airflow ...")
     with (
         airflow.log.open("a") as log,
@@ -295,6 +296,15 @@ def look_around(airflow: Airflow, connection: str, workflow_id: str) -> None:
         process.wait()
         airflow.fail("Airflow ended by itself")
     say("Ended; nothing is left running.")
+
+
+def show_doctor(airflow: Airflow) -> None:
+    """Show what the doctor says: its last line, if nothing differs."""
+    doctor = [sys.executable, "-m", "airflow_provider_nebula_explorer.doctor"]
+    ran = subprocess.run(doctor, env=airflow.environment, capture_output=True, text=True, check=False)
+    lines = (ran.stdout or ran.stderr).splitlines()
+    for line in lines if ran.returncode else lines[-1:]:
+        say(f"The doctor: {line}")
 
 
 def as_arguments(connection: str) -> list[str]:
