@@ -63,7 +63,7 @@ def examine(prober: Prober, workflow_id: int | None, progress: Callable[[str], N
 
 
 def _last_response(prober: Prober) -> str:
-    return prober.observations[-1].describe() if prober.observations else "no response"
+    return prober.last.describe() if prober.last else "no response"
 
 
 def _leave_out_the_rest(examination: Examination, reason: str) -> None:

@@ -119,7 +119,7 @@ def refused_login(prober: Prober) -> Finding:
 
 def no_token(prober: Prober) -> Finding:
     """Try a call without a token."""
-    return _refused_session(prober.observe("list jobs", list_jobs(None, {}, 1, 1).request))
+    return _refused_session(prober, prober.observe("list jobs", list_jobs(None, {}, 1, 1).request))
 
 
 def wrong_token(prober: Prober) -> Finding:
@@ -127,17 +127,18 @@ def wrong_token(prober: Prober) -> Finding:
     request = list_jobs(None, {}, 1, 1).request
     headers = {"Cookie": f"{COOKIE}=airflow.provider.doctor"}
     return _refused_session(
-        prober.observe("list jobs", type(request)(request.method, request.target, headers))
+        prober, prober.observe("list jobs", type(request)(request.method, request.target, headers))
     )
 
 
-def _refused_session(seen: Observation) -> Finding:
+def _refused_session(prober: Prober, seen: Observation) -> Finding:
     if seen.response.status == 401 and seen.code == 40104001:
         return ok(seen.describe())
     if seen.category == 401 or (seen.code is None and seen.response.status == 401):
         return differs(seen.describe(), "Nothing to do: the package renews the session on each such refusal.")
     if seen.code == 0:
         return differs(seen.describe(), "Explorer answers without a login: check who can reach it.")
+    prober.list({})  # if this account may not list jobs, the refusal says nothing of the token
     return differs(
         seen.describe(),
         "Report this: the package does not recognize a session that has ended, so calls fail until the "

@@ -86,6 +86,8 @@ class Prober:
     ) -> None:
         self.settings = settings
         self.observations: list[Observation] = []
+        """What Explorer answered; without what only looks like an answer of its."""
+        self.last: Observation | None = None
         self.now = now
         self.sleep = sleep
         self.trouble = ""
@@ -94,7 +96,7 @@ class Prober:
         self._token = ""
         self._requests = 0
         self._failures = 0
-        self._pages: dict[str, ListPage] = {}
+        self._lists: dict[str, Observation] = {}
 
     def login(self) -> None:
         """Log in, as the package does, but without retries.
@@ -137,10 +139,10 @@ class Prober:
         :raises CannotTryError: if it cannot be had for another reason.
         """
         request = list_jobs(workflow, filter, page, size).request
-        if request.target not in self._pages:
+        if request.target not in self._lists:
             endpoint = "list jobs" if workflow is None else "list a workflow's jobs"
-            self._pages[request.target] = read_page(self.call(endpoint, request).data())
-        return self._pages[request.target]
+            self._lists[request.target] = self.call(endpoint, request)
+        return read_page(self._lists[request.target].data())
 
     def details(self, job_id: int) -> Observation:
         """Fetch a job's details."""
@@ -171,7 +173,9 @@ class Prober:
         sent_at = self.now()
         response = self._send(request)
         observation = Observation(endpoint, request, response, sent_at, self.now() - sent_at)
-        self.observations.append(observation)
+        self.last = observation
+        if not observation.is_broken:
+            self.observations.append(observation)
         return observation
 
     def _drive(self, exchange: Exchange[str]) -> str:

@@ -110,7 +110,7 @@ def cancel_again(trial: Trial) -> Finding:
 
 def cancelled_end(trial: Trial) -> Finding:
     """See how a job that was cancelled ends."""
-    _sent(trial, trial.cancel)
+    _sent(trial, trial.cancel if trial.is_cancelled else None)
     if not trial.is_final:
         raise CannotTryError(trial.trouble or _NOT_ENDED)
     end = trial.statuses[-1]
@@ -142,6 +142,8 @@ def _check_started(trial: Trial) -> None:
 
 def _sent(trial: Trial, seen: Observation | None) -> Observation:
     _check_started(trial)
+    if seen is None and trial.cancel is not None and not trial.is_cancelled:
+        raise CannotTryError("the cancellation was refused")
     if seen is None:
         raise CannotTryError(trial.trouble or "the job ended before it could be cancelled")
     return seen

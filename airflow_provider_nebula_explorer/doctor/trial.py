@@ -39,8 +39,12 @@ class Trial:
     def may_still_run(self) -> bool:
         """Whether a job may be left behind that nobody cancelled."""
         was_refused = self.started is not None and self.started.code != 0
-        is_cancelled = self.cancel is not None and self.cancel.code == 0
-        return not (was_refused or is_cancelled or self.is_final)
+        return not (was_refused or self.is_cancelled or self.is_final)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether Explorer accepted to cancel the job."""
+        return self.cancel is not None and self.cancel.code == 0
 
     @property
     def is_final(self) -> bool:
@@ -55,6 +59,7 @@ class Trial:
             self._watch(_POLLS_BEFORE_CANCEL, until=JobStatus.RUNNING)
             if not self.is_final:
                 self.cancel = self._cancel()
+            if self.is_cancelled:
                 self.cancel_again = self._cancel()
                 self._watch(_POLLS_AFTER_CANCEL)
             if self.is_final:

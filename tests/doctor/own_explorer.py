@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
@@ -169,14 +170,20 @@ class OwnExplorer:
 
     @contextmanager
     def served(self) -> Iterator[str]:
-        """Serve it over HTTP on this machine, in real time; yields its address."""
+        """Serve it over HTTP on this machine, in real time; yields its address.
+
+        A connection breaks where ``send`` raises.
+        """
         explorer = self
+        explorer.seconds = 0
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = 65536  # one packet: for a second one, the client would wait
 
             def do(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                explorer.now = time.time()
                 response = explorer.send(Request(self.command, self.path, dict(self.headers), body))
                 self.send_response_only(response.status)
                 for name, value in response.headers.items():
@@ -190,8 +197,13 @@ class OwnExplorer:
             def log_message(self, *_: object) -> None:
                 pass
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, *_: object) -> None:
+                pass
+
+        server = Server(("127.0.0.1", 0), Handler)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
