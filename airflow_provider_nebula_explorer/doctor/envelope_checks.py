@@ -9,8 +9,7 @@ from airflow_provider_nebula_explorer.doctor.findings import CannotTryError, Fin
 from airflow_provider_nebula_explorer.doctor.observation import Observation
 from airflow_provider_nebula_explorer.doctor.prober import Prober
 from airflow_provider_nebula_explorer.exceptions import CODES
-from airflow_provider_nebula_explorer.explorer.client.api import ROOT
-from airflow_provider_nebula_explorer.explorer.client.protocol import Request
+from airflow_provider_nebula_explorer.explorer.client.protocol import ROOT, Request
 
 
 def unknown_path(prober: Prober) -> Finding:

@@ -14,7 +14,7 @@ from airflow_provider_nebula_explorer.doctor.observation import is_number, kind_
 from airflow_provider_nebula_explorer.doctor.prober import PAGE_SIZE, ListPage, Prober
 from airflow_provider_nebula_explorer.explorer.client import api
 from airflow_provider_nebula_explorer.explorer.client.api import JobSummary
-from airflow_provider_nebula_explorer.explorer.client.protocol import Request
+from airflow_provider_nebula_explorer.explorer.client.protocol import ROOT, Request
 from airflow_provider_nebula_explorer.explorer.models import JsonObject
 
 NO_JOBS = "no job has run yet: run a workflow, or use --run"
@@ -57,7 +57,7 @@ def list_shape(prober: Prober) -> Finding:
 
 def default_page(prober: Prober) -> Finding:
     """Try a list without any parameter."""
-    data = prober.call("list jobs", Request("GET", f"{api.ROOT}/jobs")).data()
+    data = prober.call("list jobs", Request("GET", f"{ROOT}/jobs")).data()
     if isinstance(data, dict) and (data.get("Page"), data.get("PageSize")) == (1, 10):
         return ok("page 1 of 10 jobs")
     return differs("another page or size", "Nothing to do: the package always says which page it wants.")

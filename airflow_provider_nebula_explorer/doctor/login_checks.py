@@ -11,7 +11,7 @@ from airflow_provider_nebula_explorer.doctor.findings import CannotTryError, Fin
 from airflow_provider_nebula_explorer.doctor.observation import Observation
 from airflow_provider_nebula_explorer.doctor.prober import Prober
 from airflow_provider_nebula_explorer.explorer.client.api import connect, list_jobs
-from airflow_provider_nebula_explorer.explorer.client.session import COOKIE
+from airflow_provider_nebula_explorer.explorer.client.protocol import COOKIE
 from airflow_provider_nebula_explorer.explorer.settings import AccountEncoding
 
 LOGIN = "login"

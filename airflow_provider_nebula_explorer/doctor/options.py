@@ -114,7 +114,9 @@ def settings_of(options: argparse.Namespace, warn: Callable[[str], None]) -> Set
 
 def _settings_of_airflow(conn_id: str, warn: Callable[[str], None]) -> Settings:
     try:
-        from airflow_provider_nebula_explorer.hooks.stored_connections import find_connection
+        from airflow_provider_nebula_explorer.hooks.stored_connections import (  # noqa: TID251 - only this needs Airflow
+            find_connection,
+        )
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] != "airflow":
             raise

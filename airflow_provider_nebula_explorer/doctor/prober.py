@@ -16,14 +16,15 @@ from airflow_provider_nebula_explorer.explorer.client.api import (
     summary_of,
 )
 from airflow_provider_nebula_explorer.explorer.client.protocol import (
+    COOKIE,
     Exchange,
-    Reply,
     Request,
     Response,
     Step,
+    StepResult,
     pause_before_retry,
 )
-from airflow_provider_nebula_explorer.explorer.client.session import COOKIE, Session
+from airflow_provider_nebula_explorer.explorer.client.session import Session
 from airflow_provider_nebula_explorer.explorer.models import JsonObject
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 
@@ -187,7 +188,7 @@ class Prober:
             token: str = done.value
             return token
 
-    def _reply(self, step: Step) -> Reply:
+    def _reply(self, step: Step) -> StepResult:
         if not isinstance(step, Request):
             return None  # nothing is logged here, so that there is no log to keep secrets from
         try:
