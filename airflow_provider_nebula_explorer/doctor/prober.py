@@ -15,8 +15,8 @@ from airflow_provider_nebula_explorer.explorer.client.api import (
     list_jobs,
     summary_of,
 )
+from airflow_provider_nebula_explorer.explorer.client.logins import Login
 from airflow_provider_nebula_explorer.explorer.client.protocol import (
-    COOKIE,
     Exchange,
     Request,
     Response,
@@ -94,7 +94,8 @@ class Prober:
         self.trouble = ""
         """The last failure in words, for the user's eyes: it names the host."""
         self._send = send
-        self._token = ""
+        self.accepted: Login | None = None
+        """The login, once Explorer has accepted it."""
         self._requests = 0
         self._failures = 0
         self._lists: dict[str, Observation] = {}
@@ -104,7 +105,7 @@ class Prober:
 
         :raises NebulaExplorerError: in the words of the connection's test.
         """
-        self._token = self._drive(Session(replace(self.settings, max_retries=0)).login())
+        self.accepted = self._drive(Session(replace(self.settings, max_retries=0)).login())
 
     @property
     def is_stopped(self) -> bool:
@@ -116,8 +117,8 @@ class Prober:
 
         :raises CannotTryError: if Explorer does not answer.
         """
-        headers = {**request.headers, "Cookie": f"{COOKIE}={self._token}"}
-        return self.observe(endpoint, replace(request, headers=headers))
+        cookie = {"Cookie": self.accepted.header} if self.accepted else {}
+        return self.observe(endpoint, replace(request, headers={**request.headers, **cookie}))
 
     def observe(self, endpoint: str, request: Request) -> Observation:
         """Send a request as it is.
@@ -179,14 +180,14 @@ class Prober:
             self.observations.append(observation)
         return observation
 
-    def _drive(self, exchange: Exchange[str]) -> str:
+    def _drive(self, exchange: Exchange[Login]) -> Login:
         try:
             step = next(exchange)
             while True:
                 step = exchange.send(self._reply(step))
         except StopIteration as done:
-            token: str = done.value
-            return token
+            login: Login = done.value
+            return login
 
     def _reply(self, step: Step) -> StepResult:
         if not isinstance(step, Request):
