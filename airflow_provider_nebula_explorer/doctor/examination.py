@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 
 from airflow_provider_nebula_explorer.doctor.check import Row, make
 from airflow_provider_nebula_explorer.doctor.checks import all_checks
-from airflow_provider_nebula_explorer.doctor.findings import Verdict, differs, unknown
+from airflow_provider_nebula_explorer.doctor.findings import Finding, Verdict, differs, unknown
 from airflow_provider_nebula_explorer.doctor.prober import Prober
 from airflow_provider_nebula_explorer.doctor.trial import Trial
-from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError, NebulaExplorerLoginError
 
 NO_LOGIN = "no login"
-_LOGIN_ADVICE = "The package cannot be used: do what the error says."
 
 
 @dataclass
@@ -54,7 +53,7 @@ def examine(prober: Prober, workflow_id: int | None, progress: Callable[[str], N
             examination.rows.append(make(check, prober))
     except NebulaExplorerError as error:
         examination.refusal = str(error)
-        examination.rows.append(Row(all_checks()[0], differs(_last_response(prober), _LOGIN_ADVICE)))
+        examination.rows.append(Row(all_checks()[0], _refusal(prober, error)))
         _leave_out_the_rest(examination, NO_LOGIN)
     except KeyboardInterrupt:
         examination.is_interrupted = True
@@ -62,8 +61,11 @@ def examine(prober: Prober, workflow_id: int | None, progress: Callable[[str], N
     return examination
 
 
-def _last_response(prober: Prober) -> str:
-    return prober.last.describe() if prober.last else "no response"
+def _refusal(prober: Prober, error: NebulaExplorerError) -> Finding:
+    seen = prober.last.describe() if prober.last else "no response"
+    if isinstance(error, NebulaExplorerLoginError) and error.is_transient:
+        seen += ", no room for another login"
+    return differs(seen, "The package cannot be used: do what the error says.")
 
 
 def _leave_out_the_rest(examination: Examination, reason: str) -> None:

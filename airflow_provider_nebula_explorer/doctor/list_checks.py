@@ -22,12 +22,11 @@ NO_SUCH_NAME = "airflow-provider-doctor-no-such-job"
 REPORT = "Report this."
 _PAGES = 3
 _ORDERS = {
-    (True, True): "both",
-    (True, False): "asc",
-    (False, True): "desc",
-    (False, False): "none",
+    (True, False): "oldest first, always",
+    (False, True): "newest first, always",
+    (False, False): "neither is obeyed",
 }
-"""Which are obeyed, ascending and descending: the fact."""
+"""What is seen where asc and desc are not both obeyed."""
 
 
 def newest(prober: Prober) -> ListPage:
@@ -121,13 +120,14 @@ def total(prober: Prober) -> Finding:
         return differs(
             "not always a number",
             "The package lives with it: it reads pages until one brings nothing new.",
+            total="absent" if first is None and second is None else None,
         )
     # A job may have been created between the two requests, so the second number may be higher.
     if not len(page.items) <= first <= second:
         return differs(
             "not the number of all jobs", f"Long lists may lose jobs, and waits may miss some. {REPORT}"
         )
-    return ok("the number of all jobs")
+    return ok("the number of all jobs", total="right")
 
 
 def page_after_last(prober: Prober) -> Finding:
@@ -178,13 +178,13 @@ def order(prober: Prober) -> Finding:
     down = _is_ordered(prober.list({"orderByCreateTime": "desc"}).jobs, newest_first=True)
     if up is None or down is None:
         raise CannotTryError("fewer than two jobs with different times")
-    obeyed = _ORDERS[up, down]
-    if obeyed == "both":
-        return ok("both", order=obeyed)
+    if up and down:
+        return ok("both", order=True)
     return differs(
-        "neither is obeyed" if obeyed == "none" else f"{obeyed} whatever is asked for",
-        "The package lives with it: it compares the jobs' own times. Sensors and events read more pages.",
-        order=obeyed,
+        _ORDERS[up, down],
+        "The package lives with it: it compares the jobs' own times. Starts, sensors and events read more "
+        "pages.",
+        order=False,
     )
 
 

@@ -12,7 +12,6 @@ from airflow_provider_nebula_explorer.doctor.observation import Observation
 from airflow_provider_nebula_explorer.doctor.prober import Prober
 from airflow_provider_nebula_explorer.explorer.client.api import connect, list_jobs
 from airflow_provider_nebula_explorer.explorer.client.logins import COOKIE
-from airflow_provider_nebula_explorer.explorer.settings import AccountEncoding
 
 LOGIN = "login"
 _LARGEST_TOKEN = 8 * 1024
@@ -36,9 +35,10 @@ def login(prober: Prober) -> Finding:
 
 def account_encoding(prober: Prober) -> Finding:
     """Try which account encoding is accepted; only the first refused one makes the next one tried."""
-    account = prober.settings.account
-    worked = _encoding_of(prober, _login_of(prober))
-    if worked == account.encodings[0]:
+    if prober.accepted is None:
+        raise CannotTryError("no login")
+    worked = prober.accepted.encoding
+    if worked == prober.settings.account.encodings[0]:
         return ok(worked, account_encoding=worked)
     return differs(
         f"{worked}; the one tried first was refused",
@@ -71,7 +71,7 @@ def token_life(prober: Prober) -> Finding:
             "Each login takes room, of which Explorer has little: ask its operator for a longer life."
             if seconds < 60
             else _RENEWED,
-            max_age=min(seconds, _LONGEST_LIFE),
+            max_age=min(seconds, _LONGEST_LIFE) or None,
         )
     return ok(f"{seconds} s", max_age=seconds)
 
@@ -86,7 +86,7 @@ def secure_cookie(prober: Prober) -> Finding:
 
 def token(prober: Prober) -> Finding:
     """Try whether the token is the kind of secret that it is taken for."""
-    text = _token_of(_login_of(prober))
+    text = prober.accepted.token if prober.accepted else ""
     if len(text) > _LARGEST_TOKEN:
         return differs("over 8 KB", "Report this: the package may refuse so large a token.")
     if prober.settings.account.password in _claims_of(text):
@@ -153,18 +153,10 @@ def _login_of(prober: Prober) -> Observation:
     raise CannotTryError("no login")
 
 
-def _encoding_of(prober: Prober, login: Observation) -> AccountEncoding:
-    account = prober.settings.account
-    is_json = login.request.headers["Authorization"] == f"Bearer {account.encoded('json')}"
-    return "json" if is_json else "colon"
-
-
 def _cookie_of(login: Observation) -> str:
-    return login.response.header("set-cookie").rpartition(f"{COOKIE}=")[2]
-
-
-def _token_of(login: Observation) -> str:
-    return _cookie_of(login).partition(";")[0].strip().strip('"')
+    """Return the token and its attributes, as the header has them."""
+    own = [header for header in login.response.set_cookies if f"{COOKIE}=" in header]
+    return own[-1].rpartition(f"{COOKIE}=")[2] if own else ""
 
 
 def _attributes_of(login: Observation) -> dict[str, str]:

@@ -94,7 +94,8 @@ class Prober:
         self.trouble = ""
         """The last failure in words, for the user's eyes: it names the host."""
         self._send = send
-        self._login: Login | None = None
+        self.accepted: Login | None = None
+        """The login, once Explorer has accepted it."""
         self._requests = 0
         self._failures = 0
         self._lists: dict[str, Observation] = {}
@@ -104,7 +105,7 @@ class Prober:
 
         :raises NebulaExplorerError: in the words of the connection's test.
         """
-        self._login = self._drive(Session(replace(self.settings, max_retries=0)).login())
+        self.accepted = self._drive(Session(replace(self.settings, max_retries=0)).login())
 
     @property
     def is_stopped(self) -> bool:
@@ -116,8 +117,8 @@ class Prober:
 
         :raises CannotTryError: if Explorer does not answer.
         """
-        headers = {**request.headers, "Cookie": self._login.header if self._login else ""}
-        return self.observe(endpoint, replace(request, headers=headers))
+        cookie = {"Cookie": self.accepted.header} if self.accepted else {}
+        return self.observe(endpoint, replace(request, headers={**request.headers, **cookie}))
 
     def observe(self, endpoint: str, request: Request) -> Observation:
         """Send a request as it is.

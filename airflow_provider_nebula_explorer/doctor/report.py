@@ -23,6 +23,7 @@ FACTS = (
     "filter_by_name",
     "name_match",
     "order",
+    "total",
     "ids_grow",
     "clock_difference",
     "latency",

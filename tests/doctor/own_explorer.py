@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -86,9 +87,8 @@ class OwnExplorer:
         self.requests.append(request)
         self.now += self.seconds
         response = self._answer(request)
-        response = Response(
-            response.status, {"Date": formatdate(self.now, usegmt=True), **response.headers}, response.body
-        )
+        date = {"Date": formatdate(self.now, usegmt=True)}
+        response = replace(response, headers={**date, **response.headers})
         for change in self.changes:
             response = change(request, response)
         return response
@@ -124,7 +124,8 @@ class OwnExplorer:
         if request.headers.get("Authorization") != f"Bearer {ACCOUNT.encoded(self.encoding)}":
             return refused(40004000, "ErrBadRequest::failed to authenticate")
         self.logins += 1
-        return success({"success": True}, {"Set-Cookie": self.cookie.format(token=self.token)})
+        cookie = self.cookie.format(token=self.token)
+        return replace(success({"success": True}), set_cookies=(cookie,))
 
     def _list(self, query: dict[str, str], workflow: str | None) -> Response:
         asked = json.loads(query.get("filter", "{}"))
@@ -186,7 +187,8 @@ class OwnExplorer:
                 explorer.now = time.time()
                 response = explorer.send(Request(self.command, self.path, dict(self.headers), body))
                 self.send_response_only(response.status)
-                for name, value in response.headers.items():
+                cookies = (("Set-Cookie", cookie) for cookie in response.set_cookies)
+                for name, value in (*response.headers.items(), *cookies):
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(response.body)))
                 self.end_headers()
@@ -231,9 +233,9 @@ def shown(job: Json, *, with_tasks: bool = False) -> Json:
     return {key: value for key, value in job.items() if key not in hidden}
 
 
-def success(data: object, headers: dict[str, str] | None = None) -> Response:
+def success(data: object) -> Response:
     body = json.dumps({"code": 0, "message": "Success", "data": data}).encode()
-    return Response(200, {"Content-Type": "application/json", **(headers or {})}, body)
+    return Response(200, {"Content-Type": "application/json"}, body)
 
 
 def refused(code: int, message: str, status: int | None = None) -> Response:

@@ -18,6 +18,7 @@ from airflow_provider_nebula_explorer.doctor.prober import Prober
 from airflow_provider_nebula_explorer.doctor.report import FACTS, Table
 from airflow_provider_nebula_explorer.emulator import Emulator, Fault
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError
+from airflow_provider_nebula_explorer.explorer.client.sync_client import Client
 
 MODULE = "airflow_provider_nebula_explorer.doctor"
 
@@ -83,12 +84,13 @@ def test_a_job_is_started_watched_and_cancelled_where_the_user_wants_that(capsys
 
 
 def test_a_login_for_which_there_is_no_room_is_no_login(capsys):
-    explorer = OwnExplorer()
-    full = refused(40004000, "ErrBadRequest::There is no idle connection now, please try it later")
-    explorer.changes.append(lambda asked, seen: full if asked.method == "POST" else seen)
-    with explorer.served() as url:
-        assert doctor(url) == 2
-    assert "There is no idle connection now" in capsys.readouterr().err
+    with Emulator(password=ACCOUNT.password, max_clients=1) as emulator:
+        Client(settings(base_url=emulator.url)).login()
+        assert doctor(emulator.url) == 2
+    out, err = capsys.readouterr()
+    assert "HTTP 400, code 40004000 ErrBadRequest, no room for another login." in out
+    assert "There is no idle connection now" in err
+    assert emulator.count("connect") == 2, "one login, and one refused in a single encoding"
 
 
 def test_airflow_is_not_needed_with_an_address():

@@ -80,8 +80,8 @@ class Echoing(OwnExplorer):
         if kind == 0:
             return replace(response, status=random.choice(STATUSES))
         if kind == 1:
-            headers = {"Content-Type": NAME, "Date": random.choice(DATES), "Set-Cookie": self._any_cookie()}
-            return replace(response, headers=headers)
+            headers = {"Content-Type": NAME, "Date": random.choice(DATES)}
+            return replace(response, headers=headers, set_cookies=(self._any_cookie(),))
         if kind == 2:
             return replace(
                 response, body=random.choice((b"", NAME.encode(), f"<html>{NAME}".encode(), b"[" * 9999))
