@@ -56,8 +56,8 @@ class NewJobs:
         self._tasks: set[asyncio.Task[_JobsOrError]] = set()
         self._separate_until = -math.inf
         self._phase = random.random()  # noqa: S311 - it spreads the polls of many processes
-        self._has_logged_in = False
-        self._login = asyncio.Lock()
+        self._has_requested_time = False
+        self._requesting_time = asyncio.Lock()
 
     @property
     def newest(self) -> int | None:
@@ -71,13 +71,16 @@ class NewJobs:
         """
         return interval * (math.floor(self._clock() / interval - self._phase) + 1 + self._phase)
 
-    async def server_time(self) -> int | None:
-        """Return the time in Explorer's last response, in epoch ms; ``None`` if it sends none."""
+    async def server_time(self, workflow_id: int) -> int | None:
+        """Return the time in Explorer's last response, in epoch ms; ``None`` if it sends none.
+
+        :param workflow_id: whose list is requested if there was no response yet.
+        """
         client = await self._client()
-        async with self._login:
-            if client.server_time is None and not self._has_logged_in:
-                await client.login()  # costs nothing, as the first list needs it anyway
-                self._has_logged_in = True
+        async with self._requesting_time:
+            if client.server_time is None and not self._has_requested_time:
+                await client.run(api.list_jobs(workflow_id, api.job_filter(), 1, 1))
+                self._has_requested_time = True
         return None if client.server_time is None else int(client.server_time * 1000)
 
     async def jobs(

@@ -152,7 +152,7 @@ class SuccessStream:
 
     async def _poll(self) -> None:
         # The time before the list, as the list shows all jobs that were created until then.
-        clock, now = await self._new_jobs.server_time(), int(time.time() * 1000)
+        clock, now = await self._new_jobs.server_time(self._workflow_id), int(time.time() * 1000)
         newest = self._new_jobs.newest
         if self._bookmark.since is None:
             await self._poll_first(clock, now, await self._newest() if newest is None else newest)
