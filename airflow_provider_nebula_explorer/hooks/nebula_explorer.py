@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, conf
@@ -21,7 +20,11 @@ from airflow_provider_nebula_explorer.connection import (
     read_connection,
     unknown_extras,
 )
-from airflow_provider_nebula_explorer.exceptions import NebulaExplorerBadRequestError
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerBadRequestError,
+    NebulaExplorerError,
+    NebulaExplorerNotFoundError,
+)
 from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_count,
     parse_id,
@@ -140,6 +143,7 @@ class NebulaExplorerHook(BaseHook):
         :param order: by creation, ``desc`` (newest first) or ``asc``.
         :param limit: the maximum number of jobs; ``None`` for all.
         :raises NebulaExplorerConfigError: at once, for a wrong argument.
+        :raises NebulaExplorerConnectionError: if there is no limit and there are more than 100,000 jobs.
         """
         job_filter = api.job_filter(
             name=name, status=status, created_after=created_after, created_before=created_before, order=order
@@ -148,8 +152,7 @@ class NebulaExplorerHook(BaseHook):
         most = None if limit is None else parse_count("limit", limit)
         page_size = api.PAGE_SIZE if most is None else min(most, api.PAGE_SIZE)
         # Not get_conn().run, as the client is opened with the first page.
-        jobs = walk_list(lambda call: self.get_conn().run(call), workflow, job_filter, page_size)
-        return islice(jobs, most)
+        return walk_list(lambda call: self.get_conn().run(call), workflow, job_filter, page_size, limit=most)
 
     def run_workflow(self, workflow_id: int | str, input: WorkflowInput | str | None = None) -> int:
         """Run a workflow. If Explorer's response is lost, the job that was started is searched for.
@@ -169,9 +172,11 @@ class NebulaExplorerHook(BaseHook):
         """Ask Explorer to stop a job. Its status becomes Stopping and, a little later, Interrupted.
 
         :raises NebulaExplorerBadRequestError: if the job is already final.
+        :raises NebulaExplorerNotFoundError: if there is no such job.
         """
         try:
             self.get_conn().run(api.cancel_job(job_id))
+            self._check_existence(job_id)
         except NebulaExplorerBadRequestError:
             # Explorer may have accepted an earlier try whose response was lost; then the job is stopping.
             if self.get_job_status(job_id) is not JobStatus.STOPPING:
@@ -183,8 +188,26 @@ class NebulaExplorerHook(BaseHook):
         :param task_id: 32 hex characters, from the job's details.
         :param limit: the maximum number of rows.
         :return: rows of 2 or 3 columns of text.
+        :raises NebulaExplorerNotFoundError: if there is no such job, or it has no such task.
         """
-        return self.get_conn().run(api.get_task_result(job_id, task_id, limit))
+        rows = self.get_conn().run(api.get_task_result(job_id, task_id, limit))
+        if not rows:
+            self._check_existence(job_id, task_id)
+        return rows
+
+    def _check_existence(self, job_id: int | str, task_id: str | None = None) -> None:
+        """Raise an error if Explorer reported success about a job or a task that does not exist."""
+        try:
+            job = self.get_job(job_id)
+        except NebulaExplorerNotFoundError:
+            raise
+        except NebulaExplorerError as error:
+            log.debug("Whether job %s exists cannot be checked: %s", job_id, error)
+            return
+        if task_id is not None and task_id.lower() not in {task.id.lower() for task in job.tasks}:
+            raise NebulaExplorerNotFoundError(
+                f"Job {job_id} has no task {task_id}. {NebulaExplorerNotFoundError.hint}"
+            )
 
     def wait_for_job(
         self, job_id: int | str, *, poll_interval: float = 30, timeout: float | None = None
