@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from airflow_provider_nebula_explorer.explorer.interval import Interval
 
 _GATHER_SECONDS = 0.2
 """How long the first poll of a job waits for others that join meanwhile."""
 
 _NEWCOMERS_SECONDS = 1.0
 """How long after a poll newcomers get theirs: at most this, or half of the shortest interval."""
+
+_TICK_SECONDS = 1.0
+"""The least time between two polls of jobs whose interval adapts, so that jobs of many ages share polls."""
 
 _JITTER = 0.05
 """By which part of an interval a poll may come early: it spreads the polls of many processes."""
@@ -24,28 +30,57 @@ def spread(interval: float, jitter: Callable[[], float] = random.random) -> floa
     return interval * (1 - _JITTER * jitter())
 
 
+@dataclass(slots=True)
+class _Adaptive:
+    """A job whose interval adapts to its age.
+
+    :param since: when the job, or the wait for it, began.
+    :param due: when to poll it at the latest.
+    """
+
+    interval: Interval
+    since: float
+    due: float
+
+    def pause(self, now: float) -> float:
+        return self.interval.after(now - self.since)
+
+    def is_ready(self, now: float) -> bool:
+        """Say whether to poll it now: the next poll would be late, or this one is hardly early."""
+        return self.due < now + _TICK_SECONDS or self.due <= now + _JITTER * self.pause(now)
+
+
 class Schedule:
     """The times at which jobs are polled, in seconds of one monotonic clock.
 
-    Jobs with the same interval are polled together. A newcomer is polled soon, with all others that join at
-    that time. At its deadline, each job is polled once more.
+    Jobs with the same fixed interval are polled together. A job whose interval adapts to its age has a time
+    of its own; it is polled early if another poll is near, and later if another poll shows it anyway. A newcomer
+    is polled soon, with all others that join at that time. At its deadline, each job is polled once more.
 
     :param jitter: see :func:`spread`.
     """
 
     def __init__(self, jitter: Callable[[], float] = random.random) -> None:
         self._jitter = jitter
-        self._intervals: dict[int, float] = {}  # by job
+        self._intervals: dict[int, float] = {}  # by job, where it is fixed
+        self._adaptive: dict[int, _Adaptive] = {}  # by job, where it is not
         self._deadlines: dict[int, float] = {}  # by job, until the poll that each of them causes
         self._next_polls: dict[float, float] = {}  # by interval
         self._newcomers: set[int] = set()
         self._newcomers_since = self._polled_at = -math.inf
 
-    def put(self, job_id: int, *, interval: float, deadline: float = math.inf, now: float) -> None:
+    def put(self, job_id: int, *, interval: Interval, deadline: float = math.inf, now: float) -> None:
         """Schedule a job's polls, or change their schedule."""
-        self._intervals[job_id] = interval
         self._deadlines[job_id] = deadline
-        self._next_polls.setdefault(interval, now + interval)
+        if interval.is_fixed:
+            self._adaptive.pop(job_id, None)
+            self._intervals[job_id] = interval.longest
+            self._next_polls.setdefault(interval.longest, now + interval.longest)
+            return
+        self._intervals.pop(job_id, None)
+        job = self._adaptive.setdefault(job_id, _Adaptive(interval, now, math.inf))
+        job.interval = interval
+        job.due = min(job.due, now + job.pause(now))
 
     def poll_soon(self, job_id: int, now: float) -> None:
         """Let a scheduled job have its first poll soon."""
@@ -55,20 +90,23 @@ class Schedule:
 
     def remove(self, job_id: int) -> None:
         """Poll a job no more."""
-        del self._intervals[job_id]
+        self._intervals.pop(job_id, None)
+        self._adaptive.pop(job_id, None)
         self._deadlines.pop(job_id, None)
         self._newcomers.discard(job_id)
 
     @property
     def next_poll(self) -> float:
         """When to call :meth:`take_due`; infinity where there is nothing to poll."""
-        return min(self._newcomers_poll, *self._deadlines.values(), *self._next_polls.values(), math.inf)
+        fixed = (self._newcomers_poll, *self._deadlines.values(), *self._next_polls.values())
+        adaptive = min((job.due for job in self._adaptive.values()), default=math.inf)
+        return min(*fixed, max(adaptive, self._polled_at + _TICK_SECONDS))
 
     @property
     def _newcomers_poll(self) -> float:
         if not self._newcomers:
             return math.inf
-        pause = min(_NEWCOMERS_SECONDS, min(self._next_polls) / 2)
+        pause = min(_NEWCOMERS_SECONDS, min(self._next_polls, default=math.inf) / 2)
         return max(self._newcomers_since + _GATHER_SECONDS, self._polled_at + pause)
 
     def take_due(self, now: float) -> set[int]:
@@ -86,4 +124,25 @@ class Schedule:
         due |= (overdue := {job_id for job_id, deadline in self._deadlines.items() if deadline <= now})
         for job_id in overdue:
             del self._deadlines[job_id]
+        due |= {job_id for job_id, job in self._adaptive.items() if job.is_ready(now)}
+        for job_id in due & self._adaptive.keys():
+            job = self._adaptive[job_id]
+            job.due = now + job.pause(now)
         return due
+
+    def observed(self, ages: Mapping[int, float], now: float) -> None:
+        """Take note of jobs that a poll showed, due or not: the next poll of each counts from now.
+
+        :param ages: seconds since each job was created, by job; 0 where that is not known.
+        """
+        for job_id in ages.keys() & self._adaptive.keys():
+            job = self._adaptive[job_id]
+            # A wait that resumes, in another process for example, continues with the age of its job.
+            job.since = min(job.since, now - ages[job_id])
+            job.due = max(job.due, now + job.pause(now))
+
+    def failed(self, job_ids: Iterable[int], now: float) -> None:
+        """Take note of jobs whose poll failed: the next one of each is after its longest interval."""
+        for job_id in self._adaptive.keys() & job_ids:
+            job = self._adaptive[job_id]
+            job.due = now + job.interval.longest

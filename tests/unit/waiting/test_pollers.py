@@ -17,6 +17,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerTimeoutError,
 )
 from airflow_provider_nebula_explorer.explorer.client.api import Page, get_job
+from airflow_provider_nebula_explorer.explorer.interval import Interval
 from airflow_provider_nebula_explorer.explorer.waiting.events import error_event, job_event
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls
 from airflow_provider_nebula_explorer.explorer.waiting.pollers import (
@@ -34,6 +35,8 @@ GONE = NebulaExplorerNotFoundError("gone", code=40404000)
 
 class ScriptedClient:
     """Returns one result after the other, or raises it; ``requested`` are the paths of the calls."""
+
+    server_time = None
 
     def __init__(self, *results):
         self._results = iter(results)
@@ -63,7 +66,7 @@ class Clock:
 
 
 def wait(client, clock, **changes):
-    arguments = {"interval": 30, "max_failures": 3, **changes}
+    arguments = {"interval": Interval.of(30), "max_failures": 3, **changes}
     return wait_for_job(client, 1964, clock=clock, sleep=clock.sleep, **arguments)
 
 
