@@ -35,26 +35,21 @@ class _Adaptive:
     """A job whose interval adapts to its age.
 
     :param since: when the job, or the wait for it, began.
-    :param due: when to poll it at the latest.
     """
 
     interval: Interval
     since: float
-    due: float
 
     def pause(self, now: float) -> float:
         return self.interval.after(now - self.since)
-
-    def is_ready(self, now: float) -> bool:
-        """Say whether to poll it now: the next poll would be late, or this one is hardly early."""
-        return self.due < now + _TICK_SECONDS or self.due <= now + _JITTER * self.pause(now)
 
 
 class Schedule:
     """The times at which jobs are polled, in seconds of one monotonic clock.
 
     Jobs with the same fixed interval are polled together. A job whose interval adapts to its age has a time
-    of its own; it is polled early if another poll is near, and later if another poll shows it anyway. A newcomer
+    of its own: it is polled early if another poll is near, and later if another poll shows it anyway. When
+    its interval has grown to the longest, it is polled together with those of that fixed interval. A newcomer
     is polled soon, with all others that join at that time. At its deadline, each job is polled once more.
 
     :param jitter: see :func:`spread`.
@@ -62,8 +57,9 @@ class Schedule:
 
     def __init__(self, jitter: Callable[[], float] = random.random) -> None:
         self._jitter = jitter
-        self._intervals: dict[int, float] = {}  # by job, where it is fixed
-        self._adaptive: dict[int, _Adaptive] = {}  # by job, where it is not
+        self._intervals: dict[int, float] = {}  # by job, where it is fixed, or grows no more
+        self._adaptive: dict[int, _Adaptive] = {}  # by job, where it is not fixed
+        self._due: dict[int, float] = {}  # by job, where the interval still grows: the latest time to poll it
         self._deadlines: dict[int, float] = {}  # by job, until the poll that each of them causes
         self._next_polls: dict[float, float] = {}  # by interval
         self._newcomers: set[int] = set()
@@ -74,13 +70,15 @@ class Schedule:
         self._deadlines[job_id] = deadline
         if interval.is_fixed:
             self._adaptive.pop(job_id, None)
-            self._intervals[job_id] = interval.longest
-            self._next_polls.setdefault(interval.longest, now + interval.longest)
+            self._due.pop(job_id, None)
+            self._poll_every(interval.longest, job_id, now)
             return
         self._intervals.pop(job_id, None)
-        job = self._adaptive.setdefault(job_id, _Adaptive(interval, now, math.inf))
-        job.interval = interval
-        job.due = min(job.due, now + job.pause(now))
+        before = self._due.get(job_id, math.inf)
+        self._adaptive.setdefault(job_id, _Adaptive(interval, now)).interval = interval
+        self._set_due(job_id, now)
+        if job_id in self._due:
+            self._due[job_id] = min(self._due[job_id], before)
 
     def poll_soon(self, job_id: int, now: float) -> None:
         """Let a scheduled job have its first poll soon."""
@@ -92,6 +90,7 @@ class Schedule:
         """Poll a job no more."""
         self._intervals.pop(job_id, None)
         self._adaptive.pop(job_id, None)
+        self._due.pop(job_id, None)
         self._deadlines.pop(job_id, None)
         self._newcomers.discard(job_id)
 
@@ -99,8 +98,8 @@ class Schedule:
     def next_poll(self) -> float:
         """When to call :meth:`take_due`; infinity where there is nothing to poll."""
         fixed = (self._newcomers_poll, *self._deadlines.values(), *self._next_polls.values())
-        adaptive = min((job.due for job in self._adaptive.values()), default=math.inf)
-        return min(*fixed, max(adaptive, self._polled_at + _TICK_SECONDS))
+        adaptive = max(min(self._due.values(), default=math.inf), self._polled_at + _TICK_SECONDS)
+        return min(*fixed, adaptive)
 
     @property
     def _newcomers_poll(self) -> float:
@@ -124,10 +123,9 @@ class Schedule:
         due |= (overdue := {job_id for job_id, deadline in self._deadlines.items() if deadline <= now})
         for job_id in overdue:
             del self._deadlines[job_id]
-        due |= {job_id for job_id, job in self._adaptive.items() if job.is_ready(now)}
+        due |= {job_id for job_id, at in self._due.items() if self._is_ready(job_id, at, now)}
         for job_id in due & self._adaptive.keys():
-            job = self._adaptive[job_id]
-            job.due = now + job.pause(now)
+            self._set_due(job_id, now)
         return due
 
     def observed(self, ages: Mapping[int, float], now: float) -> None:
@@ -139,10 +137,28 @@ class Schedule:
             job = self._adaptive[job_id]
             # A wait that resumes, in another process for example, continues with the age of its job.
             job.since = min(job.since, now - ages[job_id])
-            job.due = max(job.due, now + job.pause(now))
+            if job_id not in self._intervals:
+                self._set_due(job_id, now)
 
     def failed(self, job_ids: Iterable[int], now: float) -> None:
         """Take note of jobs whose poll failed: the next one of each is after its longest interval."""
-        for job_id in self._adaptive.keys() & job_ids:
-            job = self._adaptive[job_id]
-            job.due = now + job.interval.longest
+        for job_id in self._due.keys() & job_ids:
+            self._due[job_id] = now + self._adaptive[job_id].interval.longest
+
+    def _is_ready(self, job_id: int, due: float, now: float) -> bool:
+        """Say whether to poll a job now: the next poll would be late, or this one is hardly early."""
+        return due < now + _TICK_SECONDS or due <= now + _JITTER * self._adaptive[job_id].pause(now)
+
+    def _set_due(self, job_id: int, now: float) -> None:
+        """Set the next poll of a job whose interval adapts, as if it was polled now."""
+        job = self._adaptive[job_id]
+        pause = job.pause(now)
+        if pause < job.interval.longest:
+            self._due[job_id] = now + pause
+        else:
+            self._due.pop(job_id, None)
+            self._poll_every(pause, job_id, now)
+
+    def _poll_every(self, interval: float, job_id: int, now: float) -> None:
+        self._intervals[job_id] = interval
+        self._next_polls.setdefault(interval, now + interval)
