@@ -6,10 +6,11 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
+from airflow_provider_nebula_explorer.explorer.interval import SHORTEST_INTERVAL_SECONDS
 from airflow_provider_nebula_explorer.explorer.models import JobStatus, parse_iso, show
 
 WorkflowInput = Mapping[str, Mapping[str, str | int | float]]
@@ -98,19 +99,29 @@ def parse_count(name: str, value: object) -> int:
 
 
 def parse_seconds(name: str, value: object) -> float:
-    """Return a number of seconds, above 0 and up to a year."""
+    """Return a number of seconds, above 0 and up to a year.
+
+    :param value: a number of seconds, or a ``timedelta``.
+    """
+    value = in_seconds(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 31_536_000:
         return float(value)
     raise wrong(name, value, "a number of seconds above 0, up to a year")
 
 
-SHORTEST_INTERVAL_SECONDS = 0.1
-"""The shortest time between two polls; more polls would block the event loop of all waits of a triggerer."""
+def in_seconds(value: object) -> object:
+    """Return a ``timedelta`` as seconds, which JSON has, and anything else as it is."""
+    return value.total_seconds() if isinstance(value, timedelta) else value
 
 
 def parse_interval(name: str, value: object) -> float:
-    """Return the seconds between two polls, at least :data:`SHORTEST_INTERVAL_SECONDS`."""
+    """Return the seconds between two polls, at least :data:`.interval.SHORTEST_INTERVAL_SECONDS`."""
     return max(parse_seconds(name, value), SHORTEST_INTERVAL_SECONDS)
+
+
+def parse_poll_interval(name: str, value: object) -> float | None:
+    """Return the seconds between two polls of a job; ``None``: they adapt to the time waited."""
+    return None if value is None else parse_interval(name, value)
 
 
 def parse_word(name: str, value: object, allowed: tuple[str, ...]) -> str:

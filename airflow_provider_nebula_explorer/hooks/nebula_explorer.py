@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, conf
@@ -28,11 +28,12 @@ from airflow_provider_nebula_explorer.exceptions import (
 from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_count,
     parse_id,
-    parse_interval,
+    parse_poll_interval,
     parse_seconds,
 )
 from airflow_provider_nebula_explorer.explorer.client import api
 from airflow_provider_nebula_explorer.explorer.client.lists import walk_list
+from airflow_provider_nebula_explorer.explorer.interval import Interval
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.starting.submit import Submitter
 from airflow_provider_nebula_explorer.explorer.waiting.pollers import wait_for_job
@@ -210,17 +211,21 @@ class NebulaExplorerHook(BaseHook):
             )
 
     def wait_for_job(
-        self, job_id: int | str, *, poll_interval: float = 30, timeout: float | None = None
+        self,
+        job_id: int | str,
+        *,
+        poll_interval: float | timedelta | None = None,
+        timeout: float | timedelta | None = None,
     ) -> Job:
         """Wait until a job is final, and log its changes.
 
-        :param poll_interval: seconds between two polls.
+        :param poll_interval: seconds between two polls; ``None``: a fifth of the job's age, from 1 s to 30 s.
         :param timeout: seconds to wait at most; ``None`` to wait forever.
         :return: the final job, no matter how it ended.
         :raises NebulaExplorerTimeoutError: if it is not final in time; the job continues.
         :raises NebulaExplorerConnectionError: if too many polls in a row failed.
         """
-        interval = parse_interval("poll_interval", poll_interval)
+        interval = Interval.of(parse_poll_interval("poll_interval", poll_interval))
         seconds = None if timeout is None else parse_seconds("timeout", timeout)
         limit = self.settings.max_consecutive_failures
         return wait_for_job(

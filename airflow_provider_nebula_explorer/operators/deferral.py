@@ -18,13 +18,13 @@ from airflow_provider_nebula_explorer.triggers.limits import TimeLimits, executi
 class WaitsForJob(BaseOperator):
     """An operator that waits for a job, and resumes in ``execute_complete`` if it deferred.
 
-    :param poll_interval: seconds between two polls of the job.
+    :param poll_interval: seconds between two polls of the job; ``None``: a fifth of its age, 1 to 30 s.
     :param deferrable: whether to wait in the triggerer.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
     :param cancel_on_kill: whether to cancel the job if the task ends before it.
     """
 
-    poll_interval: float
+    poll_interval: float | None
     deferrable: bool
     nebula_explorer_conn_id: str
     cancel_on_kill = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -18,7 +18,7 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer.arguments import (
     WorkflowInput,
-    parse_interval,
+    parse_poll_interval,
     parse_task_id,
     parse_text,
     parse_word,
@@ -146,7 +146,7 @@ class NebulaExplorerRunWorkflowOperator(HasJob, WaitsForJob):
     :param workflow_id: a number, or text of digits.
     :param input: parameters by component id, as ``{"query_1": {"limit": 10}}``, or their JSON text.
     :param wait_for_completion: whether the task ends with the job, or right after starting it.
-    :param poll_interval: seconds between two polls of the job.
+    :param poll_interval: seconds between two polls of the job; ``None``: a fifth of its age, 1 to 30 s.
     :param deferrable: whether to wait in the triggerer, where one poll serves all waiting tasks.
     :param cancel_on_kill: whether to cancel the job when the task is killed or exceeds its
         ``execution_timeout`` while it waits. (Airflow notifies a deferred task of a kill from 3.3 on.)
@@ -170,7 +170,7 @@ class NebulaExplorerRunWorkflowOperator(HasJob, WaitsForJob):
         workflow_id: int | str,
         input: WorkflowInput | str | None = None,
         wait_for_completion: bool = True,
-        poll_interval: float = 30,
+        poll_interval: float | timedelta | None = None,
         deferrable: bool = DEFAULT_DEFERRABLE,
         cancel_on_kill: bool = True,
         durable: bool = True,
@@ -182,7 +182,7 @@ class NebulaExplorerRunWorkflowOperator(HasJob, WaitsForJob):
         self.workflow_id = workflow_id
         self.input = input
         self.wait_for_completion = wait_for_completion
-        self.poll_interval = parse_interval("poll_interval", poll_interval)
+        self.poll_interval = parse_poll_interval("poll_interval", poll_interval)
         self.deferrable = deferrable
         self.nebula_explorer_conn_id = nebula_explorer_conn_id
         self.cancel_on_kill = cancel_on_kill
@@ -229,7 +229,7 @@ class NebulaExplorerCancelJobOperator(HasJob, WaitsForJob):
 
     :param job_id: a number, or text of digits.
     :param wait_for_completion: whether the task ends when the job has stopped, or right after the request.
-    :param poll_interval: seconds between two polls of the job.
+    :param poll_interval: seconds between two polls of the job; ``None``: a fifth of its age, 1 to 30 s.
     :param deferrable: whether to wait in the triggerer, where one poll serves all waiting tasks.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
     :return: in XCom: the job's object as last seen.
@@ -242,7 +242,7 @@ class NebulaExplorerCancelJobOperator(HasJob, WaitsForJob):
         *,
         job_id: int | str,
         wait_for_completion: bool = False,
-        poll_interval: float = 5,
+        poll_interval: float | timedelta | None = None,
         deferrable: bool = DEFAULT_DEFERRABLE,
         nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID,
         **kwargs: Any,
@@ -250,7 +250,7 @@ class NebulaExplorerCancelJobOperator(HasJob, WaitsForJob):
         super().__init__(**kwargs)
         self.job_id = job_id
         self.wait_for_completion = wait_for_completion
-        self.poll_interval = parse_interval("poll_interval", poll_interval)
+        self.poll_interval = parse_poll_interval("poll_interval", poll_interval)
         self.deferrable = deferrable
         self.nebula_explorer_conn_id = nebula_explorer_conn_id
 

@@ -17,6 +17,7 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer.client.api import cancel_job
 from airflow_provider_nebula_explorer.explorer.client.protocol import Call
+from airflow_provider_nebula_explorer.explorer.interval import Interval
 from airflow_provider_nebula_explorer.explorer.models import Job
 from airflow_provider_nebula_explorer.explorer.waiting.abandoned import AbandonedJob
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls
@@ -29,12 +30,12 @@ log = logging.getLogger(__name__)
 class HasKillableJob(Protocol):
     """What the run operator says of its job.
 
-    :param poll_interval: seconds between two polls of the job.
+    :param poll_interval: seconds between two polls of the job; ``None``: a fifth of its age, 1 to 30 s.
     :param cancel_on_kill: whether a kill cancels the job.
     """
 
     workflow_id: int | str
-    poll_interval: float
+    poll_interval: float | None
     cancel_on_kill: bool
 
 
@@ -79,7 +80,7 @@ class TaskJob:
         return poll_until_seen(
             lambda: self._hook.get_job(job_id),
             FailedPolls(f"job {job_id}", self._hook.settings.max_consecutive_failures),
-            pause=self._task.poll_interval,
+            pause=Interval.of(self._task.poll_interval).longest,
             sleep=time.sleep,
         )
 

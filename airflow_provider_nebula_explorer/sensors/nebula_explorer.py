@@ -6,8 +6,8 @@ import inspect
 import logging
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
-from datetime import datetime, timezone
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -23,10 +23,10 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerJobError
 from airflow_provider_nebula_explorer.explorer.arguments import (
-    SHORTEST_INTERVAL_SECONDS,
     parse_id,
     parse_statuses,
 )
+from airflow_provider_nebula_explorer.explorer.interval import SHORTEST_INTERVAL_SECONDS, Interval
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
 from airflow_provider_nebula_explorer.explorer.waiting.events import seen_job, timed_out
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import has_reached
@@ -65,8 +65,18 @@ class _ExplorerSensor(HasJob, BaseSensorOperator):
     trigger's event contains alike.
     """
 
-    def __init__(self, *, deferrable: bool, nebula_explorer_conn_id: str, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        deferrable: bool,
+        nebula_explorer_conn_id: str,
+        poke_interval: timedelta | float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if poke_interval is not None:  # Airflow passes that of default_args, too
+            kwargs["poke_interval"] = poke_interval
         super().__init__(**kwargs)
+        self._airflows_interval = self.poke_interval if poke_interval is None else None
         self.deferrable = deferrable
         self.nebula_explorer_conn_id = nebula_explorer_conn_id
         self._hook: NebulaExplorerHook | None = None
@@ -171,9 +181,23 @@ class _ExplorerSensor(HasJob, BaseSensorOperator):
         return job
 
     @property
-    def poll_interval(self) -> float:
-        """Seconds between two polls of the trigger."""
+    def poll_interval(self) -> float | None:
+        """Seconds between two polls; ``None``, if nobody set ``poke_interval``: they adapt to the wait."""
+        # One that is set later counts as well, by a policy for example.
+        return None if self.poke_interval == self._airflows_interval else self.longest_interval
+
+    @property
+    def longest_interval(self) -> float:
+        """The most seconds between two polls."""
         return max(float(self.poke_interval), SHORTEST_INTERVAL_SECONDS)
+
+    def _get_next_poke_interval(
+        self, started_at: datetime | float, run_duration: Callable[[], float], poke_count: int
+    ) -> float:
+        is_airflows = self.poll_interval is not None or self.reschedule or self.exponential_backoff
+        if is_airflows or self._poller is None:
+            return super()._get_next_poke_interval(started_at, run_duration, poke_count)
+        return self._poller.pause(Interval.of(None, self.longest_interval))
 
     def _close(self) -> None:
         if self._hook is not None:
@@ -236,6 +260,7 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
             parse_id("job_id", self.job_id),
             self.nebula_explorer_conn_id,
             self.poll_interval,
+            longest_interval=self.longest_interval,
             target_statuses=[int(status) for status in sorted(self._targets)],
             timeout_at=self._limits.timeout_at,
             execution_timeout_at=self._limits.execution_timeout_at,
@@ -308,12 +333,18 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
             parse_id("workflow_id", self.workflow_id),
             self.nebula_explorer_conn_id,
             self.poll_interval,
+            longest_interval=self.longest_interval,
             name=self.name,
             created_after=since.isoformat() if isinstance(since, datetime) else since,
             timeout_at=self._limits.timeout_at,
             execution_timeout_at=self._limits.execution_timeout_at,
             failed_polls=failed_polls,
+            waiting_since=self._begun_at,
         )
+
+    @property
+    def _begun_at(self) -> float | None:
+        return None if self._limits.timeout_at is None else self._limits.timeout_at - self.timeout
 
     def _since(self, context: Context) -> datetime | str | None:
         return self.created_after or _start_of_run(context)

@@ -26,7 +26,10 @@ class JobSensor(Protocol):
     timeout: float
 
     @property
-    def poll_interval(self) -> float: ...
+    def poll_interval(self) -> float | None: ...
+
+    @property
+    def longest_interval(self) -> float: ...
 
 
 def why_a_worker_is_needed(sensor: JobSensor) -> str | None:
@@ -73,6 +76,7 @@ def start_trigger_args(sensor: JobSensor) -> StartTriggerArgs:
             "job_id": _job_id_in_triggerer(sensor.job_id),
             "nebula_explorer_conn_id": sensor.nebula_explorer_conn_id,
             "poll_interval": sensor.poll_interval,
+            "longest_interval": sensor.longest_interval,
             "target_statuses": sorted(
                 int(status) for status in parse_statuses("target_statuses", sensor.target_statuses)
             ),

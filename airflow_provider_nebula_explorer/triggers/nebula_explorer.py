@@ -8,15 +8,21 @@ import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError, NebulaExplorerJobError
-from airflow_provider_nebula_explorer.explorer.arguments import parse_id, parse_interval, parse_statuses
+from airflow_provider_nebula_explorer.explorer.arguments import (
+    parse_id,
+    parse_interval,
+    parse_poll_interval,
+    parse_statuses,
+)
 from airflow_provider_nebula_explorer.explorer.client.api import cancel_job, summary_of
+from airflow_provider_nebula_explorer.explorer.interval import ADAPTIVE_LONGEST_SECONDS
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
 from airflow_provider_nebula_explorer.explorer.waiting.abandoned import AbandonedJob
 from airflow_provider_nebula_explorer.explorer.waiting.events import read_job
@@ -56,7 +62,8 @@ class NebulaExplorerJobTrigger(WaitTrigger):
 
     :param job_id: a number, or text of digits.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
-    :param poll_interval: seconds between two polls.
+    :param poll_interval: seconds between two polls; ``None``: a fifth of the job's age.
+    :param longest_interval: what that fifth is at most; it is 1 s at least.
     :param target_statuses: statuses that end the wait before the job is final: names or numbers.
     :param timeout_at: when to give up, after a last poll, in epoch seconds.
     :param execution_timeout_at: when to give up at once, in epoch seconds.
@@ -70,8 +77,9 @@ class NebulaExplorerJobTrigger(WaitTrigger):
 
     job_id: int | str
     nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID
-    poll_interval: float = 30
+    poll_interval: float | timedelta | None = None
     _: KW_ONLY
+    longest_interval: float = ADAPTIVE_LONGEST_SECONDS
     target_statuses: Sequence[JobStatus | int | str] = ()
     timeout_at: float | None = None
     execution_timeout_at: float | None = None
@@ -140,7 +148,8 @@ class NebulaExplorerJobTrigger(WaitTrigger):
         return await watcher.job(
             parse_id("job_id", self.job_id),
             targets=self._targets,
-            interval=parse_interval("poll_interval", self.poll_interval),
+            interval=parse_poll_interval("poll_interval", self.poll_interval),
+            longest_interval=parse_interval("longest_interval", self.longest_interval),
             deadline=self._deadline,
             failed_polls=self.failed_polls,
             seen=summary_of(self.seen) if self.seen else None,
@@ -192,13 +201,15 @@ class NebulaExplorerWorkflowTrigger(BaseEventTrigger):
         self,
         workflow_id: int | str,
         nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID,
-        poll_interval: float = 30,
+        poll_interval: float | timedelta = 30,
         *,
         name: str | None = None,
         created_after: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._spec = WorkflowSpec(workflow_id, nebula_explorer_conn_id, poll_interval, name, created_after)
+        # JSON has no timedelta.
+        seconds = poll_interval.total_seconds() if isinstance(poll_interval, timedelta) else poll_interval
+        self._spec = WorkflowSpec(workflow_id, nebula_explorer_conn_id, seconds, name, created_after)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class's path and its arguments, which are JSON values."""

@@ -8,6 +8,7 @@ import logging
 import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -38,13 +39,16 @@ class WaitTrigger(BaseTrigger):
     """
 
     nebula_explorer_conn_id: str
-    poll_interval: float
+    poll_interval: float | timedelta | None
+    longest_interval: float
     timeout_at: float | None
     execution_timeout_at: float | None
     failed_polls: int
 
     def __post_init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        if isinstance(self.poll_interval, timedelta):  # JSON has none
+            self.poll_interval = self.poll_interval.total_seconds()
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class's path and its arguments."""

@@ -4,7 +4,7 @@ import itertools
 import json
 import logging
 import time
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 import requests_mock as requests_mocking
@@ -219,6 +219,12 @@ def test_a_wait_that_runs_out_of_time(hook, emulator):
     with pytest.raises(NebulaExplorerTimeoutError, match=rf"Job {job_id} was not final after 0\.1 s"):
         hook.wait_for_job(job_id, poll_interval=0.03, timeout=0.1)
     assert isinstance(NebulaExplorerTimeoutError(), TimeoutError)
+
+
+def test_times_of_a_wait_may_be_timedeltas(hook, emulator):
+    job_id = emulator.start_job(5, plan=JobPlan(running=1000))
+    with pytest.raises(NebulaExplorerTimeoutError, match=r"after 0\.1 s"):
+        hook.wait_for_job(job_id, poll_interval=timedelta(seconds=0.1), timeout=timedelta(milliseconds=100))
 
 
 @pytest.mark.parametrize("arguments", [{"poll_interval": 0}, {"timeout": -1}, {"poll_interval": "5"}])

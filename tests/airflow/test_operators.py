@@ -3,7 +3,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -187,6 +188,15 @@ class TestRunWorkflow:
         monkeypatch.setattr(requests.Session, "request", send)
         self.run(context, wait_for_completion=False)
         assert threads == ["nebula-explorer-start"]
+
+    @pytest.mark.parametrize(("given", "kept"), [(None, None), (5, 5), (timedelta(minutes=1), 60)])
+    def test_a_poll_interval_is_kept_in_seconds(self, given, kept):
+        for make in (
+            partial(NebulaExplorerRunWorkflowOperator, workflow_id=5),
+            partial(NebulaExplorerCancelJobOperator, job_id=5),
+        ):
+            assert make(task_id="t", poll_interval=given).poll_interval == kept
+            assert make(task_id="t").poll_interval is None
 
     def test_a_wrong_poll_interval_is_refused_when_the_dag_is_read(self):
         with pytest.raises(NebulaExplorerConfigError, match="poll_interval is 0"):

@@ -7,6 +7,7 @@ import airflow
 import pytest
 from airflow.exceptions import AirflowRescheduleException
 from airflow.providers.common.compat.sdk import (
+    DAG,
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
@@ -256,6 +257,41 @@ class TestBothSensors:
             **arguments,
         )
         assert (task.poke_interval, task.timeout, task.mode, task.soft_fail) == (5, 60, "reschedule", True)
+
+    def test_without_a_poke_interval_the_polls_follow_the_age_of_the_wait(self, sensor, arguments):
+        task = sensor(task_id="t", **arguments)
+        assert (task.poll_interval, task.longest_interval, task.poke_interval) == (None, 60, 60)
+
+    @pytest.mark.parametrize("given", [7, timedelta(seconds=7), 60])
+    def test_a_poke_interval_is_obeyed_whoever_sets_it(self, sensor, arguments, given):
+        seconds = given.total_seconds() if isinstance(given, timedelta) else given
+        assert sensor(task_id="t", poke_interval=given, **arguments).poll_interval == seconds
+        with DAG("d", schedule=None, default_args={"poke_interval": given}):
+            assert sensor(task_id="t", **arguments).poll_interval == seconds
+
+    def test_one_that_a_policy_sets_is_obeyed(self, sensor, arguments):
+        task = sensor(task_id="t", **arguments)
+        task.poke_interval = 9
+        assert task.poll_interval == 9
+
+    @pytest.mark.parametrize(
+        ("how", "pauses"),
+        [
+            ({}, [1, 1]),
+            ({"poke_interval": 5}, [5, 5]),
+            ({"mode": "reschedule"}, [60, 60]),
+            ({"exponential_backoff": True, "max_wait": 0.5}, [0.5, 0.5]),
+        ],
+    )
+    def test_the_pauses_of_a_sensor_in_a_worker(self, sensor, arguments, emulator, context, how, pauses):
+        context["logical_date"] = datetime(2022, 1, 1, tzinfo=timezone.utc)
+        job_id = emulator.start_job(1, plan=JobPlan(running=3600))
+        task = sensor(task_id="t", dag=DAG("d", schedule=None), **how, **dict.fromkeys(arguments, job_id))
+        if "workflow_id" in arguments:
+            task.workflow_id = 1
+        task.poke(context)
+        assert [task._get_next_poke_interval(0.0, lambda: 0.0, poke) for poke in (1, 2)] == pauses
+        task._close()
 
     def test_constructing_one_uses_no_template(self, sensor, arguments):
         templates = dict.fromkeys(arguments, "{{ not.rendered }}")

@@ -54,6 +54,12 @@ def test_a_literal_id_starts_in_the_triggerer_with_the_sensors_limits(dag):
 
 
 @needs_33
+def test_without_a_poke_interval_its_trigger_follows_the_age_of_the_job(dag):
+    _, arguments = trigger_of(a_sensor("7")).serialize()
+    assert (arguments["poll_interval"], arguments["longest_interval"]) == (None, 60)
+
+
+@needs_33
 def test_the_output_of_a_task_is_pulled_in_the_form_that_does_not_hang_there(dag):
     run = a_run()
     sensor = a_sensor(run.output)

@@ -5,6 +5,7 @@ import json
 import sys
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 from airflow.providers.common.compat.sdk import BaseHook
@@ -75,6 +76,20 @@ def test_a_wrong_argument_is_an_error_in_words_and_sends_nothing(emulator):
     with pytest.raises(NebulaExplorerConfigError, match="poll_interval is 0; allowed"):
         read_job(first_event(NebulaExplorerJobTrigger(7, CONNECTION, 0)))
     assert emulator.count() == 0
+
+
+def test_an_interval_may_be_a_timedelta_which_is_stored_as_seconds():
+    for kind in (NebulaExplorerJobTrigger, NebulaExplorerWorkflowTrigger):
+        _, arguments = kind(7, CONNECTION, timedelta(minutes=1)).serialize()
+        assert arguments["poll_interval"] == 60
+
+
+def test_without_an_interval_a_job_of_a_second_is_seen_to_end_within_three(emulator):
+    job_id = emulator.start_job(5, plan=JobPlan(preparing=0, running=1))
+    begun = time.monotonic()
+    assert first_event(NebulaExplorerJobTrigger(job_id, CONNECTION))["job"]["status"] == 2
+    assert time.monotonic() - begun < 20, "the longest interval is 30 s"
+    assert emulator.count("get_job") <= 4
 
 
 def test_an_error_keeps_its_class_its_text_and_its_code(emulator):

@@ -20,6 +20,7 @@ MODELS = {
     "",  # the version
     "exceptions",
     "explorer.arguments",
+    "explorer.interval",
     "explorer.metrics",
     "explorer.models",
     "explorer.settings",

@@ -172,3 +172,15 @@ def test_a_wrong_argument_is_a_value_error_too():
 @pytest.mark.parametrize(("value", "interval"), [(1e-6, 0.1), (0.1, 0.1), (5, 5.0)])
 def test_an_interval_between_polls_has_a_floor(value, interval):
     assert arguments.parse_interval("poll_interval", value) == interval
+
+
+def test_seconds_may_be_a_timedelta():
+    assert arguments.parse_seconds("timeout", timedelta(minutes=2)) == 120
+    assert arguments.parse_interval("poll_interval", timedelta(milliseconds=1)) == 0.1
+    assert arguments.parse_poll_interval("poll_interval", timedelta(seconds=5)) == 5
+    with pytest.raises(NebulaExplorerConfigError, match="poll_interval is 0"):
+        arguments.parse_poll_interval("poll_interval", timedelta(0))
+
+
+def test_no_poll_interval_is_one_that_adapts():
+    assert arguments.parse_poll_interval("poll_interval", None) is None

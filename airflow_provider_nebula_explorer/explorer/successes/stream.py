@@ -19,6 +19,7 @@ from airflow_provider_nebula_explorer.explorer.client import api
 from airflow_provider_nebula_explorer.explorer.client.api import JobSummary
 from airflow_provider_nebula_explorer.explorer.client.lists import Search, oldest_job
 from airflow_provider_nebula_explorer.explorer.client.protocol import T
+from airflow_provider_nebula_explorer.explorer.interval import Interval
 from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.successes.bookmark import OVERLAP_MS, Bookmark
@@ -45,14 +46,16 @@ async def first_success(
     *,
     name: str | None,
     created_after: datetime | str | None,
-    interval: float,
+    interval: Interval,
+    waited: float = 0.0,
     deadline: float = math.inf,
     failed_polls: int = 0,
 ) -> Job:
     """Wait until a job of a workflow has succeeded, and return its details.
 
     :param created_after: jobs created before it do not count.
-    :param interval: seconds between two polls.
+    :param interval: the time between two polls.
+    :param waited: for how many seconds the wait has lasted already.
     :param deadline: when to give up, after a last poll, on :func:`time.monotonic`'s clock.
     :param failed_polls: how many polls in a row failed before.
     :raises NebulaExplorerTimeoutError: at the deadline.
@@ -60,6 +63,7 @@ async def first_success(
     """
     successes = api.job_filter(name=name, status=JobStatus.SUCCESS, created_after=created_after)
     failed = FailedPolls(f"workflow {workflow_id}", watcher.max_failures, failed_polls)
+    begun = time.monotonic() - waited
     while True:
         increment("polls")
         try:
@@ -72,7 +76,8 @@ async def first_success(
         left = deadline - time.monotonic()
         if left <= 0:
             raise NebulaExplorerTimeoutError(f"No job of workflow {workflow_id} succeeded in time.")
-        await asyncio.sleep(min(left, spread(interval)))
+        pause = interval.longest if failed.failures else interval.after(time.monotonic() - begun)
+        await asyncio.sleep(min(left, spread(pause)))
 
 
 async def _search(watcher: Watcher, steps: Search[T]) -> T:

@@ -15,6 +15,7 @@ from airflow_provider_nebula_explorer.explorer.arguments import parse_id
 from airflow_provider_nebula_explorer.explorer.client import api
 from airflow_provider_nebula_explorer.explorer.client.lists import oldest_job, search
 from airflow_provider_nebula_explorer.explorer.client.protocol import Call, T
+from airflow_provider_nebula_explorer.explorer.interval import Interval, age
 from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.waiting.events import read_job
@@ -35,6 +36,10 @@ class SyncClient(Protocol):
     def run(self, call: Call[T]) -> T:
         """Make a call."""
 
+    @property
+    def server_time(self) -> float | None:
+        """Explorer's clock in its last response, in epoch seconds; ``None`` if that had no ``Date``."""
+
 
 class Poller(ABC):
     """Polls Explorer for one thing, and tolerates failed polls.
@@ -44,9 +49,11 @@ class Poller(ABC):
     :param max_failures: how many polls may fail in a row; the last of them is an error.
     """
 
-    def __init__(self, client: SyncClient, subject: str, max_failures: int) -> None:
+    def __init__(self, client: SyncClient, subject: str, max_failures: int, clock: Clock) -> None:
         self._client = client
         self._failed_polls = FailedPolls(subject, max_failures)
+        self._clock = clock
+        self._begun = clock()
 
     @property
     def failed_polls(self) -> int:
@@ -67,6 +74,10 @@ class Poller(ABC):
         self._failed_polls.succeeded()
         return job
 
+    def pause(self, interval: Interval) -> float:
+        """Return the seconds to the next poll; after one that failed, they are the longest."""
+        return interval.longest if self.failed_polls else interval.after(self._clock() - self._begun)
+
     @abstractmethod
     def _fetch(self) -> Job | None: ...
 
@@ -83,12 +94,14 @@ class JobPoller(Poller):
         self, client: SyncClient, job_id: int | str, *, max_failures: int, clock: Clock = time.monotonic
     ) -> None:
         self._job_id = parse_id("job_id", job_id)
-        super().__init__(client, f"job {self._job_id}", max_failures)
+        super().__init__(client, f"job {self._job_id}", max_failures, clock)
         self._progress = JobProgress()
-        self._clock = clock
 
     def _fetch(self) -> Job:
         job = self._client.run(api.get_job(self._job_id))
+        # A wait that resumes, in a retry for example, continues with the age of its job.
+        created = None if job.create_time is None else job.create_time.timestamp()
+        self._begun = min(self._begun, self._clock() - age(created, self._client.server_time))
         _log_progress(self._progress, job, self._clock())
         return job
 
@@ -111,9 +124,10 @@ class WorkflowPoller(Poller):
         name: str | None,
         created_after: datetime | str | None,
         max_failures: int,
+        clock: Clock = time.monotonic,
     ) -> None:
         workflow = parse_id("workflow_id", workflow_id)
-        super().__init__(client, f"workflow {workflow}", max_failures)
+        super().__init__(client, f"workflow {workflow}", max_failures, clock)
         self._workflow_id = workflow
         self._successes = api.job_filter(name=name, status=JobStatus.SUCCESS, created_after=created_after)
         log.info(
@@ -130,7 +144,7 @@ def wait_for_job(
     client: SyncClient,
     job_id: int | str,
     *,
-    interval: float,
+    interval: Interval,
     timeout: float | None = None,
     max_failures: int,
     clock: Clock = time.monotonic,
@@ -139,7 +153,7 @@ def wait_for_job(
     """Wait until a job is final, and log its changes.
 
     :param client: makes the calls.
-    :param interval: seconds between two polls.
+    :param interval: the time between two polls.
     :param timeout: seconds to wait at most; ``None`` to wait forever.
     :param max_failures: how many polls may fail in a row; the last of them is an error.
     :return: the final job, no matter how it ended.
@@ -157,7 +171,7 @@ def wait_for_job(
             raise NebulaExplorerTimeoutError(
                 f"Job {job_id} was not final after {timeout:g} s. It was not cancelled and continues."
             )
-        sleep(min(interval, left))
+        sleep(min(poller.pause(interval), left))
 
 
 def poll_until_seen(

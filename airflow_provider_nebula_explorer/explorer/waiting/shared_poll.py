@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from airflow_provider_nebula_explorer.exceptions import (
@@ -15,8 +15,10 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer.client import api
 from airflow_provider_nebula_explorer.explorer.client.api import JobSummary
+from airflow_provider_nebula_explorer.explorer.interval import age
 from airflow_provider_nebula_explorer.explorer.waiting.fetch_queue import FetchQueue, StartTask
 from airflow_provider_nebula_explorer.explorer.waiting.planner import PageRequest, PollPlanner
+from airflow_provider_nebula_explorer.explorer.waiting.schedule import Schedule
 from airflow_provider_nebula_explorer.explorer.waiting.waiters import Waiter, WatchedJob
 
 if TYPE_CHECKING:
@@ -30,13 +32,19 @@ class SharedPoll:
 
     :param client: returns the client.
     :param start: starts a background task.
+    :param schedule: says when to poll; what polls show moves its times.
     :param clock: a monotonic clock, in seconds.
     """
 
     def __init__(
-        self, client: Callable[[], Awaitable[AsyncClient]], start: StartTask, clock: Callable[[], float]
+        self,
+        client: Callable[[], Awaitable[AsyncClient]],
+        start: StartTask,
+        schedule: Schedule,
+        clock: Callable[[], float],
     ) -> None:
         self._client = client
+        self._schedule = schedule
         self._clock = clock
         self._planner = PollPlanner()
         self._jobs: dict[int, WatchedJob] = {}
@@ -109,7 +117,8 @@ class SharedPoll:
     async def _list(self, request: PageRequest, unseen: set[int]) -> bool:
         """Fetch a page, and say whether it accounts for all jobs that it should show."""
         try:
-            page = await (await self._client()).run(
+            client = await self._client()
+            page = await client.run(
                 api.list_summaries(
                     request.job_list.workflow_id,
                     status=request.job_list.status,
@@ -124,7 +133,7 @@ class SharedPoll:
             await self._list_failed(request, unseen, error)
             return False
         contents = self._planner.read(request, page)
-        self._observe(contents.seen)
+        self._observe(contents.seen, client.server_time)
         self._queue.add(contents.missing)
         unseen.difference_update(contents.missing, contents.seen)
         return unseen.isdisjoint(request.job_ids)
@@ -140,8 +149,9 @@ class SharedPoll:
             self._queue.add(unseen)  # as jobs can be fetched, only the lists are broken
         unseen.clear()
 
-    def _observe(self, seen: Mapping[int, JobSummary]) -> None:
+    def _observe(self, seen: Mapping[int, JobSummary], server_time: float | None) -> None:
         now = self._clock()
+        self._schedule.observed({job_id: _age(it, server_time) for job_id, it in seen.items()}, now)
         for job_id, summary in seen.items():
             job = self._jobs[job_id]
             if job.status is summary.status and now < job.deadline:
@@ -167,17 +177,21 @@ class SharedPoll:
         if job_id not in self._jobs:
             return None
         try:
-            details = await (await self._client()).run(api.get_job(job_id))
+            client = await self._client()
+            details = await client.run(api.get_job(job_id))
         except NebulaExplorerError as error:
             _raise_if_login_is_refused(error)
             await self._poll_failed([job_id], error)
             return error if error.is_transient else None
         if job := self._jobs.get(job_id):
-            self._planner.learn(api.summary_of(details.data))
-            job.observe(details, self._clock())
+            summary, now = api.summary_of(details.data), self._clock()
+            self._planner.learn(summary)
+            self._schedule.observed({job_id: _age(summary, client.server_time)}, now)
+            job.observe(details, now)
         return None
 
-    async def _poll_failed(self, job_ids: Iterable[int], error: NebulaExplorerError) -> None:
+    async def _poll_failed(self, job_ids: Collection[int], error: NebulaExplorerError) -> None:
+        self._schedule.failed(job_ids, self._clock())
         await self._for_each(job_ids, lambda job: job.poll_failed(error, self._clock()))
 
     async def _for_each(self, job_ids: Iterable[int], act: Callable[[WatchedJob], None]) -> None:
@@ -186,6 +200,10 @@ class SharedPoll:
                 await asyncio.sleep(0)  # each waiter has work to do now: let others run in between
             if job := self._jobs.get(job_id):
                 act(job)
+
+
+def _age(summary: JobSummary, server_time: float | None) -> float:
+    return age(summary.created and summary.created / 1000, server_time)
 
 
 def _unexpected(error: Exception) -> NebulaExplorerError:

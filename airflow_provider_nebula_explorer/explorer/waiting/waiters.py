@@ -8,12 +8,18 @@ import logging
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import and_
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError, NebulaExplorerTimeoutError
+from airflow_provider_nebula_explorer.explorer.interval import Interval
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls, JobProgress, is_over
 
 log = logging.getLogger(__name__)
+
+
+_NO_INTERVAL = Interval(math.inf, math.inf)
 
 
 def _new_future() -> asyncio.Future[Job]:
@@ -25,7 +31,7 @@ class Waiter:
     """One wait for a job. Its times, ``now`` among them, are seconds of one monotonic clock.
 
     :param targets: statuses that end the wait before the job is final.
-    :param interval: seconds between two polls.
+    :param interval: the time between two polls.
     :param deadline: when to give up.
     :param failed_polls: counts the job's failed polls for this wait alone.
     :param progress: says what to log.
@@ -35,7 +41,7 @@ class Waiter:
 
     job_id: int
     targets: Collection[JobStatus]
-    interval: float
+    interval: Interval
     deadline: float
     failed_polls: FailedPolls
     progress: JobProgress
@@ -86,13 +92,13 @@ class Waiter:
 class WatchedJob:
     """A job and those who wait for it: what a poll shows is for all of them.
 
-    :param interval: the shortest of theirs.
+    :param interval: at each age, the shortest of theirs.
     :param deadline: the earliest of theirs.
     :param status: the one that all of them know; ``None`` if one of them does not, or if a poll failed since.
     """
 
     waiters: list[Waiter] = field(default_factory=list)
-    interval: float = math.inf
+    interval: Interval = _NO_INTERVAL
     deadline: float = math.inf
     status: JobStatus | None = None
 
@@ -107,7 +113,7 @@ class WatchedJob:
         self._waiters_changed()
 
     def _waiters_changed(self) -> None:
-        self.interval = min((waiter.interval for waiter in self.waiters), default=math.inf)
+        self.interval = reduce(and_, (waiter.interval for waiter in self.waiters), _NO_INTERVAL)
         self.deadline = min((waiter.deadline for waiter in self.waiters), default=math.inf)
         self.status = None
 

@@ -10,9 +10,9 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_nebula_explorer.explorer.arguments import SHORTEST_INTERVAL_SECONDS
 from airflow_provider_nebula_explorer.explorer.client.api import JobSummary
 from airflow_provider_nebula_explorer.explorer.client.protocol import Call, T
+from airflow_provider_nebula_explorer.explorer.interval import ADAPTIVE_LONGEST_SECONDS, Interval
 from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls, JobProgress
@@ -48,7 +48,7 @@ class Watcher:
         self._client: AsyncClient | None = None
         self._opening = asyncio.Lock()
         self._schedule = Schedule()
-        self._shared_poll = SharedPoll(self.client, self._start, clock)
+        self._shared_poll = SharedPoll(self.client, self._start, self._schedule, clock)
         self._joined = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -57,14 +57,17 @@ class Watcher:
         job_id: int,
         *,
         targets: Collection[JobStatus] = (),
-        interval: float,
+        interval: float | None = None,
+        longest_interval: float = ADAPTIVE_LONGEST_SECONDS,
         deadline: float = math.inf,
         failed_polls: int = 0,
         seen: JobSummary | None = None,
     ) -> Job:
         """Wait until a job is final, or has reached one of ``targets``, and return its details.
 
-        :param interval: seconds between two polls, at least :data:`.arguments.SHORTEST_INTERVAL_SECONDS`.
+        :param interval: seconds between two polls, at least :data:`.interval.SHORTEST_INTERVAL_SECONDS`;
+            ``None``: a share of the time since the job was created.
+        :param longest_interval: what that share is at most.
         :param deadline: when to give up, after a last poll, on the watcher's clock.
         :param failed_polls: how many polls in a row failed before.
         :param seen: what a poll just before showed; it saves polling at once.
@@ -75,7 +78,7 @@ class Watcher:
         waiter = Waiter(
             job_id=job_id,
             targets=targets,
-            interval=max(interval, SHORTEST_INTERVAL_SECONDS),
+            interval=Interval.of(interval, longest_interval),
             deadline=deadline,
             failed_polls=FailedPolls(f"job {job_id}", self.max_failures, failed_polls),
             progress=JobProgress(seen.status if seen else None),

@@ -17,6 +17,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerTimeoutError,
 )
 from airflow_provider_nebula_explorer.explorer.client.api import Page, get_job
+from airflow_provider_nebula_explorer.explorer.interval import Interval
 from airflow_provider_nebula_explorer.explorer.waiting.events import error_event, job_event
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls
 from airflow_provider_nebula_explorer.explorer.waiting.pollers import (
@@ -35,7 +36,8 @@ GONE = NebulaExplorerNotFoundError("gone", code=40404000)
 class ScriptedClient:
     """Returns one result after the other, or raises it; ``requested`` are the paths of the calls."""
 
-    def __init__(self, *results):
+    def __init__(self, *results, server_time=None):
+        self.server_time = server_time
         self._results = iter(results)
         self.requested = []
 
@@ -63,7 +65,7 @@ class Clock:
 
 
 def wait(client, clock, **changes):
-    arguments = {"interval": 30, "max_failures": 3, **changes}
+    arguments = {"interval": Interval.of(30), "max_failures": 3, **changes}
     return wait_for_job(client, 1964, clock=clock, sleep=clock.sleep, **arguments)
 
 
@@ -104,6 +106,30 @@ class TestWaitForJob:
         with pytest.raises(NebulaExplorerNotFoundError):
             wait(ScriptedClient(GONE), clock)
         assert clock.pauses == []
+
+
+class TestTheDefaultInterval:
+    def test_the_pauses_grow_with_the_time_waited(self):
+        clock = Clock()
+        wait(ScriptedClient(*[RUNNING] * 9, DONE), clock, interval=Interval.of(None))
+        assert clock.pauses == pytest.approx([1, 1, 1, 1, 1, 1, 1.2, 1.44, 1.728])
+
+    def test_they_grow_to_30_s(self):
+        clock = Clock()
+        wait(ScriptedClient(*[RUNNING] * 40, DONE), clock, interval=Interval.of(None))
+        assert clock.pauses[-5:] == [30] * 5
+
+    @pytest.mark.parametrize(("seconds", "pause"), [(100, 20), (3600, 30), (-50, 1)])
+    def test_a_wait_that_resumes_goes_on_with_the_age_of_its_job(self, seconds, pause):
+        now = RUNNING.create_time.timestamp() + seconds
+        clock = Clock()
+        wait(ScriptedClient(RUNNING, DONE, server_time=now), clock, interval=Interval.of(None))
+        assert clock.pauses == pytest.approx([pause])
+
+    def test_after_a_failed_poll_the_pause_is_the_longest(self):
+        clock = Clock()
+        wait(ScriptedClient(RUNNING, DOWN, RUNNING, DONE), clock, interval=Interval.of(None))
+        assert clock.pauses == pytest.approx([1, 30, 6.2])
 
 
 class TestJobPoller:

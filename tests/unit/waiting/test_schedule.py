@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from airflow_provider_nebula_explorer.explorer.interval import Interval
 from airflow_provider_nebula_explorer.explorer.waiting.schedule import Schedule, spread
 
 
@@ -14,7 +15,7 @@ def schedule_of(*, jitter=0.0, **intervals):
     """Return a schedule with jobs that were polled just before 0: ``j7=30`` is job 7, every 30 s."""
     schedule = Schedule(lambda: jitter)
     for name, interval in intervals.items():
-        schedule.put(int(name[1:]), interval=interval, now=0)
+        schedule.put(int(name[1:]), interval=Interval.of(interval), now=0)
     return schedule
 
 
@@ -40,7 +41,7 @@ def test_a_job_is_polled_at_its_interval():
 
 def test_jobs_with_one_interval_are_polled_together_whenever_they_joined():
     schedule = schedule_of(j1=30)
-    schedule.put(2, interval=30, now=20)
+    schedule.put(2, interval=Interval.of(30), now=20)
     assert polls(schedule, 65) == [(30, {1, 2}), (60, {1, 2})]
 
 
@@ -64,7 +65,7 @@ class TestNewcomers:
     def test_those_who_join_together_are_polled_together_soon(self):
         schedule = Schedule()
         for job_id in range(5):
-            schedule.put(job_id, interval=30, now=10 + job_id / 100)
+            schedule.put(job_id, interval=Interval.of(30), now=10 + job_id / 100)
             schedule.poll_soon(job_id, 10 + job_id / 100)
         assert schedule.next_poll == 10.2
         assert schedule.take_due(10.2) == set(range(5))
@@ -74,19 +75,19 @@ class TestNewcomers:
     def test_after_a_poll_they_wait_a_second_or_half_of_a_shorter_interval(self, interval, pause):
         schedule = schedule_of(j1=interval)
         schedule.take_due(interval)
-        schedule.put(2, interval=interval, now=interval)
+        schedule.put(2, interval=Interval.of(interval), now=interval)
         schedule.poll_soon(2, interval)
         assert schedule.next_poll == interval + pause
 
     def test_they_come_with_a_poll_that_is_due_before(self):
         schedule = schedule_of(j1=10)
-        schedule.put(2, interval=30, now=9.9)
+        schedule.put(2, interval=Interval.of(30), now=9.9)
         schedule.poll_soon(2, 9.9)
         assert polls(schedule, 20) == [(10, {1, 2}), (20, {1})]
 
     def test_one_who_leaves_is_polled_no_more(self):
         schedule = Schedule()
-        schedule.put(1, interval=30, now=0)
+        schedule.put(1, interval=Interval.of(30), now=0)
         schedule.poll_soon(1, 0)
         schedule.remove(1)
         assert polls(schedule, 100) == []
@@ -97,19 +98,19 @@ class TestChanges:
     def test_the_same_interval_again_leaves_the_next_poll_where_it_is(self):
         schedule = schedule_of(j1=30)
         for now in range(29):
-            schedule.put(1, interval=30, now=now)
+            schedule.put(1, interval=Interval.of(30), now=now)
         assert schedule.next_poll == 30
 
     def test_a_shorter_interval_counts_from_when_it_begins(self):
         schedule = schedule_of(j1=30)
-        schedule.put(1, interval=5, now=20)
+        schedule.put(1, interval=Interval.of(5), now=20)
         assert polls(schedule, 32) == [(25, {1}), (30, {1})]
-        schedule.put(1, interval=30, now=32)
+        schedule.put(1, interval=Interval.of(30), now=32)
         assert polls(schedule, 62) == [(62, {1})]
 
     def test_a_job_that_changes_does_not_move_the_others(self):
         schedule = schedule_of(j1=30, j2=30)
-        schedule.put(1, interval=20, now=15)
+        schedule.put(1, interval=Interval.of(20), now=15)
         assert polls(schedule, 35) == [(30, {2}), (35, {1})]
 
     def test_nothing_is_kept_of_jobs_that_left(self):
@@ -124,25 +125,25 @@ class TestChanges:
 class TestDeadlines:
     def test_a_job_is_polled_once_more_at_its_deadline(self):
         schedule = Schedule()
-        schedule.put(1, interval=3600, deadline=90, now=0)
+        schedule.put(1, interval=Interval.of(3600), deadline=90, now=0)
         assert polls(schedule, 3000) == [(90, {1})]
 
     def test_one_that_is_over_already_is_due_at_once(self):
         schedule = Schedule()
-        schedule.put(1, interval=3600, deadline=90, now=100)
+        schedule.put(1, interval=Interval.of(3600), deadline=90, now=100)
         assert schedule.next_poll <= 100
         assert schedule.take_due(100) == {1}
         assert schedule.next_poll == 3700
 
     def test_it_moves_with_the_waits_on_a_job(self):
         schedule = Schedule()
-        schedule.put(1, interval=3600, deadline=90, now=0)
-        schedule.put(1, interval=3600, deadline=500, now=10)
+        schedule.put(1, interval=Interval.of(3600), deadline=90, now=0)
+        schedule.put(1, interval=Interval.of(3600), deadline=500, now=10)
         assert polls(schedule, 3000) == [(500, {1})]
 
     def test_it_is_forgotten_with_its_job(self):
         schedule = Schedule()
-        schedule.put(1, interval=3600, deadline=90, now=0)
+        schedule.put(1, interval=Interval.of(3600), deadline=90, now=0)
         schedule.remove(1)
         assert schedule.take_due(90) == set()
 
@@ -160,7 +161,7 @@ def test_no_job_waits_longer_than_its_interval_and_none_is_polled_without_need(s
             for other in job_ids:
                 assert now - polled[other] <= intervals[other] + 1e-9
                 polled[other] = now
-        schedule.put(job_id, interval=interval, now=joined)
+        schedule.put(job_id, interval=Interval.of(interval), now=joined)
         intervals[job_id], polled[job_id] = interval, joined
     shares = [joins[-1][0] / (0.9 * interval) + 1 for interval in set(intervals.values())]
     assert count <= sum(shares), "one for all jobs of an interval"
