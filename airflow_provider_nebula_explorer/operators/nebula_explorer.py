@@ -163,6 +163,7 @@ class NebulaExplorerRunWorkflowOperator(HasJob, WaitsForJob):
 
     template_fields: Sequence[str] = ("workflow_id", "input", "nebula_explorer_conn_id")
     template_fields_renderers: ClassVar[dict[str, str]] = {"input": "json"}
+    task_result = "job_id"
 
     def __init__(
         self,
@@ -236,6 +237,7 @@ class NebulaExplorerCancelJobOperator(HasJob, WaitsForJob):
     """
 
     template_fields: Sequence[str] = ("job_id", "nebula_explorer_conn_id")
+    successes = tuple(status for status in JobStatus if status.is_final)
 
     def __init__(
         self,

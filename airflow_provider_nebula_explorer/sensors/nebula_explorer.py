@@ -40,9 +40,13 @@ from airflow_provider_nebula_explorer.hooks.nebula_explorer import DEFAULT_DEFER
 from airflow_provider_nebula_explorer.lineage import HasJob
 from airflow_provider_nebula_explorer.sensors.start_from_trigger import (
     start_trigger_args,
-    why_a_worker_is_needed,
+    why_wait_begins_in_worker,
 )
 from airflow_provider_nebula_explorer.triggers.limits import TimeLimits, execution_timed_out
+from airflow_provider_nebula_explorer.triggers.resumption import (
+    can_end_in_triggerer,
+    seconds_before_resumption,
+)
 
 if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
@@ -241,7 +245,7 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
         self._reason_for_worker: str | None = None
         self._should_start_from_trigger = start_from_trigger
         if start_from_trigger:
-            self._reason_for_worker = why_a_worker_is_needed(self)
+            self._reason_for_worker = why_wait_begins_in_worker(self)
             if self._reason_for_worker is None:
                 self.start_trigger_args = start_trigger_args(self)
                 self.start_from_trigger = True
@@ -266,6 +270,8 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
             execution_timeout_at=self._limits.execution_timeout_at,
             failed_polls=failed_polls,
             seen=seen_job(job) if job else None,
+            ends_task=can_end_in_triggerer(self),
+            resume_not_before=seconds_before_resumption(),
         )
 
     @property
@@ -340,6 +346,8 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
             execution_timeout_at=self._limits.execution_timeout_at,
             failed_polls=failed_polls,
             waiting_since=self._begun_at,
+            ends_task=can_end_in_triggerer(self),
+            resume_not_before=seconds_before_resumption(),
         )
 
     @property
