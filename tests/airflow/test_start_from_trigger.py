@@ -150,6 +150,7 @@ def test_a_success_ends_the_task_there_and_a_failure_goes_through_the_worker(
         assert pushed == {
             "return_value": emulator.job(job_id),
             "nebula_explorer_job_link": f"{emulator.url}/",
+            "job_url": f"{emulator.url}/",
         }
     else:
         assert pushed == {}

@@ -27,7 +27,7 @@ class Client:
 
 
 def listed(server, polls=1, **filters):
-    """Return the ids that each of some polls shows; with a name, as these share no list and so do not wait."""
+    """Return the ids that each of some polls shows; lists with a name are not shared, so do not wait."""
 
     async def client():
         return Client(server)
