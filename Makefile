@@ -30,7 +30,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo ui test test-e2e test-faults test-browser test-cluster pictures lint format build docs docs-links \
-    release-check bench bench-waiting fuzz audit constraints clean
+    release-check bench bench-waiting bench-logins fuzz audit constraints clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -94,6 +94,9 @@ bench: $(VENV)/installed-dev ## Measure; see docs/performance.md
 
 bench-waiting: .venv-bench/installed ## Measure waiting, beside peers; about ten minutes
 	.venv-bench/bin/python benchmarks/waiting.py $(ARGS)
+
+bench-logins: .venv-bench/installed ## Count logins of tasks and of waits, beside peers; about five minutes
+	.venv-bench/bin/python benchmarks/logins.py
 
 # Longer finds more: make fuzz SECONDS=3600
 SECONDS = 60

@@ -38,6 +38,18 @@ http = {{"requests", "httpx", "aiohttp", "urllib3"}} & (set(sys.modules) - befor
 print(spent, ",".join(sorted(http)) or "none", len(set(sys.modules) - before))
 """
 
+TASK_PROGRAM = """
+import logging, sys, time
+logging.disable(logging.WARNING)  # otherwise a log line for each request would be measured, too
+from types import SimpleNamespace
+from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerGetJobOperator
+task = NebulaExplorerGetJobOperator(task_id="t", job_id=sys.argv[1])
+context = {"ti": SimpleNamespace(xcom_push=lambda key, value: None)}
+begun = time.perf_counter()
+task.execute(context)
+print(time.perf_counter() - begun)
+"""
+
 
 def main() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -81,22 +93,22 @@ def measure_calls() -> None:
     logging.disable(logging.WARNING)  # otherwise a log line for each request would be measured, too
     from airflow_provider_nebula_explorer.emulator import Emulator, JobPlan
     from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
-    from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerGetJobOperator
 
-    class TaskInstance:
-        def xcom_push(self, key: str, value: object) -> None: ...
+    def row(what: str, counts: list[int], seconds: float, calls: int) -> None:
+        print(f"| {what} | {' | '.join(map(str, counts))} | {seconds * 1000 / calls:.2f} |")
 
-    def row(what: str, emulator: Emulator, seconds: float, calls: int) -> None:
-        counts = f"{emulator.count()} | {emulator.logins} | {emulator.connections}"
-        print(f"| {what} | {counts} | {seconds * 1000 / calls:.2f} |")
+    def counts_of(emulator: Emulator) -> list[int]:
+        return [emulator.count(), emulator.logins, emulator.connections]
 
     with Emulator() as emulator:
         os.environ[CONNECTION] = emulator.airflow_connection
         job_id = emulator.start_job(1, plan=JobPlan(running=0))
-        task = NebulaExplorerGetJobOperator(task_id="t", job_id=job_id)
-        begun = time.perf_counter()
-        task.execute({"ti": TaskInstance()})  # type: ignore[arg-type]
-        row("one get-job task", emulator, time.perf_counter() - begun, 1)
+        for what in ("one get-job task", "the next one, in a process of its own"):
+            before = counts_of(emulator)
+            command = [sys.executable, "-c", TASK_PROGRAM, str(job_id)]
+            ran = subprocess.run(command, check=True, capture_output=True, text=True)
+            counts = [after - number for after, number in zip(counts_of(emulator), before, strict=True)]
+            row(what, counts, float(ran.stdout.split()[-1]), 1)
 
     with Emulator() as emulator, NebulaExplorerHook() as hook:
         os.environ[CONNECTION] = emulator.airflow_connection
@@ -104,10 +116,10 @@ def measure_calls() -> None:
         begun = time.perf_counter()
         for _ in range(CALLS):
             hook.get_job(job_id)
-        row(f"{CALLS} `get_job` of one hook", emulator, time.perf_counter() - begun, CALLS)
+        row(f"{CALLS} `get_job` of one hook", counts_of(emulator), time.perf_counter() - begun, CALLS)
 
         path = f"{emulator.url}/api-open/v1/jobs/{job_id}"
-        headers = {"Cookie": f"explorer_token={hook.get_conn()._session._login.token}"}
+        headers = {"Cookie": hook.get_conn()._session._login.header}
         with requests.Session() as bare:
             begun = time.perf_counter()
             for _ in range(CALLS):

@@ -197,9 +197,14 @@ def dbt_cloud(request: Request, jobs: Jobs) -> Response:
     return Response("details", {"data": {"id": job.id, "status": status}}, [job.id])
 
 
+_TOKEN = {"access_token": "stand-in", "token_type": "Bearer", "expires_in": 3600}
+
+
 def databricks(request: Request, jobs: Jobs) -> Response:
-    """Respond as Databricks: ``/api/2.2/jobs/runs/get``, with the run's id in the body."""
-    job = jobs.by_id[json.loads(request.body)["run_id"]]
+    """Respond as Databricks: ``/oidc/v1/token``, and ``/api/2.2/jobs/runs/get`` with a run in the body."""
+    if request.parts[-1] == "token":
+        return Response("login", _TOKEN)
+    job = jobs.by_id[int(request.query.get("run_id") or json.loads(request.body)["run_id"])]
     ended = {"life_cycle_state": "TERMINATED", "result_state": "SUCCESS", "state_message": ""}
     going = {"life_cycle_state": "RUNNING", "state_message": ""}
     return Response(
@@ -210,8 +215,7 @@ def databricks(request: Request, jobs: Jobs) -> Response:
 def airbyte(request: Request, jobs: Jobs) -> Response:
     """Respond as Airbyte: ``/v1/applications/token`` and ``/jobs/<job>``."""
     if request.parts[-1] == "token":
-        token = {"access_token": "stand-in", "token_type": "Bearer", "expires_in": 3600}
-        return Response("login", token)
+        return Response("login", _TOKEN)
     job = jobs.by_id[int(request.parts[-1])]
     status = "succeeded" if job.status == SUCCESS else "running"
     job_data = {"jobId": job.id, "status": status, "jobType": "sync", "connectionId": "c"}
@@ -300,7 +304,13 @@ class Server:
             self._details.append(time.monotonic())
 
 
-PRODUCTS = {"ours": explorer, "dbt-cloud": dbt_cloud, "databricks": databricks, "airbyte": airbyte}
+PRODUCTS = {
+    "ours": explorer,
+    "dbt-cloud": dbt_cloud,
+    "databricks": databricks,
+    "databricks, OAuth": databricks,
+    "airbyte": airbyte,
+}
 
 
 def serve(pipe: Connection, product: str, jobs: list[Job], max_page: int) -> None:

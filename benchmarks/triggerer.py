@@ -54,6 +54,30 @@ def speak_plainly() -> None:
     DbtCloudHook.get_request_url_params = staticmethod(plain)
 
 
+def get_tokens_plainly() -> None:
+    """Make Databricks' hook fetch its tokens from where it sends its other requests."""
+    from airflow.providers.databricks.hooks.databricks_base import BaseDatabricksHook
+
+    BaseDatabricksHook._get_oidc_token_service_url = lambda hook: hook._endpoint_url("oidc/v1/token")
+
+
+def databricks(login: Mapping[str, Any], prepare: Callable[[], None] = lambda: None) -> Product:
+    """Return Databricks, which takes a token, or an account that gets one."""
+    return Product(
+        "apache-airflow-providers-databricks",
+        {"conn_type": "databricks", "schema": "http", "host": "127.0.0.1", "port": "PORT"}
+        | {"password": "stand-in-secret", **login},
+        "airflow.providers.databricks.triggers.databricks.DatabricksExecutionTrigger",
+        lambda job_id: {
+            "run_id": job_id,
+            "databricks_conn_id": "databricks_default",
+            "polling_period_seconds": INTERVAL,
+        },
+        lambda payload, job_id: payload["run_id"] == job_id and '"SUCCESS"' in payload["run_state"],
+        prepare,
+    )
+
+
 PRODUCTS = {
     "ours": Product(
         "airflow-provider-nebula-explorer",
@@ -83,17 +107,9 @@ PRODUCTS = {
         lambda payload, job_id: payload["run_id"] == job_id and payload["status"] == "success",
         speak_plainly,
     ),
-    "databricks": Product(
-        "apache-airflow-providers-databricks",
-        {"conn_type": "databricks", "schema": "http", "host": "127.0.0.1", "port": "PORT"}
-        | {"password": "stand-in-secret"},  # a token; with a login it would log in once for each trigger
-        "airflow.providers.databricks.triggers.databricks.DatabricksExecutionTrigger",
-        lambda job_id: {
-            "run_id": job_id,
-            "databricks_conn_id": "databricks_default",
-            "polling_period_seconds": INTERVAL,
-        },
-        lambda payload, job_id: payload["run_id"] == job_id and '"SUCCESS"' in payload["run_state"],
+    "databricks": databricks({}),
+    "databricks, OAuth": databricks(
+        {"login": "stand-in", "extra": {"service_principal_oauth": True}}, get_tokens_plainly
     ),
     "airbyte": Product(
         "apache-airflow-providers-airbyte",
@@ -255,11 +271,17 @@ def be_silent() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
 
 
+def connect(name: str, port: int) -> str:
+    """Define a product's default connection for this process, and return its id."""
+    connection = PRODUCTS[name].connection
+    conn_id = f"{connection['conn_type']}_default"
+    os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(connection).replace("PORT", str(port))
+    return conn_id
+
+
 def host(pipe: Connection, name: str, port: int) -> None:
     """Be the triggerer; run in a process of its own."""
-    product = PRODUCTS[name]
-    conn_id = f"{product.connection['conn_type']}_default"
-    os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(product.connection).replace("PORT", str(port))
+    product, conn_id = PRODUCTS[name], connect(name, port)
     for module in ("aiohttp", "airflow.sdk", "greenback", "httpx", "requests"):
         importlib.import_module(module)  # as in a triggerer that has run for a while
     importlib.import_module("airflow.sdk").BaseHook.get_connection(conn_id)
