@@ -107,7 +107,7 @@ def measure_calls() -> None:
         row(f"{CALLS} `get_job` of one hook", emulator, time.perf_counter() - begun, CALLS)
 
         path = f"{emulator.url}/api-open/v1/jobs/{job_id}"
-        headers = {"Cookie": f"explorer_token={hook.get_conn()._session._token}"}
+        headers = {"Cookie": f"explorer_token={hook.get_conn()._session._login.token}"}
         with requests.Session() as bare:
             begun = time.perf_counter()
             for _ in range(CALLS):

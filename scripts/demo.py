@@ -300,6 +300,7 @@ def look_around(airflow: Airflow, connection: str, workflow_id: str) -> None:
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
     }
+    show_doctor(airflow)
     say("Starting Airflow ...")
     with airflow.running() as processes, contextlib.suppress(KeyboardInterrupt):
         wait_until_healthy(airflow, processes, url)
@@ -333,6 +334,15 @@ def add_login(airflow: Airflow) -> str:
     file.write_text(json.dumps({"admin": password}))
     airflow.environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"] = str(file)
     return password
+
+
+def show_doctor(airflow: Airflow) -> None:
+    """Show what the doctor says: its last line, if nothing differs."""
+    doctor = [sys.executable, "-m", "airflow_provider_nebula_explorer.doctor"]
+    ran = subprocess.run(doctor, env=airflow.environment, capture_output=True, text=True, check=False)
+    lines = (ran.stdout or ran.stderr).splitlines()
+    for line in lines if ran.returncode else lines[-1:]:
+        say(f"The doctor: {line}")
 
 
 def free_port() -> int:

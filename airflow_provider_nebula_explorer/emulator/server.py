@@ -216,7 +216,7 @@ class Emulator:
 
     @property
     def jobs(self) -> list[JsonObject]:
-        """The details of every job, in the order of their ids."""
+        """The details of every job, in the order in which they were started."""
         with self._lock:
             return [job.details(self._time) for job in self._state.jobs]
 

@@ -29,6 +29,7 @@ from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_seconds,
 )
 from airflow_provider_nebula_explorer.explorer.client import api
+from airflow_provider_nebula_explorer.explorer.client.lists import walk_list
 from airflow_provider_nebula_explorer.explorer.interval import Interval
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.starting.submit import Submitter
@@ -148,7 +149,7 @@ class NebulaExplorerHook(BaseHook):
         most = None if limit is None else parse_count("limit", limit)
         page_size = api.PAGE_SIZE if most is None else min(most, api.PAGE_SIZE)
         # Not get_conn().run, as the client is opened with the first page.
-        jobs = api.walk_list(lambda call: self.get_conn().run(call), workflow, job_filter, page_size)
+        jobs = walk_list(lambda call: self.get_conn().run(call), workflow, job_filter, page_size)
         return islice(jobs, most)
 
     def run_workflow(self, workflow_id: int | str, input: WorkflowInput | str | None = None) -> int:

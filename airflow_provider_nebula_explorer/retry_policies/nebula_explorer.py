@@ -10,7 +10,6 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerConnectionError,
     NebulaExplorerError,
     NebulaExplorerForbiddenError,
-    NebulaExplorerLoginError,
     NebulaExplorerNotFoundError,
     NebulaExplorerServerError,
 )
@@ -41,7 +40,8 @@ class NebulaExplorerRetryPolicy(RetryPolicy or object):  # type: ignore[misc]
 
     * a wrong argument or connection field, a refused request, a missing job or workflow, a missing
       permission, an expired license, a TLS or address error: the task fails;
-    * Explorer cannot be reached, is overloaded or has an internal error: the task is retried;
+    * Explorer cannot be reached, is overloaded, has an internal error or no room for another login: the task
+      is retried;
     * everything else, such as a job that failed or a login that was refused (which is also what Explorer does
       while graphd is down): the task's own ``retries`` decide.
 
@@ -61,7 +61,7 @@ class NebulaExplorerRetryPolicy(RetryPolicy or object):  # type: ignore[misc]
         """Decide on one error; the other parameters are ignored."""
         from airflow.sdk.definitions.retry_policy import RetryDecision
 
-        if not isinstance(exception, NebulaExplorerError) or isinstance(exception, NebulaExplorerLoginError):
+        if not isinstance(exception, NebulaExplorerError):
             return RetryDecision.default()
         if exception.is_transient:
             return RetryDecision.retry(reason="Explorer may respond a little later.")

@@ -41,7 +41,7 @@ def test_airflow_masks_what_the_hook_derives_from_the_password(explorer, emulato
     explorer.set_connection(extra={"proxy": emulator.url.replace("http://", "http://user:proxy-password@")})
     with NebulaExplorerHook() as hook:
         list(hook.list_jobs(limit=1))
-        token = hook.get_conn()._session._token
+        token = hook.get_conn()._session._login.token
     for secret in ("proxy-password", hook.settings.account.encoded("json"), token):
         assert redact(f"before {secret} after") == "before *** after"
 

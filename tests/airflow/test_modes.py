@@ -155,7 +155,6 @@ class TestTrouble:
         ends = {}
         for mode, how in MODES.items():
             explorer.emulator.clear_faults()
-            explorer.emulator.forget_sessions()
             job_id = explorer.emulator.start_job(5, plan=PLANS[1], name="job")
             explorer.emulator.fail(*trouble)
 

@@ -29,6 +29,7 @@ RETRY = [
     exceptions.NebulaExplorerConnectionError("connection refused"),
     exceptions.NebulaExplorerServerError(code=50004000, http_status=500),
     exceptions.NebulaExplorerApiError(http_status=429),
+    exceptions.NebulaExplorerLoginError("no room", transient=True, code=40004000, http_status=400),
 ]
 DEFAULT = [
     exceptions.NebulaExplorerJobError("Job 7 ended FAILED"),

@@ -44,6 +44,7 @@ BELOW: dict[str, tuple[str, ...]] = {
     "sensors": ("triggers", "lineage"),
     "assets": ("triggers",),
     "retry_policies": ("models",),
+    "doctor": ("hooks",),
     "emulator": (),
     "pytest_plugin": ("emulator",),
 }

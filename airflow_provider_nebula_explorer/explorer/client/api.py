@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from itertools import count
 from typing import Any, Generic, NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -132,22 +131,24 @@ def list_summaries(
     created_from: int,
     created_to: int | None = None,
     name: str | None = None,
+    order: str = "asc",
     page_size: int,
     page: int = 1,
     known: Mapping[int, JobSummary] | None = None,
 ) -> Call[Page[JobSummary]]:
-    """Fetch one page of the jobs created from a time on, oldest first.
+    """Fetch one page of the jobs created from a time on.
 
     Items that cannot be read are left out of the page.
 
     :param created_from: epoch milliseconds; jobs of the millisecond before it may be shown, too.
     :param created_to: epoch milliseconds; jobs of the millisecond after it may be shown, too.
     :param name: the jobs' name, as Explorer's own search understands it.
+    :param order: by creation, ``asc`` or ``desc``.
     :param page: counted from 1.
     :param known: earlier summaries, by job id; that of an unchanged job is returned again, which is quicker.
     """
     # Explorer's API pages do not say whether both ends of the time window belong to it.
-    fields: JsonObject = {"orderByCreateTime": "asc", "fromCreateTime": created_from - 1}
+    fields: JsonObject = {"orderByCreateTime": order, "fromCreateTime": created_from - 1}
     if created_to is not None:
         fields["toCreateTime"] = created_to + 1
     if status is not None:
@@ -183,38 +184,6 @@ def job_filter(
     if created_before is not None:
         fields["toCreateTime"] = parse_milliseconds("created_before", created_before)
     return fields
-
-
-def oldest_success(
-    workflow_id: int | str, *, name: str | None, created_after: datetime | str | None
-) -> Call[Page[Job]]:
-    """Fetch the oldest successful job of a workflow: the page has one item, or none."""
-    successes = job_filter(name=name, status=JobStatus.SUCCESS, created_after=created_after, order="asc")
-    return list_jobs(workflow_id, successes, 1, 1)
-
-
-def walk_list(
-    fetch: Callable[[Call[Page[Job]]], Page[Job]],
-    workflow_id: int | str | None,
-    filter: JsonObject,
-    page_size: int,
-) -> Iterator[Job]:
-    """Yield the jobs of a list, fetching its pages as they are needed.
-
-    A job that two pages show, because the list moved between them, is yielded once.
-
-    :param fetch: makes the call for a page.
-    """
-    seen: set[int] = set()
-    for number in count(1):
-        page = fetch(list_jobs(workflow_id, filter, number, page_size))
-        new = [job for job in page.items if job.id not in seen]
-        seen.update(job.id for job in new)
-        yield from new
-        # Without a total, the walk goes on as long as pages show new jobs.
-        is_end = not new if page.total is None else number * page.size >= page.total
-        if is_end or not page.items:
-            return
 
 
 def _json_text(value: object) -> str:

@@ -144,7 +144,7 @@ def read_data(request_text: str, response: Response, redact: Callable[[str], str
     :param redact: takes secrets out of a text that came from outside.
     :raises NebulaExplorerError: the narrowest class for what came back instead.
     """
-    envelope = _parse_envelope(response.body)
+    envelope = parse_envelope(response.body)
     if envelope is None:
         raise _without_envelope(request_text, response)
     if envelope["code"] != 0:
@@ -152,7 +152,8 @@ def read_data(request_text: str, response: Response, redact: Callable[[str], str
     return envelope.get("data")
 
 
-def _parse_envelope(body: bytes) -> JsonObject | None:
+def parse_envelope(body: bytes) -> JsonObject | None:
+    """Return the JSON object that Explorer answers with; ``None`` for what is not Explorer's."""
     try:
         envelope = json.loads(body, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError):

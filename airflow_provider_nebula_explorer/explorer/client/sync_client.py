@@ -87,6 +87,16 @@ class Client:
         """Log in, whether or not there is a token."""
         self._drive(self._session.login())
 
+    def send(self, request: Request) -> Response:
+        """Send one request as it is: without a login, and once.
+
+        :raises NebulaExplorerConnectionError: if no response came.
+        """
+        reply = self._send(request)
+        if isinstance(reply, Response):
+            return reply
+        raise reply
+
     @property
     def server_time(self) -> float | None:
         """Explorer's clock in its last response, in epoch seconds; ``None`` if that had no ``Date``."""

@@ -18,8 +18,13 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerAmbiguousSubmitError,
     NebulaExplorerError,
 )
-from airflow_provider_nebula_explorer.explorer.arguments import parse_milliseconds
 from airflow_provider_nebula_explorer.explorer.client import api
+from airflow_provider_nebula_explorer.explorer.client.lists import (
+    created_ms,
+    have_growing_ids,
+    newest_jobs,
+    walk_list,
+)
 from airflow_provider_nebula_explorer.explorer.client.protocol import Call
 from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject
@@ -81,9 +86,13 @@ class Intent:
         """Return whether a job of the workflow is newer than all noted ones: by its id, or by its date."""
         if job.id in self.known:
             return False
-        if job.id > max(self.known, default=-1) or self.since is None or job.create_time is None:
-            return True
-        return parse_milliseconds("createTime", job.create_time) >= self.since
+        created = created_ms(job)
+        return (
+            job.id > max(self.known, default=-1)
+            or self.since is None
+            or created is None
+            or created >= self.since
+        )
 
     def to_json(self) -> JsonObject:
         """Return it as JSON values."""
@@ -140,8 +149,10 @@ class Submitter:
 
     def intend(self, workflow_id: int) -> Intent:
         """List the workflow's newest jobs, so that a new one can be distinguished from them."""
-        page = self._client.run(api.list_jobs(workflow_id, api.job_filter(), 1, api.PAGE_SIZE))
+        page = newest_jobs(self._client.run, workflow_id)
         known = {job.id for job in page.items} | self._created_since_set_back(workflow_id, page)
+        if not have_growing_ids(page.items):
+            known |= self._recent(workflow_id, page)
         return Intent(
             workflow_id, tuple(sorted(known)), _newer_than(page), self._client.server_time, self._clock()
         )
@@ -156,6 +167,14 @@ class Submitter:
         return {
             job.id for job in self._client.run(api.list_jobs(workflow_id, until_now, 1, api.PAGE_SIZE)).items
         }
+
+    def _recent(self, workflow_id: int, newest: api.Page[Job]) -> set[int]:
+        """Return all jobs among which a new one will be searched, as ids do not show which is newer."""
+        if newest.is_whole_list or not _times(newest):
+            return set()
+        clocks = [max(_times(newest)), *(((clock := self._client.server_time) and [int(clock * 1000)]) or [])]
+        window = {**api.job_filter(), "fromCreateTime": min(clocks) - int(MAX_DELAY_SECONDS * 1000)}
+        return {job.id for job in walk_list(self._client.run, workflow_id, window, api.PAGE_SIZE)}
 
     def submit(
         self, call: Call[int], intent: Intent, *, send: Callable[[Call[int]], int] | None = None
@@ -276,7 +295,7 @@ class Submitter:
         window = api.job_filter()
         if intent.since is not None:
             window["fromCreateTime"] = self._list_from(intent, intent.since)
-        jobs = api.walk_list(self._client.run, intent.workflow_id, window, api.PAGE_SIZE)
+        jobs = walk_list(self._client.run, intent.workflow_id, window, api.PAGE_SIZE)
         new = [job for job in jobs if intent.is_before(job)]
         if not self.is_late(intent):
             return new
@@ -302,7 +321,7 @@ def _newer_than(page: api.Page[Job]) -> int | None:
 
 
 def _times(page: api.Page[Job]) -> list[int]:
-    return [parse_milliseconds("createTime", job.create_time) for job in page.items if job.create_time]
+    return [created for job in page.items if (created := created_ms(job)) is not None]
 
 
 def undetermined(intent: Intent, lost: str, new: list[Job]) -> NebulaExplorerAmbiguousSubmitError:

@@ -8,7 +8,7 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_nebula_explorer.exceptions import (
@@ -51,12 +51,13 @@ class NewJobs:
         self._client = client
         self._clock = clock
         self._newest: int | None = None
+        self._order = "asc"
         self._gathering: dict[JobStatus | None, _SharedList] = {}  # those that more callers may join
         self._tasks: set[asyncio.Task[_JobsOrError]] = set()
         self._separate_until = -math.inf
         self._phase = random.random()  # noqa: S311 - it spreads the polls of many processes
-        self._has_logged_in = False
-        self._login = asyncio.Lock()
+        self._has_requested_time = False
+        self._requesting_time = asyncio.Lock()
 
     @property
     def newest(self) -> int | None:
@@ -70,13 +71,16 @@ class NewJobs:
         """
         return interval * (math.floor(self._clock() / interval - self._phase) + 1 + self._phase)
 
-    async def server_time(self) -> int | None:
-        """Return the time in Explorer's last response, in epoch ms; ``None`` if it sends none."""
+    async def server_time(self, workflow_id: int) -> int | None:
+        """Return the time in Explorer's last response, in epoch ms; ``None`` if it sends none.
+
+        :param workflow_id: whose list is requested if there was no response yet.
+        """
         client = await self._client()
-        async with self._login:
-            if client.server_time is None and not self._has_logged_in:
-                await client.login()  # costs nothing, as the first list needs it anyway
-                self._has_logged_in = True
+        async with self._requesting_time:
+            if client.server_time is None and not self._has_requested_time:
+                await client.run(api.list_jobs(workflow_id, api.job_filter(), 1, 1))
+                self._has_requested_time = True
         return None if client.server_time is None else int(client.server_time * 1000)
 
     async def jobs(
@@ -149,7 +153,7 @@ class NewJobs:
     ) -> list[JobSummary]:
         client = await self._client()
         jobs: dict[int, JobSummary] = {}
-        position: _Position | None = _Position(since)
+        position: _Position | None = _Position(since, self._order)
         while position:
             page = await client.run(
                 api.list_summaries(
@@ -157,14 +161,17 @@ class NewJobs:
                     status=status,
                     created_from=position.since,
                     name=name,
+                    order=position.order,
                     page_size=LARGEST_PAGE,
                     page=position.number,
                 )
             )
-            jobs.update((job.id, job) for job in _created_from(position.since, page.items))
+            jobs.update((job.id, job) for job in _created_from(since, page.items))
             self._newest = latest(page.items, self._newest)
             position = position.after(page)
-        return list(jobs.values())
+            self._order = position.order if position else self._order
+        own = (job for job in jobs.values() if _is_of(job, workflow_id, status))
+        return sorted(own, key=lambda job: _created(job, since))
 
 
 _JobsOrError = dict[int, "list[JobSummary] | BaseException"]
@@ -196,13 +203,17 @@ class _Position:
     """Where the next page begins: at a time of creation, so that a list that changes meanwhile loses no job.
 
     If all jobs of a page were created in one millisecond, the page with the next number follows instead.
+    So it does if Explorer obeys neither the time nor the order: then from the newest job on, until pages show
+    older jobs than requested.
 
     :param since: the time of creation, in epoch milliseconds.
+    :param order: ``asc``, or ``desc`` where that is not obeyed.
     :param number: the page's number, from 1.
     :param shown: ids of the jobs on the pages with lower numbers.
     """
 
     since: int
+    order: str = "asc"
     number: int = 1
     shown: frozenset[int] = frozenset()
 
@@ -211,16 +222,26 @@ class _Position:
         ids = {job.id for job in page.items}
         if page.is_last or self.shown.issuperset(ids):
             return None
-        last = _created(page.items[-1], self.since)
-        if last > self.since:
-            return _Position(last)
-        return _Position(self.since, self.number + 1, self.shown | ids)
+        times = [_created(job, self.since) for job in page.items]
+        if self.order == "asc":
+            if times != sorted(times) or times[0] < self.since - 1:
+                return _Position(self.since, "desc")
+            if times[-1] > self.since:
+                return _Position(times[-1])
+        elif times[0] > times[-1] and times[-1] < self.since and times == sorted(times, reverse=True):
+            return None
+        return replace(self, number=self.number + 1, shown=self.shown | ids)
 
 
 def latest(jobs: Iterable[JobSummary], otherwise: int | None) -> int | None:
     """Return when the newest of some jobs was created, unless ``otherwise`` is later."""
     times = [otherwise, *(job.created for job in jobs)]
     return max((time for time in times if time is not None), default=None)
+
+
+def _is_of(job: JobSummary, workflow_id: int | None, status: JobStatus | None) -> bool:
+    """Return whether a job is of a workflow and in a status, as Explorer may show others, too."""
+    return (workflow_id is None or job.workflow_id in ("", str(workflow_id))) and status in (None, job.status)
 
 
 def _created_from(since: int, jobs: Iterable[JobSummary]) -> Iterator[JobSummary]:

@@ -17,6 +17,8 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer.client import api
 from airflow_provider_nebula_explorer.explorer.client.api import JobSummary
+from airflow_provider_nebula_explorer.explorer.client.lists import Search, oldest_job
+from airflow_provider_nebula_explorer.explorer.client.protocol import T
 from airflow_provider_nebula_explorer.explorer.interval import Interval
 from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
@@ -59,14 +61,14 @@ async def first_success(
     :raises NebulaExplorerTimeoutError: at the deadline.
     :raises NebulaExplorerError: if Explorer refuses, or too many polls in a row failed.
     """
-    oldest = api.oldest_success(workflow_id, name=name, created_after=created_after)
+    successes = api.job_filter(name=name, status=JobStatus.SUCCESS, created_after=created_after)
     failed = FailedPolls(f"workflow {workflow_id}", watcher.max_failures, failed_polls)
     begun = time.monotonic() - waited
     while True:
         increment("polls")
         try:
-            for job in (await watcher.run(oldest)).items:
-                return await watcher.run(api.get_job(job.id))  # as a list's jobs come without their tasks
+            if found := await _search(watcher, oldest_job(workflow_id, successes)):
+                return await watcher.run(api.get_job(found.id))  # as a list's jobs come without their tasks
             failed.succeeded()
         except NebulaExplorerError as error:
             line = failed.failed(error)
@@ -76,6 +78,17 @@ async def first_success(
             raise NebulaExplorerTimeoutError(f"No job of workflow {workflow_id} succeeded in time.")
         pause = interval.longest if failed.failures else interval.after(time.monotonic() - begun)
         await asyncio.sleep(min(left, spread(pause)))
+
+
+async def _search(watcher: Watcher, steps: Search[T]) -> T:
+    """Make the calls of a search, and return what it finds."""
+    try:
+        call = next(steps)
+        while True:
+            call = steps.send(await watcher.run(call))
+    except StopIteration as done:
+        value: T = done.value
+        return value
 
 
 class SuccessStream:
@@ -144,7 +157,7 @@ class SuccessStream:
 
     async def _poll(self) -> None:
         # The time before the list, as the list shows all jobs that were created until then.
-        clock, now = await self._new_jobs.server_time(), int(time.time() * 1000)
+        clock, now = await self._new_jobs.server_time(self._workflow_id), int(time.time() * 1000)
         newest = self._new_jobs.newest
         if self._bookmark.since is None:
             await self._poll_first(clock, now, await self._newest() if newest is None else newest)

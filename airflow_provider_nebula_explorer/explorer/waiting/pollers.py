@@ -13,10 +13,11 @@ from typing import Protocol
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError, NebulaExplorerTimeoutError
 from airflow_provider_nebula_explorer.explorer.arguments import parse_id
 from airflow_provider_nebula_explorer.explorer.client import api
+from airflow_provider_nebula_explorer.explorer.client.lists import oldest_job, search
 from airflow_provider_nebula_explorer.explorer.client.protocol import Call, T
 from airflow_provider_nebula_explorer.explorer.interval import Interval, age
 from airflow_provider_nebula_explorer.explorer.metrics import increment
-from airflow_provider_nebula_explorer.explorer.models import Job
+from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.waiting.events import read_job
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls, JobProgress
 
@@ -127,15 +128,16 @@ class WorkflowPoller(Poller):
     ) -> None:
         workflow = parse_id("workflow_id", workflow_id)
         super().__init__(client, f"workflow {workflow}", max_failures, clock)
-        self._oldest_success = api.oldest_success(workflow, name=name, created_after=created_after)
+        self._workflow_id = workflow
+        self._successes = api.job_filter(name=name, status=JobStatus.SUCCESS, created_after=created_after)
         log.info(
             "Waiting for a job of workflow %s, created at %s or later, to succeed.", workflow, created_after
         )
 
     def _fetch(self) -> Job | None:
         # A list's jobs come without their tasks.
-        found = self._client.run(self._oldest_success).items
-        return next((self._client.run(api.get_job(job.id)) for job in found), None)
+        found = search(self._client.run, oldest_job(self._workflow_id, self._successes))
+        return None if found is None else self._client.run(api.get_job(found.id))
 
 
 def wait_for_job(

@@ -26,7 +26,7 @@ def _new_future() -> asyncio.Future[Job]:
     return asyncio.get_running_loop().create_future()
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, kw_only=True)
 class Waiter:
     """One wait for a job. Its times, ``now`` among them, are seconds of one monotonic clock.
 

@@ -76,15 +76,15 @@ class Watcher:
         """
         increment("waits.started")
         waiter = Waiter(
-            job_id,
-            targets,
-            Interval.of(interval, longest_interval),
-            deadline,
-            FailedPolls(f"job {job_id}", self.max_failures, failed_polls),
-            JobProgress(seen.status if seen else None),
+            job_id=job_id,
+            targets=targets,
+            interval=Interval.of(interval, longest_interval),
+            deadline=deadline,
+            failed_polls=FailedPolls(f"job {job_id}", self.max_failures, failed_polls),
+            progress=JobProgress(seen.status if seen else None),
         )
         self._begin(waiter, seen)
-        left = max(0.0, deadline - self._clock())
+        left = max(0.0, deadline - self._clock())  # infinite without a deadline, which event loops accept
         timer = asyncio.get_running_loop().call_later(left + _LAST_POLL_SECONDS, waiter.time_out)
         try:
             return await waiter.future

@@ -164,7 +164,7 @@ class TestWorkflowPoller:
         return client, WorkflowPoller(client, "5", **arguments)
 
     def test_it_returns_the_details_of_the_first_success(self):
-        listed = a_job(2, tasks=[])
+        listed = a_job(2, workflowId="5", tasks=[])
         client, poller = self.poller(Page((), 0, 1, 0), Page((listed,), 1, 1, 7), DONE)
         assert poller.poll() is None
         assert poller.poll() is DONE

@@ -1,0 +1,157 @@
+"""Reads lists of jobs over many pages, whatever Explorer obeys of a filter. Pure: a client makes the calls.
+
+An Explorer may ignore a filter, cap its pages, or order them in its own way (``docs/doctor.md``). So each job
+is compared with the filter, and an order counts as far as a page itself shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+
+from airflow_provider_nebula_explorer.explorer.arguments import parse_milliseconds
+from airflow_provider_nebula_explorer.explorer.client.api import PAGE_SIZE, Page, job_filter, list_jobs
+from airflow_provider_nebula_explorer.explorer.client.protocol import Call, T
+from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject
+
+FetchPage = Callable[[Call[Page[Job]]], Page[Job]]
+"""Makes the call for a page."""
+
+Search = Generator[Call[Page[Job]], Page[Job], T]
+"""A search over pages: yields the calls for them, is sent the pages, returns what it found."""
+
+
+class ListWalk:
+    """The way through one list, page by page.
+
+    :param workflow_id: whose jobs; ``None`` for those of all workflows.
+    :param filter: see :func:`.api.job_filter`.
+    """
+
+    def __init__(self, workflow_id: int | str | None, filter: JsonObject, page_size: int) -> None:
+        self._workflow_id = workflow_id
+        self._filter = filter
+        self._page_size = page_size
+        self._pages = self._length = 0
+        self._seen: set[int] = set()
+        self.is_over = False
+
+    @property
+    def call(self) -> Call[Page[Job]]:
+        """The call for the next page."""
+        return list_jobs(self._workflow_id, self._filter, self._pages + 1, self._page_size)
+
+    def read(self, page: Page[Job]) -> list[Job]:
+        """Return the jobs of the next page that were requested, and that no page before it showed."""
+        new = [job for job in page.items if job.id not in self._seen]
+        self._seen.update(job.id for job in new)
+        self._pages += 1
+        self._length += page.length  # not what PageSize says, which need not be so
+        # Without a total, the walk goes on as long as pages show new jobs.
+        is_end = not new if page.total is None else self._length >= page.total
+        self.is_over = is_end or not page.items or self._is_past(page.items)
+        return [job for job in new if self.is_requested(job)]
+
+    def is_requested(self, job: Job) -> bool:
+        """Return whether a job is one that the list is about, as far as the job says."""
+        earliest, latest = self._filter.get("fromCreateTime"), self._filter.get("toCreateTime")
+        created = created_ms(job)
+        return (
+            (self._workflow_id is None or job.workflow_id in ("", str(self._workflow_id)))
+            and self._filter.get("status", job.status) == job.status
+            and (earliest is None or created is None or earliest <= created)
+            and (latest is None or created is None or created <= latest)
+        )
+
+    def _is_past(self, jobs: Sequence[Job]) -> bool:
+        """Return whether the pages to come only have jobs from before, or after, the window of the filter."""
+        times = _times(jobs)
+        if len(times) < 2 or times[0] == times[-1]:
+            return False
+        earliest, latest = self._filter.get("fromCreateTime"), self._filter.get("toCreateTime")
+        if is_newest_first(jobs):
+            return earliest is not None and times[-1] < earliest
+        return is_oldest_first(jobs) and latest is not None and times[-1] > latest
+
+
+def walk_list(
+    fetch: FetchPage, workflow_id: int | str | None, filter: JsonObject, page_size: int
+) -> Iterator[Job]:
+    """Yield the jobs of a list, fetching its pages as they are needed.
+
+    A job that two pages show, because the list moved between them, is yielded once.
+    """
+    walk = ListWalk(workflow_id, filter, page_size)
+    while not walk.is_over:
+        yield from walk.read(fetch(walk.call))
+
+
+def oldest_job(workflow_id: int, filter: JsonObject) -> Search[Job | None]:
+    """Find the job of a workflow that was created first of those that a filter is about.
+
+    That is one request, unless Explorer does not obey the filter.
+    """
+    walk = ListWalk(workflow_id, {**filter, "orderByCreateTime": "asc"}, 2)  # two jobs show their order
+    page = yield walk.call
+    if all(map(walk.is_requested, page.items)) and is_oldest_first(page.items):
+        return next(iter(page.items), None)
+    # Newest first, as Explorer may show the jobs from before the window, too.
+    walk = ListWalk(workflow_id, {**filter, "orderByCreateTime": "desc"}, PAGE_SIZE)
+    found: list[Job] = []
+    while not walk.is_over:
+        found += walk.read((yield walk.call))
+    return min(found, key=lambda job: (created_ms(job) or 0, job.id), default=None)
+
+
+def search(fetch: FetchPage, steps: Search[T]) -> T:
+    """Make the calls of a search, and return what it finds."""
+    try:
+        call = next(steps)
+        while True:
+            call = steps.send(fetch(call))
+    except StopIteration as done:
+        value: T = done.value
+        return value
+
+
+def newest_jobs(fetch: FetchPage, workflow_id: int) -> Page[Job]:
+    """Return the newest jobs of a workflow, newest first.
+
+    That is one request, unless Explorer does not obey the order.
+    """
+    page = fetch(list_jobs(workflow_id, job_filter(), 1, PAGE_SIZE))
+    if page.is_whole_list or is_newest_first(page.items):
+        return page
+    jobs = sorted(walk_list(fetch, workflow_id, job_filter(), PAGE_SIZE), key=_age)
+    return Page(tuple(jobs[:PAGE_SIZE]), len(jobs[:PAGE_SIZE]), PAGE_SIZE, len(jobs))
+
+
+def have_growing_ids(jobs: Iterable[Job]) -> bool:
+    """Return whether those of some jobs that were created later have higher ids."""
+    by_time = sorted((created, job.id) for job in jobs if (created := created_ms(job)) is not None)
+    ids = [job_id for _, job_id in by_time]
+    return ids == sorted(ids)
+
+
+def is_newest_first(jobs: Sequence[Job]) -> bool:
+    """Return whether jobs are in descending order of creation."""
+    times = _times(jobs)
+    return times == sorted(times, reverse=True)
+
+
+def is_oldest_first(jobs: Sequence[Job]) -> bool:
+    """Return whether jobs are in ascending order of creation."""
+    times = _times(jobs)
+    return times == sorted(times)
+
+
+def created_ms(job: Job) -> int | None:
+    """Return when a job was created, in epoch milliseconds; ``None`` if Explorer did not say."""
+    return None if job.create_time is None else parse_milliseconds("createTime", job.create_time)
+
+
+def _times(jobs: Sequence[Job]) -> list[int]:
+    return [created for job in jobs if (created := created_ms(job)) is not None]
+
+
+def _age(job: Job) -> tuple[int, int]:
+    return (-(created_ms(job) or 0), -job.id)
