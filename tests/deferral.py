@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from importlib import import_module
+from types import SimpleNamespace
 
 from airflow.providers.common.compat.sdk import TaskDeferred
 
@@ -14,6 +15,16 @@ def stored(trigger):
     path, arguments = trigger.serialize()
     module, _, name = path.rpartition(".")
     return getattr(import_module(module), name)(**json.loads(json.dumps(arguments)))
+
+
+WHOSE = {"dag_id": "d", "task_id": "t", "run_id": "r", "map_index": -1}
+
+
+def of_task(trigger):
+    """Return a trigger as a triggerer makes it anew for a task."""
+    trigger = stored(trigger)
+    trigger.task_instance = SimpleNamespace(**WHOSE)
+    return trigger
 
 
 def first_event(trigger):

@@ -150,11 +150,11 @@ def whole_number(data: JsonObject, key: str, *, least: int = -(10**20)) -> int:
     :raises ValueError: if there is none.
     """
     value = data.get(key)
-    if isinstance(value, int) and not isinstance(value, bool) and least <= value < 10**20:
-        return value
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,20}", value):
-        return int(value)
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
+        if least <= value < 10**20:
+            return value
         raise ValueError(f"{key!r} is out of range")
     # The value is not shown: what comes from outside may contain a secret.
     raise ValueError(f"{key!r} is not a whole number but {type(value).__name__}")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NoReturn
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject
+from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
 from airflow_provider_nebula_explorer.explorer.waiting.events import seen_job, timed_out
 from airflow_provider_nebula_explorer.explorer.waiting.pollers import JobPoller, job_of_event
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
 from airflow_provider_nebula_explorer.triggers.limits import TimeLimits, execution_timed_out
+from airflow_provider_nebula_explorer.triggers.resumption import (
+    can_end_in_triggerer,
+    seconds_before_resumption,
+)
+from airflow_provider_nebula_explorer.triggers.task_end import TaskResult
 
 
 # HasJob is a base of the operators, not of this class: if the first base has another __init__ than Airflow's,
@@ -28,6 +34,12 @@ class WaitsForJob(BaseOperator):
     deferrable: bool
     nebula_explorer_conn_id: str
     cancel_on_kill = False
+
+    task_result: TaskResult = "job"
+    """What the task returns, if it ends in the triggerer."""
+
+    successes: Sequence[JobStatus] = (JobStatus.SUCCESS,)
+    """The final statuses with which the task succeeds."""
 
     def wait_for_job(self, hook: NebulaExplorerHook, job_id: int, seen: Job | None = None) -> Job:
         """Return the final job, here or, after a first poll, by deferring the task.
@@ -66,5 +78,9 @@ class WaitsForJob(BaseOperator):
             failed_polls=failed_polls,
             seen=seen_job(seen) if seen else None,
             cancel_on_kill=self.cancel_on_kill,
+            target_statuses=[int(status) for status in self.successes],
+            ends_task=can_end_in_triggerer(self),
+            task_result=self.task_result,
+            resume_not_before=seconds_before_resumption(),
         )
         self.defer(trigger=trigger, method_name="execute_complete", timeout=limits.of_deferral)

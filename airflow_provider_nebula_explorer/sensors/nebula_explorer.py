@@ -36,13 +36,21 @@ from airflow_provider_nebula_explorer.explorer.waiting.pollers import (
     WorkflowPoller,
     job_of_event,
 )
-from airflow_provider_nebula_explorer.hooks.nebula_explorer import DEFAULT_DEFERRABLE, NebulaExplorerHook
+from airflow_provider_nebula_explorer.hooks.nebula_explorer import (
+    DEFAULT_DEFERRABLE,
+    NebulaExplorerHook,
+    parse_job_id,
+)
 from airflow_provider_nebula_explorer.lineage import HasJob
 from airflow_provider_nebula_explorer.sensors.start_from_trigger import (
     start_trigger_args,
-    why_a_worker_is_needed,
+    why_wait_begins_in_worker,
 )
 from airflow_provider_nebula_explorer.triggers.limits import TimeLimits, execution_timed_out
+from airflow_provider_nebula_explorer.triggers.resumption import (
+    can_end_in_triggerer,
+    seconds_before_resumption,
+)
 
 if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
@@ -241,7 +249,7 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
         self._reason_for_worker: str | None = None
         self._should_start_from_trigger = start_from_trigger
         if start_from_trigger:
-            self._reason_for_worker = why_a_worker_is_needed(self)
+            self._reason_for_worker = why_wait_begins_in_worker(self)
             if self._reason_for_worker is None:
                 self.start_trigger_args = start_trigger_args(self)
                 self.start_from_trigger = True
@@ -251,7 +259,8 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
             reason = self._reason_for_worker or _reason_at_run_time(context)
             log.info("start_from_trigger has no effect, as %s.", reason)
         parse_statuses("target_statuses", self.target_statuses)  # a wrong one is refused before any request
-        return JobPoller(hook.get_conn(), self.job_id, max_failures=hook.settings.max_consecutive_failures)
+        job_id = parse_job_id(self.job_id)
+        return JobPoller(hook.get_conn(), job_id, max_failures=hook.settings.max_consecutive_failures)
 
     def _open_trigger(self, context: Context, job: Job | None, failed_polls: int) -> BaseTrigger:
         from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerJobTrigger
@@ -266,6 +275,8 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
             execution_timeout_at=self._limits.execution_timeout_at,
             failed_polls=failed_polls,
             seen=seen_job(job) if job else None,
+            ends_task=can_end_in_triggerer(self),
+            resume_not_before=seconds_before_resumption(),
         )
 
     @property
@@ -276,7 +287,8 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
         try:
             return has_reached(job, self._targets)
         except NebulaExplorerJobError as error:
-            raise NebulaExplorerFinalJobError(str(error), error.job) from None
+            page = NebulaExplorerHook(self.nebula_explorer_conn_id).settings.job_link(job.id, job.workflow_id)
+            raise NebulaExplorerFinalJobError(str(error), error.job, page) from None
 
 
 class NebulaExplorerWorkflowSensor(_ExplorerSensor):
@@ -340,6 +352,8 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
             execution_timeout_at=self._limits.execution_timeout_at,
             failed_polls=failed_polls,
             waiting_since=self._begun_at,
+            ends_task=can_end_in_triggerer(self),
+            resume_not_before=seconds_before_resumption(),
         )
 
     @property

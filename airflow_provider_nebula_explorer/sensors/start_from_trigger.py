@@ -11,6 +11,7 @@ from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigErro
 from airflow_provider_nebula_explorer.explorer.arguments import parse_statuses
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 from airflow_provider_nebula_explorer.triggers.limits import MARGIN_SECONDS
+from airflow_provider_nebula_explorer.triggers.resumption import why_a_worker_is_needed
 
 if TYPE_CHECKING:
     from airflow.triggers.base import StartTriggerArgs
@@ -24,6 +25,7 @@ class JobSensor(Protocol):
     nebula_explorer_conn_id: str
     deferrable: bool
     timeout: float
+    execution_timeout: timedelta | None
 
     @property
     def poll_interval(self) -> float | None: ...
@@ -32,10 +34,8 @@ class JobSensor(Protocol):
     def longest_interval(self) -> float: ...
 
 
-def why_a_worker_is_needed(sensor: JobSensor) -> str | None:
+def why_wait_begins_in_worker(sensor: JobSensor) -> str | None:
     """Return the first reason why a sensor's wait has to begin in a worker; ``None`` if there is none."""
-    if not _is_airflow_new_enough():
-        return "this Airflow is older than 3.3"
     reasons = {
         "deferrable is not set": not sensor.deferrable,
         "it is in a mapped task group": _is_in_mapped_group(sensor),
@@ -47,23 +47,10 @@ def why_a_worker_is_needed(sensor: JobSensor) -> str | None:
             sensor.target_statuses, sensor.nebula_explorer_conn_id
         ),
         "target_statuses is invalid": not _are_statuses(sensor.target_statuses),
-        **_needs_of_task(sensor),
+        # It counts from when the task began, which nobody knows when the DAG is parsed.
+        "it has an execution_timeout": sensor.execution_timeout is not None,
     }
-    found = next((reason for reason, applies in reasons.items() if applies), None)
-    # Listeners come last, as looking for them loads Airflow's plugins.
-    return found or ("a plugin listens to tasks" if _has_listeners() else None)
-
-
-def _needs_of_task(task: Any) -> dict[str, bool]:
-    """Return what Airflow does for a task in a worker alone, and whether this task needs it."""
-    return {
-        "it has outlets": bool(task.outlets),
-        "it has an on_execute_callback": bool(task.on_execute_callback),
-        "it has a pre_execute or a post_execute": bool(task._pre_execute_hook or task._post_execute_hook),  # noqa: SLF001
-        "it has run_as_user": bool(task.run_as_user),
-        "it has an execution_timeout": task.execution_timeout is not None,
-        "do_xcom_push is off, or multiple_outputs on": not task.do_xcom_push or task.multiple_outputs,
-    }
+    return why_a_worker_is_needed(sensor, reasons)
 
 
 def start_trigger_args(sensor: JobSensor) -> StartTriggerArgs:
@@ -114,15 +101,3 @@ def _are_statuses(value: object) -> bool:
         return bool(parse_statuses("target_statuses", value))
     except NebulaExplorerConfigError:
         return False
-
-
-def _is_airflow_new_enough() -> bool:
-    from airflow import __version__
-
-    return tuple(int(part) for part in __version__.split(".")[:2]) >= (3, 3)
-
-
-def _has_listeners() -> bool:
-    from airflow.listeners.listener import get_listener_manager
-
-    return bool(get_listener_manager().has_listeners)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
+from airflow_provider_nebula_explorer.triggers.resumption import seconds_before_resumption
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
 
@@ -68,7 +70,9 @@ class TimeLimits:
         moments = [moment for moment in (self.timeout_at, self.execution_timeout_at) if moment is not None]
         if not moments:
             return None
-        return timedelta(seconds=max(0.0, min(moments) - time.time()) + MARGIN_SECONDS)
+        # The trigger holds its last event back, too.
+        after = MARGIN_SECONDS + seconds_before_resumption()
+        return timedelta(seconds=max(0.0, min(moments) - time.time()) + after)
 
 
 def execution_timed_out(subject: str, limit: timedelta | None) -> AirflowTaskTimeout:

@@ -29,8 +29,8 @@ from airflow_provider_nebula_explorer.explorer.waiting.events import read_job
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import LogLine, has_reached
 from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
 from airflow_provider_nebula_explorer.triggers.kill import HAS_ON_KILL, finish_despite_kill, is_still_deferred
-from airflow_provider_nebula_explorer.triggers.limits import MARGIN_SECONDS
-from airflow_provider_nebula_explorer.triggers.task_end import success_event
+from airflow_provider_nebula_explorer.triggers.limits import MARGIN_SECONDS, TimeLimits
+from airflow_provider_nebula_explorer.triggers.task_end import TaskResult
 from airflow_provider_nebula_explorer.triggers.task_wait import WaitTrigger, fire
 from airflow_provider_nebula_explorer.triggers.watchers import SharedWatcher, look_up
 from airflow_provider_nebula_explorer.triggers.workflow_events import (
@@ -73,6 +73,10 @@ class NebulaExplorerJobTrigger(WaitTrigger):
         deferred task (of which Airflow notifies it from 3.3 on).
     :param ends_task: whether a job that reached one of ``target_statuses`` ends the task in the triggerer
         (Airflow 3.3 and later).
+    :param task_result: what the task returns if it ends there: ``job``, the job's object; or ``job_id``, its
+        id, with the object under the key ``job``.
+    :param resume_not_before: seconds after the trigger's start before which it does not resume its task in a
+        worker; the wait goes on meanwhile.
     """
 
     job_id: int | str
@@ -87,20 +91,13 @@ class NebulaExplorerJobTrigger(WaitTrigger):
     seen: JsonObject | None = None
     cancel_on_kill: bool = False
     ends_task: bool = False
+    task_result: TaskResult = "job"
+    resume_not_before: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.target_statuses = list(self.target_statuses)
         self._page: str | None = None
-
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, and yield the one event."""
-        event = await self._event_unless_killed()
-        yield (
-            await success_event(self.task_instance, event)
-            if self.ends_task and self._is_success(event)
-            else fire(event)
-        )
 
     async def on_kill(self) -> None:
         """Cancel the job, as a user ended the task that waits for it."""
@@ -110,9 +107,9 @@ class NebulaExplorerJobTrigger(WaitTrigger):
         if error:
             _log(AbandonedJob(self.job_id, self._page, _TASK_ENDED).outcome(error))
 
-    async def _event_unless_killed(self) -> JsonObject:
+    async def _last_event(self) -> TriggerEvent:
         try:
-            return await self._event()
+            return await super()._last_event()
         except asyncio.CancelledError:
             # An Airflow before 3.3 does not call on_kill. It does not say either whether a user ended the
             # wait or the triggerer stops; the task's state does.
@@ -126,10 +123,10 @@ class NebulaExplorerJobTrigger(WaitTrigger):
 
     @property
     def _deadline(self) -> float:
-        # A wait that begins in the triggerer has no timeout_at: nobody could know it when the DAG was parsed.
+        # A wait that begins in the triggerer has no limits: nobody could know them when the DAG was parsed.
         # Airflow says here when it ends the deferral.
         ends_at: datetime | None = getattr(self, "timeout_after", None)
-        if not self.ends_task or ends_at is None:
+        if not self.ends_task or ends_at is None or self._limits != TimeLimits():
             return super()._deadline
         left = ends_at.replace(tzinfo=ends_at.tzinfo or timezone.utc) - datetime.now(timezone.utc)
         return time.monotonic() + left.total_seconds() - MARGIN_SECONDS

@@ -23,6 +23,7 @@ from airflow_provider_nebula_explorer.explorer.settings import Settings
 from airflow_provider_nebula_explorer.explorer.waiting.events import error_event, job_event, timeout_event
 from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
 from airflow_provider_nebula_explorer.triggers.limits import TimeLimits
+from airflow_provider_nebula_explorer.triggers.task_end import TaskResult, success_event
 from airflow_provider_nebula_explorer.triggers.watchers import SharedWatcher, look_up
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,9 @@ class WaitTrigger(BaseTrigger):
     :param timeout_at: when to give up, after a last poll, in epoch seconds; a sensor's ``timeout``.
     :param execution_timeout_at: when to give up at once, in epoch seconds; a task's ``execution_timeout``.
     :param failed_polls: how many polls in a row failed before.
+    :param ends_task: whether a success ends the task in the triggerer (Airflow 3.3 and later).
+    :param resume_not_before: seconds after the trigger's start before which it does not resume its task in a
+        worker (:func:`.resumption.seconds_before_resumption`).
     """
 
     nebula_explorer_conn_id: str
@@ -44,6 +48,9 @@ class WaitTrigger(BaseTrigger):
     timeout_at: float | None
     execution_timeout_at: float | None
     failed_polls: int
+    ends_task: bool
+    resume_not_before: float
+    task_result: TaskResult = "job"
 
     def __post_init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -57,7 +64,26 @@ class WaitTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event."""
-        yield fire(await self._event())
+        yield await self._last_event()
+
+    async def _last_event(self) -> TriggerEvent:
+        """Wait, and return what ends the task, or resumes it in a worker.
+
+        Only a scheduler ends a task in the triggerer, or reads the end of a process too late. Without a task,
+        as in ``dag.test()``, there is none, so the event comes at once.
+        """
+        resumes_at = time.monotonic() + self.resume_not_before
+        event = await self._event()
+        if self.task_instance is None:
+            return fire(event)
+        if self.ends_task and self._is_success(event):
+            try:
+                return await success_event(self.task_instance, event, self.task_result)
+            except Exception as error:  # noqa: BLE001 - Airflow's: a worker can still end the task
+                name = type(error).__name__
+                log.warning("The task ends in a worker, as storing its XComs failed: %s: %s", name, error)
+        await asyncio.sleep(max(0.0, resumes_at - time.monotonic()))
+        return fire(event)
 
     @property
     @abstractmethod
@@ -66,6 +92,10 @@ class WaitTrigger(BaseTrigger):
 
     @abstractmethod
     async def _wait(self, watcher: Watcher) -> Job: ...
+
+    def _is_success(self, event: JsonObject) -> bool:
+        """Say whether an event ends the task in success."""
+        return "job" in event
 
     async def _abandon(self, reason: str) -> None:
         """Do what has to be done when nobody waits any more.

@@ -28,6 +28,9 @@ class WorkflowSuccessTrigger(WaitTrigger):
     :param execution_timeout_at: when to give up at once, in epoch seconds.
     :param failed_polls: how many polls in a row failed before.
     :param waiting_since: when the wait began, in epoch seconds; ``None``: now.
+    :param ends_task: whether a success ends the task in the triggerer (Airflow 3.3 and later).
+    :param resume_not_before: seconds after the trigger's start before which it does not resume its task in a
+        worker; the wait goes on meanwhile.
     """
 
     workflow_id: int | str
@@ -41,6 +44,8 @@ class WorkflowSuccessTrigger(WaitTrigger):
     execution_timeout_at: float | None = None
     failed_polls: int = 0
     waiting_since: float | None = None
+    ends_task: bool = False
+    resume_not_before: float = 0.0
 
     @property
     def _subject(self) -> JsonObject:

@@ -6,7 +6,7 @@ import warnings
 from types import SimpleNamespace
 
 import pytest
-from deferral import run_to_its_end
+from deferral import WHOSE, run_to_its_end
 from stand_ins import Crash, Store, TaskInstance, forget_secrets, ids
 
 from airflow_provider_nebula_explorer.emulator import Emulator
@@ -128,6 +128,29 @@ def crashed(emulator, attempt, monkeypatch):
         return ids(emulator)[-1]
 
     return crashed
+
+
+@pytest.fixture
+def no_listeners(monkeypatch):
+    """No plugin listens to tasks, whatever is installed here."""
+    from airflow.sdk.listener import ListenerManager
+
+    monkeypatch.setattr(ListenerManager, "has_listeners", property(lambda _: False))
+
+
+@pytest.fixture
+def pushed(monkeypatch):
+    """The XComs that triggers have pushed for the task ``deferral.WHOSE``."""
+    from airflow.sdk.execution_time.xcom import XCom
+
+    pushed = {}
+
+    async def push(*, key, value, **whose):
+        assert whose == WHOSE
+        pushed[key] = value
+
+    monkeypatch.setattr(XCom, "aset", push)
+    return pushed
 
 
 @pytest.fixture

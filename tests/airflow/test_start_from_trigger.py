@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 import airflow
 import pytest
 from airflow.providers.common.compat.sdk import DAG, Asset
-from deferral import stored
+from deferral import of_task
 
 from airflow_provider_nebula_explorer.emulator import JobPlan
 from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerRunWorkflowOperator
@@ -83,6 +83,7 @@ def test_the_output_of_a_task_is_pulled_in_the_form_that_does_not_hang_there(dag
         ({"execution_timeout": timedelta(hours=1)}, "it has an execution_timeout"),
         ({"do_xcom_push": False}, "do_xcom_push is off"),
         ({"on_execute_callback": lambda context: None}, "it has an on_execute_callback"),
+        ({"on_success_callback": lambda context: None}, "it has an on_execute_callback or an on_success"),
     ],
 )
 def test_where_a_worker_is_needed_it_begins_there_and_says_why(
@@ -137,49 +138,23 @@ def test_by_default_nothing_starts_in_the_triggerer(dag):
 
 
 @needs_33
-@pytest.mark.parametrize("ends", ["SUCCESS", "FAILED"])
-def test_a_success_ends_the_task_there_and_a_failure_goes_through_the_worker(emulator, dag, ends):
-    import asyncio
-
+@pytest.mark.parametrize(("ends", "ends_task"), [("SUCCESS", True), ("FAILED", False)])
+def test_a_success_ends_the_task_there_and_a_failure_goes_through_the_worker(
+    emulator, dag, pushed, ends, ends_task
+):
     job_id = emulator.start_job(5, plan=JobPlan(running=2, ends=ends))
-
-    async def run():
-        (event,) = [event async for event in stored(trigger_of(a_sensor(job_id, poke_interval=0.1))).run()]
-        return event
-
-    event = asyncio.run(run())
-    if ends == "SUCCESS":
-        assert event.xcoms == {
+    trigger = trigger_of(a_sensor(job_id, poke_interval=0.1))
+    payload = first_event_of(of_task(trigger))
+    if ends_task:
+        assert payload == "success"
+        assert pushed == {
             "return_value": emulator.job(job_id),
             "nebula_explorer_job_link": f"{emulator.url}/",
+            "job_url": f"{emulator.url}/",
         }
-        assert event.task_instance_state == "success"
     else:
-        assert not hasattr(event, "xcoms")
-        assert event.payload["job"] == emulator.job(job_id)
-
-
-@needs_33
-def test_a_success_pushes_its_xcoms_as_what_they_are(emulator, dag, monkeypatch):
-    from types import SimpleNamespace
-
-    from airflow.sdk.execution_time.xcom import XCom
-
-    pushed = {}
-
-    async def push(*, key, value, **whose):
-        pushed[key] = value, whose
-
-    monkeypatch.setattr(XCom, "aset", push)
-    job_id = emulator.start_job(5, plan=JobPlan(running=0))
-    trigger = trigger_of(a_sensor(job_id))
-    whose = {"dag_id": "d", "task_id": "wait", "run_id": "r", "map_index": -1}
-    trigger.task_instance = SimpleNamespace(**whose)
-    assert first_event_of(trigger) == "success"
-    assert pushed == {
-        "return_value": (emulator.job(job_id), whose),
-        "nebula_explorer_job_link": (f"{emulator.url}/", whose),
-    }
+        assert pushed == {}
+        assert payload["job"] == emulator.job(job_id)
 
 
 @needs_33

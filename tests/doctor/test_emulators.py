@@ -66,7 +66,7 @@ def examined(emulator):
         ({"missing": "no_data"}, {"missing job"}),
         ({"max_clients": 1, "recycle_above": 0, "max_graphd_sessions": 1}, set()),
     ],
-    ids=str,
+    ids=lambda value: " ".join(sorted(map(str, value))) or "none",
 )
 def test_an_emulator_is_examined_in_every_setting(arguments, differing):
     with emulator_with_jobs(**arguments) as emulator:

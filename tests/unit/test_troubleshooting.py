@@ -23,6 +23,7 @@ EXPLAINED_ELSEWHERE = {
     "arguments.py": "the same",
     "provider_info.py": "no error",
     "start_from_trigger.py": "docs/waiting.md has the reasons",
+    "resumption.py": "the same",
 }
 
 NOT_ON_THE_PAGE = {

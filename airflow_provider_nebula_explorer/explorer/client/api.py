@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Generic, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
 from airflow_provider_nebula_explorer.explorer.arguments import (
@@ -20,7 +20,14 @@ from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_text,
     parse_word,
 )
-from airflow_provider_nebula_explorer.explorer.client.protocol import ROOT, Call, Request, T
+from airflow_provider_nebula_explorer.explorer.client.protocol import (
+    ROOT,
+    Call,
+    NothingThereError,
+    OtherSubjectError,
+    Request,
+    T,
+)
 from airflow_provider_nebula_explorer.explorer.models import (
     Job,
     JobStatus,
@@ -58,8 +65,9 @@ def add_job(workflow_id: int | str, input: object = None) -> Call[int]:
 
 
 def get_job(job_id: int | str) -> Call[Job]:
-    """Fetch a job's details."""
-    return Call(Request("GET", f"{ROOT}/jobs/{parse_id('job_id', job_id)}"), parse_job)
+    """Fetch a job's details; those of another job are not believed."""
+    number = parse_id("job_id", job_id)
+    return Call(Request("GET", f"{ROOT}/jobs/{number}"), partial(_read_details, number))
 
 
 def cancel_job(job_id: int | str) -> Call[None]:
@@ -78,8 +86,8 @@ def get_task_result(job_id: int | str, task_id: str, limit: int | str = 10) -> C
 class Page(Generic[T]):
     """One page of a list of jobs.
 
-    :param items: those that could be read, in the list's order.
-    :param length: how many items the page had, including those that could not be read.
+    :param items: those that could be read and belong to the list, in its order.
+    :param length: how many items the page had, including those that were left out.
     :param size: the page size that the server used; it may be smaller than the requested one.
     :param total: how many jobs the whole list has; ``None`` if the server did not say.
     """
@@ -108,7 +116,7 @@ def list_jobs(
     :param filter: see :func:`job_filter`.
     :param page: counted from 1.
     """
-    read = partial(_read_page, page_size, parse_job)
+    read = partial(_read_page, page_size, _workflow_text(workflow_id), parse_job)
     return Call(_list_request(workflow_id, filter, page, page_size), read)
 
 
@@ -122,6 +130,9 @@ class JobSummary(NamedTuple):
     status: JobStatus
     workflow_id: str
     created: int | None
+
+
+ListedT = TypeVar("ListedT", Job, JobSummary)
 
 
 def list_summaries(
@@ -155,7 +166,8 @@ def list_summaries(
         fields["status"] = int(status)
     if name is not None:
         fields["name"] = parse_text("name", name)
-    read = partial(_read_page, page_size, partial(_read_summary, known or {}))
+    read_item = partial(_read_summary, known or {})
+    read = partial(_read_page, page_size, _workflow_text(workflow_id), read_item)
     return Call(_list_request(workflow_id, fields, page, page_size), read)
 
 
@@ -202,17 +214,50 @@ def _read_nothing(data: object) -> None:
 def _read_new_id(data: object) -> int:
     if not isinstance(data, dict):
         raise ValueError("a new job is a JSON object with 'id'")
-    return whole_number(data, "id", least=0)
+    return whole_number(data, "id", least=1)  # Go writes 0 where it started nothing
 
 
-def _read_page(requested_size: int, read_item: Callable[[Any], T | None], data: object) -> Page[T]:
-    """Read a page; an item for which ``None`` is returned is left out."""
+def _read_details(job_id: int, data: object) -> Job:
+    """Read a job's details.
+
+    :raises NothingThereError: if they are Go's zero values, or there are none: the job does not exist.
+    :raises OtherSubjectError: if they are another job's.
+    """
+    if data is None or (isinstance(data, dict) and _is_zero(data)):
+        raise NothingThereError("the response holds no job")
+    job = parse_job(data)
+    if job.id != job_id:
+        raise OtherSubjectError(f"it is about job {job.id}, not about job {job_id}")
+    return job
+
+
+def _is_zero(data: JsonObject) -> bool:
+    """Say whether an object is of zero values; Go may leave those out, too."""
+    job_id = data.get("id")
+    return job_id in (0, "0") or not (job_id or data.get("status"))
+
+
+def _workflow_text(workflow_id: int | str | None) -> str:
+    return "" if workflow_id is None else str(parse_id("workflow_id", workflow_id))
+
+
+def _read_page(
+    requested_size: int, workflow_id: str, read_item: Callable[[Any], ListedT | None], data: object
+) -> Page[ListedT]:
+    """Read a page.
+
+    Items for which ``None`` is returned are left out. So are other workflows' jobs, if the list is of one
+    workflow, and zero values.
+    """
+    data = {} if data is None else data  # Go writes null for an empty list
     if not isinstance(data, dict):
         raise ValueError("a list of jobs is a JSON object with 'items'")
     raw = [] if data.get("items") is None else data["items"]
     if not isinstance(raw, list):
         raise ValueError("'items' is not a list")
-    items = tuple([item for it in raw if (item := read_item(it)) is not None])
+    items = tuple([item for it in raw if (item := read_item(it)) is not None and item.id])
+    if workflow_id:
+        items = tuple([item for item in items if item.workflow_id in ("", workflow_id)])
     size, total = data.get("PageSize"), data.get("total")
     return Page(
         items,
@@ -256,4 +301,4 @@ def _read_rows(data: object) -> list[list[str]]:
         return []
     if not isinstance(items, list) or not all(isinstance(row, list) for row in items):
         raise ValueError("'items' is not a list of rows")
-    return [[str(cell) for cell in row] for row in items]
+    return [["" if cell is None else str(cell) for cell in row] for row in items]

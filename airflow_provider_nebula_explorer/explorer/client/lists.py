@@ -7,9 +7,12 @@ is compared with the filter, and an order counts as far as a page itself shows i
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from itertools import islice
 
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError
 from airflow_provider_nebula_explorer.explorer.arguments import parse_milliseconds
 from airflow_provider_nebula_explorer.explorer.client.api import PAGE_SIZE, Page, job_filter, list_jobs
+from airflow_provider_nebula_explorer.explorer.client.limits import LONGEST_UNLIMITED_LIST, STALE_PAGES
 from airflow_provider_nebula_explorer.explorer.client.protocol import Call, T
 from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject
 
@@ -31,7 +34,7 @@ class ListWalk:
         self._workflow_id = workflow_id
         self._filter = filter
         self._page_size = page_size
-        self._pages = self._length = 0
+        self._pages = self._length = self._stale = 0
         self._seen: set[int] = set()
         self.is_over = False
 
@@ -46,9 +49,10 @@ class ListWalk:
         self._seen.update(job.id for job in new)
         self._pages += 1
         self._length += page.length  # not what PageSize says, which need not be so
-        # Without a total, the walk goes on as long as pages show new jobs.
-        is_end = not new if page.total is None else self._length >= page.total
-        self.is_over = is_end or not page.items or self._is_past(page.items)
+        self._stale = 0 if new else self._stale + 1
+        is_end = page.total is not None and self._length >= page.total
+        is_stale = self._stale == STALE_PAGES
+        self.is_over = is_end or is_stale or not page.length or self._is_past(page.items)
         return [job for job in new if self.is_requested(job)]
 
     def is_requested(self, job: Job) -> bool:
@@ -74,13 +78,32 @@ class ListWalk:
 
 
 def walk_list(
-    fetch: FetchPage, workflow_id: int | str | None, filter: JsonObject, page_size: int
+    fetch: FetchPage,
+    workflow_id: int | str | None,
+    filter: JsonObject,
+    page_size: int,
+    *,
+    limit: int | None = None,
 ) -> Iterator[Job]:
     """Yield the jobs of a list, fetching its pages as they are needed.
 
     A job that two pages show, because the list moved between them, is yielded once.
+
+    :param limit: the maximum number of jobs; ``None`` for all.
+    :raises NebulaExplorerConnectionError: if nobody limited the list and it has more than
+        :data:`.limits.LONGEST_UNLIMITED_LIST` jobs.
     """
-    walk = ListWalk(workflow_id, filter, page_size)
+    jobs = _walk(fetch, ListWalk(workflow_id, filter, page_size))
+    yield from islice(jobs, LONGEST_UNLIMITED_LIST if limit is None else limit)
+    if limit is None and next(jobs, None) is not None:
+        raise NebulaExplorerConnectionError(
+            f"The list of jobs is longer than {LONGEST_UNLIMITED_LIST}. Set limit, or narrow the list with "
+            "created_after, created_before, status, name or workflow_id.",
+            transient=False,
+        )
+
+
+def _walk(fetch: FetchPage, walk: ListWalk) -> Iterator[Job]:
     while not walk.is_over:
         yield from walk.read(fetch(walk.call))
 

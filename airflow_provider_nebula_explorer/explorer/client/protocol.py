@@ -16,6 +16,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerAuthError,
     NebulaExplorerConnectionError,
     NebulaExplorerError,
+    NebulaExplorerNotFoundError,
     NebulaExplorerServerError,
     class_of,
 )
@@ -126,7 +127,8 @@ Exchange = Generator[Step, StepResult, T]
 class Call(Generic[T]):
     """One call of the API: what to send, and how to read the ``data`` that comes back.
 
-    :param read: raises ``ValueError`` if the data does not have the documented shape.
+    :param read: raises ``ValueError`` if the data does not have the documented shape,
+        :class:`NothingThereError` or :class:`OtherSubjectError` if it is not about what was requested.
     :param is_repeatable: whether sending it twice does no more than sending it once.
     :param metric: incremented when the call succeeds.
     """
@@ -135,6 +137,36 @@ class Call(Generic[T]):
     read: Callable[[object], T]
     is_repeatable: bool = True
     metric: Metric | None = None
+
+
+class NothingThereError(ValueError):
+    """A success whose data shows that there is nothing of the kind that was requested."""
+
+
+class OtherSubjectError(ValueError):
+    """A response about something else than what was requested, as from a gateway that caches."""
+
+
+def read_result(call: Call[T], request_text: str, response: Response, redact: Callable[[str], str]) -> T:
+    """Return what a call's response says.
+
+    :param request_text: the request, as error texts show it.
+    :param redact: takes secrets out of a text that came from outside.
+    :raises NebulaExplorerError: the narrowest class for what came back instead.
+    """
+    data = read_data(request_text, response, redact)
+    try:
+        return call.read(data)
+    except NothingThereError as error:
+        raise NebulaExplorerNotFoundError(
+            f"{request_text}: Explorer reports success, but {error}. {NebulaExplorerNotFoundError.hint}",
+            http_status=response.status,
+        ) from None
+    except ValueError as error:
+        raise NebulaExplorerConnectionError(
+            f"{request_text}: the response is not as Explorer's API documents it: {redact(str(error))}.",
+            transient=isinstance(error, OtherSubjectError),
+        ) from None
 
 
 def read_data(request_text: str, response: Response, redact: Callable[[str], str] = str) -> object:

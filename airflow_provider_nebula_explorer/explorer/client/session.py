@@ -36,7 +36,7 @@ from airflow_provider_nebula_explorer.explorer.client.protocol import (
     T,
     parse_date,
     pause_before_retry,
-    read_data,
+    read_result,
 )
 from airflow_provider_nebula_explorer.explorer.client.redaction import redact
 from airflow_provider_nebula_explorer.explorer.metrics import increment
@@ -256,16 +256,7 @@ class Session:
         return result
 
     def _read(self, call: Call[T], response: Response) -> T:
-        request_text = self._describe(call.request)
-        data = read_data(request_text, response, self._redact)
-        try:
-            return call.read(data)
-        except ValueError as error:
-            raise NebulaExplorerConnectionError(
-                f"{request_text}: the response is not as Explorer's API documents it: "
-                f"{self._redact(str(error))}.",
-                transient=False,
-            ) from None
+        return read_result(call, self._describe(call.request), response, self._redact)
 
     def _describe(self, request: Request) -> str:
         return f"{request.method} {self._settings.base_url}{request.path}"

@@ -7,8 +7,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from factories import PUBLISHED_JOB, settings
 
-from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerConfigError,
+)
 from airflow_provider_nebula_explorer.explorer.client import api
+from airflow_provider_nebula_explorer.explorer.client.protocol import NothingThereError, OtherSubjectError
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 
 TASK = "f93dea90fc3a11ecac7e6da0662c195b"
@@ -120,17 +123,75 @@ def test_no_other_id_reaches_a_url(bad):
 
 
 @pytest.mark.parametrize(
-    "data", [None, [], {"items": 5}, {"items": [{}]}, {"items": [5]}, {"items": ["x"]}, {"items": {"a": 1}}]
+    "data", [[], {"items": 5}, {"items": [{}]}, {"items": [5]}, {"items": ["x"]}, {"items": {"a": 1}}]
 )
 def test_a_list_of_another_shape_is_a_value_error(data):
     with pytest.raises(ValueError, match=r"list|whole number|job"):
         api.list_jobs(None, {}, 1, 10).read(data)
 
 
-@pytest.mark.parametrize("data", [None, {}, {"id": None}, {"id": "x"}, {"id": -1}, "107"])
+@pytest.mark.parametrize(
+    "data", [None, {}, {"id": None}, {"id": "x"}, {"id": -1}, {"id": 0}, {"id": "0"}, "107"]
+)
 def test_a_new_job_without_an_id_is_a_value_error(data):
     with pytest.raises(ValueError, match="'id'"):
         api.add_job(1).read(data)
+
+
+ZERO_JOB = {
+    "id": 0,
+    "name": "",
+    "workflowId": "",
+    "workflowName": "",
+    "status": 0,
+    "tasks": None,
+    "runBeginTime": 0,
+    "runEndTime": 0,
+    "createTime": "0001-01-01T00:00:00Z",
+}
+
+
+@pytest.mark.parametrize("data", [ZERO_JOB, None, {}, {"status": 0}, {"id": "0"}, {"id": None, "tasks": []}])
+def test_zero_values_are_no_job(data):
+    with pytest.raises(NothingThereError):
+        api.get_job(1964).read(data)
+    assert api.list_jobs(None, {}, 1, 10).read({"items": [ZERO_JOB]}).items == ()
+    assert api.list_summaries(None, status=None, created_from=0, page_size=9).read(
+        {"items": [ZERO_JOB]}
+    ) == api.Page((), 1, 9, None)
+
+
+def test_details_of_another_job_are_not_believed():
+    with pytest.raises(OtherSubjectError, match="about job 1964, not about job 7"):
+        api.get_job(7).read(PUBLISHED_JOB)
+
+
+@pytest.mark.parametrize(
+    "list_call",
+    [
+        lambda workflow_id: api.list_jobs(workflow_id, {}, 1, 10),
+        lambda workflow_id: api.list_summaries(workflow_id, status=None, created_from=0, page_size=10),
+    ],
+    ids=["jobs", "summaries"],
+)
+def test_a_list_of_one_workflow_leaves_out_the_jobs_of_others(list_call):
+    workflows = ("7", 7, None, "", "8", 70)
+    items = [{"id": number, "status": 1, "workflowId": it} for number, it in enumerate(workflows, 1)]
+    page = list_call("007").read({"items": items, "total": 6})
+    assert [job.id for job in page.items] == [1, 2, 3, 4]
+    assert (page.length, page.is_whole_list) == (6, True)
+    assert len(list_call(None).read({"items": items}).items) == 6
+
+
+@pytest.mark.parametrize("data", [None, {}, {"items": None}, {"items": []}])
+def test_a_list_of_nothing_is_empty(data):
+    page = api.list_jobs(7, {}, 1, 10).read(data)
+    assert (page.items, page.is_last) == ((), True)
+
+
+def test_a_cell_of_nothing_is_empty():
+    read = api.get_task_result(1, TASK).read
+    assert read({"items": [["player110", None, 1]]}) == [["player110", "", "1"]]
 
 
 @pytest.mark.parametrize("data", [{"items": 5}, {"items": [5]}, {"items": "text"}])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import random
-from urllib.parse import parse_qs, urlsplit
-
 import pytest
 from factories import a_job
+from odd_server import FIVE_OCLOCK, MINUTE, ODD, OddServer, query
 
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError
+from airflow_provider_nebula_explorer.explorer.client import lists
 from airflow_provider_nebula_explorer.explorer.client.api import PAGE_SIZE
+from airflow_provider_nebula_explorer.explorer.client.limits import STALE_PAGES
 from airflow_provider_nebula_explorer.explorer.client.lists import (
     have_growing_ids,
     newest_jobs,
@@ -17,13 +17,6 @@ from airflow_provider_nebula_explorer.explorer.client.lists import (
     search,
     walk_list,
 )
-
-FIVE_OCLOCK = 1_750_000_000_000
-MINUTE = 60_000
-
-
-def query(call):
-    return {key: values[0] for key, values in parse_qs(urlsplit(call.request.target).query).items()}
 
 
 class Server:
@@ -46,30 +39,30 @@ def walked(server):
 
 
 def test_a_walk_follows_the_page_size_that_comes_back():
-    server = Server(range(25))
-    assert walked(server) == list(range(25))
+    server = Server(range(1, 26))
+    assert walked(server) == list(range(1, 26))
     assert server.pages == [1, 2, 3]
 
 
 def test_a_walk_stops_at_the_last_full_page():
-    server = Server(range(20))
-    assert walked(server) == list(range(20))
+    server = Server(range(1, 21))
+    assert walked(server) == list(range(1, 21))
     assert server.pages == [1, 2]
 
 
 def test_a_walk_fetches_pages_as_they_are_needed():
-    server = Server(range(100))
+    server = Server(range(1, 101))
     walk = walk_list(server, None, {}, 100)
     assert server.pages == []
-    assert [next(walk).id for _ in range(10)] == list(range(10))
+    assert [next(walk).id for _ in range(10)] == list(range(1, 11))
     assert server.pages == [1]
     next(walk)
     assert server.pages == [1, 2]
 
 
 def test_a_walk_without_a_total_goes_on_to_the_empty_page():
-    server = Server(range(25), total=False)
-    assert walked(server) == list(range(25))
+    server = Server(range(1, 26), total=False)
+    assert walked(server) == list(range(1, 26))
 
 
 def test_jobs_that_move_to_the_next_page_are_yielded_once():
@@ -93,61 +86,6 @@ def test_an_empty_list_is_one_request():
     assert server.pages == [1]
 
 
-class OddServer:
-    """Jobs of workflow 5, one a minute, every third of which failed; ``obeys`` has the parts that count.
-
-    :param order: ``asc``, ``desc`` or ``none``, whatever is requested; ``""``: as requested.
-    """
-
-    def __init__(
-        self, *, obeys=("status", "fromCreateTime", "toCreateTime"), order="", jobs=50, cap=10, foreign=0
-    ):
-        self.obeys, self.order, self.cap, self.requests = obeys, order, cap, 0
-        self.jobs = [
-            {
-                "id": 100 + number,
-                "workflowId": "5" if number >= foreign else "77",
-                "status": 3 if number % 3 == 0 else 2,
-                "createTime": FIVE_OCLOCK + number * MINUTE,
-            }
-            for number in range(jobs)
-        ]
-
-    def __call__(self, call):
-        self.requests += 1
-        sent = query(call)
-        wanted = json.loads(sent["filter"])
-        page, size = int(sent["page"]), min(int(sent["pageSize"]), self.cap)
-        jobs = [job for job in self.jobs if self._fits(job, wanted)]
-        self._sort(jobs, self.order or wanted.get("orderByCreateTime", "desc"))
-        items = jobs[(page - 1) * size : page * size]
-        return call.read({"items": items, "Page": page, "PageSize": size, "total": len(jobs)})
-
-    def _fits(self, job, wanted):
-        wanted = {key: value for key, value in wanted.items() if key in self.obeys}
-        return wanted.get("status", job["status"]) == job["status"] and wanted.get(
-            "fromCreateTime", 0
-        ) <= job["createTime"] <= wanted.get("toCreateTime", 10**15)
-
-    def _sort(self, jobs, order):
-        if order == "none":
-            random.Random(len(jobs)).shuffle(jobs)
-        else:
-            jobs.sort(key=lambda job: job["createTime"], reverse=order == "desc")
-
-
-ODD = {
-    "no status filter": {"obeys": ("fromCreateTime", "toCreateTime")},
-    "no time filter": {"obeys": ("status",)},
-    "no filter": {"obeys": ()},
-    "always newest first": {"order": "desc"},
-    "always oldest first": {"order": "asc"},
-    "in no order": {"order": "none"},
-    "nothing obeyed": {"obeys": (), "order": "asc"},
-    "nothing obeyed, newest first": {"obeys": (), "order": "desc"},
-    "nothing obeyed, in no order": {"obeys": (), "order": "none"},
-    "jobs of another workflow": {"foreign": 20},
-}
 SINCE = FIVE_OCLOCK + 30 * MINUTE
 SUCCESSES = {"status": 2, "fromCreateTime": SINCE}
 
@@ -221,3 +159,34 @@ def test_the_newest_jobs_are_found_whatever_the_order(order):
 def test_ids_grow_if_later_jobs_have_higher_ones(ids, grow):
     jobs = [a_job(id=job_id, createTime=FIVE_OCLOCK + place) for place, job_id in enumerate(ids)]
     assert have_growing_ids(jobs[::-1]) is grow
+
+
+def endless(call):
+    first = int(query(call)["page"]) * 1000
+    return call.read({"items": [{"id": first + n, "status": 2} for n in range(1000)], "total": 10**18})
+
+
+def test_a_list_that_nobody_limited_and_that_does_not_end_is_an_error(monkeypatch):
+    monkeypatch.setattr(lists, "LONGEST_UNLIMITED_LIST", 2500)
+    walk = walk_list(endless, None, {}, 1000)
+    shown = [next(walk).id for _ in range(2500)]
+    assert shown == list(range(1000, 3500))
+    with pytest.raises(NebulaExplorerConnectionError, match="longer than 2500. Set limit") as raised:
+        next(walk)
+    assert not raised.value.is_transient
+
+
+def test_a_limit_is_obeyed_however_long_the_list(monkeypatch):
+    monkeypatch.setattr(lists, "LONGEST_UNLIMITED_LIST", 10)
+    assert len(list(walk_list(endless, None, {}, 1000, limit=2500))) == 2500
+
+
+def test_a_server_that_calls_one_page_a_long_list_ends_the_walk():
+    pages = []
+
+    def same_page(call):
+        pages.append(call)
+        return call.read({"items": [{"id": 1, "status": 2}], "total": 10**18})
+
+    assert walked(same_page) == [1]
+    assert len(pages) == 1 + STALE_PAGES

@@ -22,6 +22,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerAuthError,
     NebulaExplorerConnectionError,
     NebulaExplorerError,
+    NebulaExplorerNotFoundError,
     NebulaExplorerServerError,
 )
 from airflow_provider_nebula_explorer.explorer.client import api
@@ -39,7 +40,7 @@ def a_session(**changes):
 
 
 def get_job(session, *responses):
-    return Played(session.call(api.get_job(1)), *responses)
+    return Played(session.call(api.get_job(1964)), *responses)
 
 
 def a_session_with_token():
@@ -50,8 +51,8 @@ def a_session_with_token():
 
 def test_the_first_call_logs_in_and_the_next_does_not():
     session = a_session()
-    assert get_job(session, logged_in(), JOB).sent == ["POST connect", "GET jobs/1"]
-    assert get_job(session, JOB).sent == ["GET jobs/1"]
+    assert get_job(session, logged_in(), JOB).sent == ["POST connect", "GET jobs/1964"]
+    assert get_job(session, JOB).sent == ["GET jobs/1964"]
 
 
 def test_calls_carry_the_token_in_a_cookie_and_nothing_of_the_account():
@@ -90,7 +91,7 @@ def test_a_login_without_a_token_is_an_error_that_says_so(cookie):
 @pytest.mark.parametrize("expired", [EXPIRED, refusal(40104000), Response(401)])
 def test_a_session_that_ended_is_renewed_once_and_the_call_repeated(expired):
     played = get_job(a_session_with_token(), expired, logged_in("second"), JOB)
-    assert played.sent == ["GET jobs/1", "POST connect", "GET jobs/1"]
+    assert played.sent == ["GET jobs/1964", "POST connect", "GET jobs/1964"]
     assert played.requests[2].headers["Cookie"] == "explorer_token=second"
     assert played.value.id == 1964
     assert played.pauses == []
@@ -98,7 +99,7 @@ def test_a_session_that_ended_is_renewed_once_and_the_call_repeated(expired):
 
 def test_a_session_that_ends_right_after_the_login_is_renewed_too():
     played = get_job(a_session(), logged_in(), EXPIRED, logged_in("second"), JOB)
-    assert played.sent == ["POST connect", "GET jobs/1", "POST connect", "GET jobs/1"]
+    assert played.sent == ["POST connect", "GET jobs/1964", "POST connect", "GET jobs/1964"]
 
 
 def test_a_second_refusal_is_an_error():
@@ -117,7 +118,7 @@ def test_a_session_that_ends_again_after_other_trouble_is_renewed_again(between)
 
 def test_a_session_that_served_others_and_ends_again_is_renewed_again():
     session = a_session_with_token()
-    waiting = session.call(api.get_job(1))
+    waiting = session.call(api.get_job(1964))
     next(waiting)
     renewal = waiting.send(EXPIRED)
     get_job(session, EXPIRED, logged_in("second"), JOB)
@@ -268,7 +269,7 @@ PASSING = [
 @pytest.mark.parametrize(
     ("call", "data"),
     [
-        (api.get_job(1), PUBLISHED_JOB),
+        (api.get_job(1964), PUBLISHED_JOB),
         (api.cancel_job(1), {"success": True}),
         (api.list_jobs(None, {}, 1, 10), {"items": []}),
         (api.get_task_result(1, "f" * 32), {"items": []}),
@@ -338,8 +339,35 @@ def test_adding_a_job_is_repeated_when_it_certainly_never_left():
 def test_a_response_of_another_shape_is_an_error_of_ours():
     played = get_job(a_session_with_token(), response_of({"id": 1}))
     assert isinstance(played.error, NebulaExplorerConnectionError)
-    assert "GET http://graph:7002/api-open/v1/jobs/1" in str(played.error)
+    assert "GET http://graph:7002/api-open/v1/jobs/1964" in str(played.error)
     assert "'status'" in str(played.error)
+
+
+def test_a_response_about_another_job_is_sent_for_again_and_then_an_error_that_names_both():
+    other = response_of({**PUBLISHED_JOB, "id": 7})
+    session = a_session_with_token()
+    assert get_job(session, other, JOB).value.id == 1964
+    played = get_job(session, other, other, other)
+    assert isinstance(played.error, NebulaExplorerConnectionError)
+    assert played.error.is_transient
+    assert "it is about job 7, not about job 1964" in str(played.error)
+    assert len(played.requests) == 3
+
+
+@pytest.mark.parametrize("data", [None, {"id": 0, "status": 0, "name": "", "tasks": None}])
+def test_a_job_of_zero_values_does_not_exist(data):
+    played = get_job(a_session_with_token(), response_of(data))
+    assert isinstance(played.error, NebulaExplorerNotFoundError)
+    assert not played.error.is_transient
+    assert "jobs/1964: Explorer reports success, but the response holds no job. Check the id" in str(
+        played.error
+    )
+
+
+def test_a_start_that_is_answered_with_no_id_is_ambiguous():
+    played = Played(a_session_with_token().call(api.add_job(5)), response_of({"id": 0}))
+    assert isinstance(played.error, NebulaExplorerAmbiguousSubmitError)
+    assert "'id' is out of range" in str(played.error)
 
 
 def test_secrets_are_yielded_before_they_are_used():
@@ -391,7 +419,7 @@ def test_json_accounts_are_written_as_javascript_does(password, written):
 
 def test_two_exchanges_of_one_session_do_not_undo_each_others_renewal():
     session = a_session_with_token()
-    first, second = session.call(api.get_job(1)), session.call(api.get_job(2))
+    first, second = session.call(api.get_job(1964)), session.call(api.get_job(2))
     next(first), next(second)
     renewals = first.send(EXPIRED), second.send(EXPIRED)
     played = [Played(renewal.begin(), logged_in("renewed")) for renewal in renewals]

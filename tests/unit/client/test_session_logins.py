@@ -42,7 +42,7 @@ def a_session(**changes):
 
 
 def get_job(session, *responses, shared=()):
-    return Played(session.call(api.get_job(1)), *responses, shared=shared)
+    return Played(session.call(api.get_job(1964)), *responses, shared=shared)
 
 
 @pytest.fixture
@@ -55,13 +55,13 @@ def counted():
 
 def test_a_login_of_another_process_is_used_with_its_cookies_and_no_login_is_made(counted):
     played = get_job(a_session(), JOB, shared=[THEIRS])
-    assert played.sent == ["GET jobs/1"]
+    assert played.sent == ["GET jobs/1964"]
     assert played.requests[0].headers == {"Cookie": "explorer_token=their.token.here; AWSALB=0123456789"}
     assert played.kept == counted == []
 
 
 def test_what_is_learnt_of_another_process_is_masked_before_it_is_used():
-    exchange = a_session().call(api.get_job(1))
+    exchange = a_session().call(api.get_job(1964))
     played = Played(exchange, JOB, shared=[THEIRS])
     assert played.secrets == ["their.token.here", "0123456789"]
     leaking = refusal(40304000, "ErrForbidden::their.token.here with 0123456789 may not")
@@ -86,7 +86,7 @@ def test_the_first_search_is_for_any_login_and_the_next_for_another_than_the_ref
 
 def test_an_outdated_login_of_another_process_costs_one_refused_call():
     played = get_job(a_session(), EXPIRED, logged_in("mine"), JOB, shared=[THEIRS])
-    assert played.sent == ["GET jobs/1", "POST connect", "GET jobs/1"]
+    assert played.sent == ["GET jobs/1964", "POST connect", "GET jobs/1964"]
     assert played.refused == [None, THEIRS.token]
     assert [login.token for login in played.kept] == ["mine"]
 
@@ -96,7 +96,7 @@ def test_outdated_logins_of_others_and_then_a_refused_one_of_its_own_are_an_erro
     played = get_job(a_session(), EXPIRED, EXPIRED, logged_in("mine"), EXPIRED, shared=[THEIRS, second])
     assert isinstance(played.error, NebulaExplorerAuthError)
     assert played.sent.count("POST connect") == 1
-    assert played.sent.count("GET jobs/1") == 3
+    assert played.sent.count("GET jobs/1964") == 3
 
 
 def test_the_encoding_of_another_process_is_tried_first():

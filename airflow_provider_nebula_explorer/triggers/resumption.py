@@ -1,0 +1,92 @@
+"""Whether a deferred task needs a worker to end, and how soon after its deferral it may resume in one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from airflow.providers.common.compat.sdk import conf
+
+log = logging.getLogger(__name__)
+
+SCHEDULER_SECONDS = 15.0
+"""How late a busy scheduler reads the end of a task's process: 15.9 s after the deferral was the latest seen
+on Airflow 3.3.2, with 200 tasks at once, including the supervisor's sleep of up to 5 s."""
+
+
+def seconds_before_resumption() -> float:
+    """Return for how long after its start a trigger must not resume its task in a worker.
+
+    The scheduler fails a task that is queued or running again before it has read that the process which
+    deferred the task has ended (``process_executor_events``; Airflow's issues 66374, 67287, 71580, 72716).
+    It reads that late: the process's supervisor may sleep for ``[workers] min_heartbeat_interval`` before it
+    sees the end, and the scheduler's loop takes its time. Airflow 3.4 has no such race (read in 3.4.0b2), and
+    Airflow 2 has no supervisor.
+    """
+    if not (3, 0) <= _airflow_version() < (3, 4):
+        return 0.0
+    return float(conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0)) + SCHEDULER_SECONDS
+
+
+def can_end_in_triggerer(task: Any) -> bool:
+    """Say whether a task that is about to defer may succeed without a worker; log why not."""
+    reason = why_a_worker_is_needed(task)
+    if reason is not None:
+        log.debug("The task will end in a worker, as %s.", reason)
+    return reason is None
+
+
+def why_a_worker_is_needed(task: Any, reasons: Mapping[str, bool] = MappingProxyType({})) -> str | None:
+    """Return the first reason why a task cannot succeed in the triggerer; ``None`` if there is none.
+
+    :param reasons: further reasons of the caller's, and whether each applies.
+    """
+    if _airflow_version() < (3, 3):
+        return "this Airflow is older than 3.3"
+    every = {**reasons, **_needs_of_task(task)}
+    found = next((reason for reason, applies in every.items() if applies), None)
+    return found or _need_of_installation()
+
+
+def _needs_of_task(task: Any) -> dict[str, bool]:
+    """Return what Airflow does for a task in a worker alone, and whether this task needs it."""
+    return {
+        "it has outlets": bool(task.outlets),
+        # Airflow 3.3 has the DAG processor run callbacks of failures, but none of a success.
+        "it has an on_execute_callback or an on_success_callback": bool(
+            task.on_execute_callback or task.on_success_callback
+        ),
+        "it has a pre_execute or a post_execute": bool(task._pre_execute_hook or task._post_execute_hook),  # noqa: SLF001
+        "its class is not one of this package's": not type(task).__module__.startswith(_PACKAGE),
+        "it has run_as_user": bool(task.run_as_user),
+        "do_xcom_push is off, or multiple_outputs on": not task.do_xcom_push or task.multiple_outputs,
+        "its result is that of its DAG": getattr(task, "returns_dag_result", False),
+        "a task is mapped over its result": _is_mapped_over(task),
+    }
+
+
+_PACKAGE = f"{__name__.partition('.')[0]}."
+"""What a subclass of somebody's own adds (a result of its own, a ``post_execute``) only a worker runs."""
+
+
+def _is_mapped_over(task: Any) -> bool:
+    return task.has_dag() and next(task.iter_mapped_dependants(), None) is not None
+
+
+def _airflow_version() -> tuple[int, ...]:
+    from airflow import __version__
+
+    return tuple(int(part) for part in __version__.split(".")[:2])
+
+
+def _need_of_installation() -> str | None:
+    # Last, as looking for these loads Airflow's plugins.
+    from airflow.sdk.bases.xcom import BaseXCom
+    from airflow.sdk.execution_time.xcom import XCom
+    from airflow.sdk.listener import get_listener_manager
+
+    if XCom is not BaseXCom:  # it may block the triggerer's event loop, and may not even work there
+        return "XComs have a backend of their own"
+    return "a plugin listens to tasks" if get_listener_manager().has_listeners else None
