@@ -33,10 +33,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     # What others document. Their indexes would have to be fetched, and a build must not need the internet.
     ("py:.*", r"(airflow|asyncio|collections|datetime|pytest|time|typing)\..*"),
-    (
-        "py:class",
-        "datetime|timedelta|Path",
-    ),  # as type checkers alone import them
+    ("py:class", "datetime|timedelta|Path"),  # as written where they are imported for type checkers alone
     # Names of types that the texts describe in words, and of what is no part of the public interface.
     ("py:class", r"(.*\.)?(Cookie|Encoding|HasJob|JsonObject|T|WorkflowInput)"),
     ("py:(class|func)", r"(.*\.)?(JobSummary|Request|parse_input)"),
