@@ -12,7 +12,7 @@
     │   ├── NebulaExplorerForbiddenError    403xxxxx
     │   ├── NebulaExplorerNotFoundError     404xxxxx
     │   └── NebulaExplorerServerError       5xxxxxxx, 900xxxxx and HTTP 5xx
-    ├── NebulaExplorerJobError              a job ended in another status than the wanted one: .job
+    ├── NebulaExplorerJobError              a job ended in another status than the wanted one: .job, .url
     ├── NebulaExplorerTimeoutError          a wait took longer than its timeout (also a TimeoutError)
     └── NebulaExplorerAmbiguousSubmitError  a job may or may not have been started: .candidates
 """
@@ -173,11 +173,13 @@ class NebulaExplorerJobError(NebulaExplorerError):
 
     :param text: the job, its status and the tasks that failed.
     :param job: the job as Explorer last returned it.
+    :param url: the address of the job's page; ``None`` if it is not known.
     """
 
-    def __init__(self, text: str = "", job: Job | None = None) -> None:
+    def __init__(self, text: str = "", job: Job | None = None, url: str | None = None) -> None:
         super().__init__(text)
         self.job = job
+        self.url = url
 
 
 class NebulaExplorerTimeoutError(NebulaExplorerError, TimeoutError):

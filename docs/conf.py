@@ -33,7 +33,10 @@ nitpicky = True
 nitpick_ignore_regex = [
     # What others document. Their indexes would have to be fetched, and a build must not need the internet.
     ("py:.*", r"(airflow|asyncio|collections|datetime|pytest|time|typing)\..*"),
-    ("py:class", "datetime|timedelta|Path"),  # as they are written where they are imported for type checkers alone
+    (
+        "py:class",
+        "datetime|timedelta|Path",
+    ),  # as they are written where they are imported for type checkers alone
     # Names of types that the texts describe in words, and of what is no part of the public interface.
     ("py:class", r"(.*\.)?(Cookie|Encoding|HasJob|JsonObject|T|WorkflowInput)"),
     ("py:(class|func)", r"(.*\.)?(JobSummary|Request|parse_input)"),

@@ -22,6 +22,7 @@ from airflow_provider_nebula_explorer.connection import (
 )
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerBadRequestError,
+    NebulaExplorerConfigError,
     NebulaExplorerError,
     NebulaExplorerNotFoundError,
 )
@@ -30,12 +31,14 @@ from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_id,
     parse_poll_interval,
     parse_seconds,
+    parse_text,
 )
 from airflow_provider_nebula_explorer.explorer.client import api
 from airflow_provider_nebula_explorer.explorer.client.lists import walk_list
 from airflow_provider_nebula_explorer.explorer.interval import Interval
-from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
+from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, show
 from airflow_provider_nebula_explorer.explorer.starting.submit import Submitter
+from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe
 from airflow_provider_nebula_explorer.explorer.waiting.pollers import wait_for_job
 from airflow_provider_nebula_explorer.hooks.clients import open_client
 from airflow_provider_nebula_explorer.hooks.state_dir import state_dir
@@ -51,6 +54,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULT_DEFERRABLE: bool = conf.getboolean("operators", "default_deferrable", fallback=False)
+
+
+def parse_job_id(job_id: object) -> int:
+    """Return a job's id, or say where a task that failed left it.
+
+    :param job_id: a number, or text of digits as templates give it.
+    """
+    if job_id in (None, "None", ""):
+        raise NebulaExplorerConfigError(
+            f"job_id is {job_id!r}; allowed: a number, or text of digits. A task that did not succeed "
+            "returns no id. The run operator's XCom 'job_id' has it as soon as the job is started, however "
+            "the task ends: job_id=run.output['job_id']."
+        )
+    return parse_id("job_id", job_id)
 
 
 class NebulaExplorerHook(BaseHook):
@@ -117,7 +134,7 @@ class NebulaExplorerHook(BaseHook):
 
         :raises NebulaExplorerNotFoundError: if there is no such job.
         """
-        return self.get_conn().run(api.get_job(job_id))
+        return self.get_conn().run(api.get_job(parse_job_id(job_id)))
 
     def get_job_status(self, job_id: int | str) -> JobStatus:
         """Fetch a job's status."""
@@ -169,31 +186,53 @@ class NebulaExplorerHook(BaseHook):
         )
         return submitter.submit(call, submitter.intend(parse_id("workflow_id", workflow_id)))
 
-    def cancel_job(self, job_id: int | str) -> None:
+    def cancel_job(self, job_id: int | str, *, ignore_final: bool = False) -> None:
         """Ask Explorer to stop a job. Its status becomes Stopping and, a little later, Interrupted.
 
+        :param ignore_final: whether a job that is already final is left as it is, without an error.
         :raises NebulaExplorerBadRequestError: if the job is already final.
         :raises NebulaExplorerNotFoundError: if there is no such job.
         """
         try:
-            self.get_conn().run(api.cancel_job(job_id))
+            self.get_conn().run(api.cancel_job(parse_job_id(job_id)))
             self._check_existence(job_id)
         except NebulaExplorerBadRequestError:
+            status = self.get_job_status(job_id)
             # Explorer may have accepted an earlier try whose response was lost; then the job is stopping.
-            if self.get_job_status(job_id) is not JobStatus.STOPPING:
+            if status is not JobStatus.STOPPING and not (ignore_final and status.is_final):
                 raise
+            log.info("Job %s was already %s.", job_id, status.name)
 
-    def get_task_result(self, job_id: int | str, task_id: str, limit: int | str = 10) -> list[list[str]]:
-        """Fetch the first rows of the result of a job's task.
+    def get_task_result(
+        self,
+        job_id: int | str,
+        task_id: str | None = None,
+        limit: int | str = 10,
+        *,
+        name: str | None = None,
+    ) -> list[list[str]]:
+        """Fetch the first rows of the result of a job's task; either its id or its name says which.
 
         :param task_id: 32 hex characters, from the job's details.
         :param limit: the maximum number of rows.
+        :param name: the task's name, if exactly one task of the job has it.
         :return: rows of 2 or 3 columns of text.
         :raises NebulaExplorerNotFoundError: if there is no such job, or it has no such task.
+        :raises NebulaExplorerConfigError: if the name is that of no task, or of several; it lists them all.
         """
-        rows = self.get_conn().run(api.get_task_result(job_id, task_id, limit))
+        if (task_id is None) == (name is None):
+            raise NebulaExplorerConfigError(
+                f"task_id is {show(task_id)} and name is {show(name)}; allowed: exactly one of the two."
+            )
+        most = parse_count("limit", limit)
+        task_id = self._task_named(job_id, name) if task_id is None else task_id
+        rows = self.get_conn().run(api.get_task_result(parse_job_id(job_id), task_id, most))
         if not rows:
             self._check_existence(job_id, task_id)
+        if len(rows) >= most:
+            log.warning(
+                "The limit of %d rows was reached: the result of task %s may have more.", most, task_id
+            )
         return rows
 
     def _check_existence(self, job_id: int | str, task_id: str | None = None) -> None:
@@ -209,6 +248,29 @@ class NebulaExplorerHook(BaseHook):
             raise NebulaExplorerNotFoundError(
                 f"Job {job_id} has no task {task_id}. {NebulaExplorerNotFoundError.hint}"
             )
+
+    def _task_named(self, job_id: int | str, name: object) -> str:
+        wanted = parse_text("name", name)
+        job = self.get_job(job_id)
+        found = [task.id for task in job.tasks if task.name == wanted]
+        if len(found) != 1:
+            tasks = ", ".join(f"{task.name} ({task.id})" for task in job.tasks) or "none"
+            raise NebulaExplorerConfigError(
+                f"The task's name is {wanted!r}, which matches {len(found)} tasks of {describe(job)}; "
+                f"allowed: a name that matches one. Its tasks: {tasks}. Otherwise, use the task's id."
+            )
+        return found[0]
+
+    def list_workflows(self, jobs: int | str = 200) -> dict[str, str]:
+        """Return the ids and names of the workflows of the newest jobs; Explorer's API lists no workflows.
+
+        :param jobs: how many jobs are read.
+        :return: names by id, that of the newest job first.
+        """
+        found: dict[str, str] = {}
+        for job in self.list_jobs(limit=jobs):
+            found.setdefault(job.workflow_id, job.workflow_name)
+        return found
 
     def wait_for_job(
         self,

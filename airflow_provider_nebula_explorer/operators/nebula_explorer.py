@@ -13,14 +13,11 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerAmbiguousSubmitError,
-    NebulaExplorerBadRequestError,
     NebulaExplorerConfigError,
 )
 from airflow_provider_nebula_explorer.explorer.arguments import (
     WorkflowInput,
     parse_poll_interval,
-    parse_task_id,
-    parse_text,
     parse_word,
 )
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
@@ -155,7 +152,8 @@ class NebulaExplorerRunWorkflowOperator(HasJob, WaitsForJob):
     :param on_ambiguous_submit: what to do if Explorer's response to the start was lost: ``reconcile``, search
         for the job that was started; ``fail``, leave it to a person.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
-    :return: in XCom: the job's id. Under the key ``job``: the finished job's object, if the task waited.
+    :return: in XCom: the job's id. Under the keys ``job_id`` and ``job_url``: the id and the address of the
+        job's page, as soon as they are known; under ``job``: the finished job's object, if the task waited.
     :raises NebulaExplorerJobError: if the job ended without success; a retry runs a new one.
     :raises NebulaExplorerFinalAmbiguousSubmitError: if a response was lost and a person has to
         decide which job is the task's; the task is not retried.
@@ -271,16 +269,9 @@ class NebulaExplorerCancelJobOperator(HasJob, WaitsForJob):
         return job.data
 
     def _cancel(self, hook: NebulaExplorerHook) -> Job:
-        try:
-            hook.cancel_job(self.job_id)
-        except NebulaExplorerBadRequestError:
-            job = hook.get_job(self.job_id)
-            if not job.status.is_final:
-                raise
-            log.info("%s was already %s.", describe(job), job.status.name)
-        else:
-            job = hook.get_job(self.job_id)
-            log.info("Requested Explorer to stop %s; it is %s.", describe(job), job.status.name)
+        hook.cancel_job(self.job_id, ignore_final=True)
+        job = hook.get_job(self.job_id)
+        log.info("%s is %s.", describe(job), job.status.name)
         return job
 
 
@@ -328,22 +319,8 @@ class NebulaExplorerGetTaskResultOperator(BaseOperator):
     def execute(self, context: Context) -> list[list[str]]:
         """Find the task, if it was named, and return its rows."""
         with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
-            if self.explorer_task_id is None:
-                task_id = self._find_task(hook)
-            else:
-                task_id = parse_task_id("explorer_task_id", self.explorer_task_id)
-            rows = hook.get_task_result(self.job_id, task_id, self.limit)
-        log.info("Fetched %d rows of task %s.", len(rows), task_id)
-        return rows
-
-    def _find_task(self, hook: NebulaExplorerHook) -> str:
-        name = parse_text("explorer_task_name", self.explorer_task_name)
-        job = hook.get_job(self.job_id)
-        found = [task.id for task in job.tasks if task.name == name]
-        if len(found) != 1:
-            tasks = ", ".join(f"{task.name} ({task.id})" for task in job.tasks) or "none"
-            raise NebulaExplorerConfigError(
-                f"explorer_task_name is {name!r}, which matches {len(found)} tasks of {describe(job)}; "
-                f"allowed: a name that matches one. Its tasks: {tasks}. Otherwise, use explorer_task_id."
+            rows = hook.get_task_result(
+                self.job_id, self.explorer_task_id, self.limit, name=self.explorer_task_name
             )
-        return found[0]
+        log.info("Fetched %d rows of task %s.", len(rows), self.explorer_task_name or self.explorer_task_id)
+        return rows

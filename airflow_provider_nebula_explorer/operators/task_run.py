@@ -44,6 +44,7 @@ class RunsWorkflow(HasKillableJob, Protocol):
     input: WorkflowInput | str | None
     wait_for_completion: bool
     durable: bool
+    do_xcom_push: bool
     on_ambiguous_submit: str
     retries: int | None
 
@@ -138,8 +139,8 @@ class TaskRun:
             job = self._task.wait_for_job(self._hook, job_id, seen)
             self._job.raise_if_killed()
             if job.status is not JobStatus.INTERRUPTED or not self._workflow_run.is_of_earlier(job.id):
-                self._context["ti"].xcom_push(key="job", value=job.data)
-                has_reached(job, {JobStatus.SUCCESS})  # raises if it ended otherwise
+                self._push("job", job.data)
+                has_reached(job, {JobStatus.SUCCESS}, self._page_of(job.id))  # raises if it ended otherwise
                 return job.id
             log.warning(
                 "%s was interrupted, perhaps by the end of the attempt that started it: starting a new one.",
@@ -149,13 +150,21 @@ class TaskRun:
             self._announce(job_id)
         return job_id
 
+    def _push(self, key: str, value: object) -> None:
+        if self._task.do_xcom_push:
+            self._context["ti"].xcom_push(key=key, value=value)
+
+    def _page_of(self, job_id: int) -> str:
+        return self._hook.settings.job_link(job_id, self._task.workflow_id)
+
     def _announce(self, job_id: int) -> None:
         """Show users and other tasks which job is this task's, unless the task was killed meanwhile."""
         task = self._task
         task.report_job(self._context, job_id, task.workflow_id)
         self._job.end_if_killed()
-        page = self._hook.settings.job_link(job_id, task.workflow_id)
+        page = self._page_of(job_id)
         try:
+            call_airflow("XComs", lambda: self._push("job_id", job_id))
             call_airflow("XComs", lambda: task.report_job(self._context, job_id, task.workflow_id, page))
             self._claims.claim(job_id)
         except NebulaExplorerError as error:  # the job is this task's all the same

@@ -10,9 +10,11 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerConnectionError,
     NebulaExplorerError,
     NebulaExplorerForbiddenError,
+    NebulaExplorerJobError,
     NebulaExplorerNotFoundError,
     NebulaExplorerServerError,
 )
+from airflow_provider_nebula_explorer.explorer.arguments import parse_word
 
 try:
     from airflow.sdk import RetryPolicy
@@ -45,15 +47,18 @@ class NebulaExplorerRetryPolicy(RetryPolicy or object):  # type: ignore[misc]
     * everything else, such as a job that failed or a login that was refused (which is also what Explorer does
       while graphd is down): the task's own ``retries`` decide.
 
+    :param failed_jobs: whether the task's own ``retries`` decide on a job that failed (``default``), or the
+        task fails at once (``fail``), so that retries serve lost tasks alone.
     :raises NebulaExplorerConfigError: if this Airflow has no retry policies.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, failed_jobs: str = "default") -> None:
         if RetryPolicy is None:
             raise NebulaExplorerConfigError(
                 "NebulaExplorerRetryPolicy needs Airflow 3.3 or newer, as older ones have no retry policies. "
                 "Omit retry_policy there."
             )
+        self.failed_jobs = parse_word("failed_jobs", failed_jobs, ("default", "fail"))
 
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Any = None
@@ -65,15 +70,18 @@ class NebulaExplorerRetryPolicy(RetryPolicy or object):  # type: ignore[misc]
             return RetryDecision.default()
         if exception.is_transient:
             return RetryDecision.retry(reason="Explorer may respond a little later.")
+        if isinstance(exception, NebulaExplorerJobError) and self.failed_jobs == "fail":
+            return RetryDecision.fail("The job failed, and failed_jobs is fail: no retry runs another one.")
         if isinstance(exception, _LASTING):
             return RetryDecision.fail(f"A retry would fail with the same {type(exception).__name__}.")
         return RetryDecision.default()
 
     def serialize(self) -> dict[str, Any]:
-        """Return what a DAG's serialized form holds of it: nothing but its name."""
-        return {"__type": f"{type(self).__module__}.{type(self).__qualname__}"}
+        """Return what a DAG's serialized form holds of it."""
+        name = f"{type(self).__module__}.{type(self).__qualname__}"
+        return {"__type": name, "failed_jobs": self.failed_jobs}
 
     @classmethod
-    def deserialize(cls, data: dict[str, Any]) -> NebulaExplorerRetryPolicy:  # noqa: ARG003 - there is nothing
+    def deserialize(cls, data: dict[str, Any]) -> NebulaExplorerRetryPolicy:
         """Return the policy."""
-        return cls()
+        return cls(data.get("failed_jobs", "default"))

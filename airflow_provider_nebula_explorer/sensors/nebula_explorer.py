@@ -36,7 +36,11 @@ from airflow_provider_nebula_explorer.explorer.waiting.pollers import (
     WorkflowPoller,
     job_of_event,
 )
-from airflow_provider_nebula_explorer.hooks.nebula_explorer import DEFAULT_DEFERRABLE, NebulaExplorerHook
+from airflow_provider_nebula_explorer.hooks.nebula_explorer import (
+    DEFAULT_DEFERRABLE,
+    NebulaExplorerHook,
+    parse_job_id,
+)
 from airflow_provider_nebula_explorer.lineage import HasJob
 from airflow_provider_nebula_explorer.sensors.start_from_trigger import (
     start_trigger_args,
@@ -251,7 +255,8 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
             reason = self._reason_for_worker or _reason_at_run_time(context)
             log.info("start_from_trigger has no effect, as %s.", reason)
         parse_statuses("target_statuses", self.target_statuses)  # a wrong one is refused before any request
-        return JobPoller(hook.get_conn(), self.job_id, max_failures=hook.settings.max_consecutive_failures)
+        job_id = parse_job_id(self.job_id)
+        return JobPoller(hook.get_conn(), job_id, max_failures=hook.settings.max_consecutive_failures)
 
     def _open_trigger(self, context: Context, job: Job | None, failed_polls: int) -> BaseTrigger:
         from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerJobTrigger
@@ -276,7 +281,8 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
         try:
             return has_reached(job, self._targets)
         except NebulaExplorerJobError as error:
-            raise NebulaExplorerFinalJobError(str(error), error.job) from None
+            page = NebulaExplorerHook(self.nebula_explorer_conn_id).settings.job_link(job.id, job.workflow_id)
+            raise NebulaExplorerFinalJobError(str(error), error.job, page) from None
 
 
 class NebulaExplorerWorkflowSensor(_ExplorerSensor):

@@ -9,7 +9,7 @@ from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_nebula_explorer.explorer.models import JsonObject
 from airflow_provider_nebula_explorer.explorer.waiting.pollers import job_of_event
-from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink
+from airflow_provider_nebula_explorer.links.nebula_explorer import JOB_URL_KEY, NebulaExplorerJobLink
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,11 @@ async def success_event(task_instance: Any, event: JsonObject) -> TriggerEvent:
 
     job = job_of_event(event)
     log.info("Job %s of workflow %s: %s", job.id, job.workflow_id, event["link"])
-    xcoms = {"return_value": event["job"], NebulaExplorerJobLink.xcom_key: event["link"]}
+    xcoms = {
+        "return_value": event["job"],
+        NebulaExplorerJobLink.xcom_key: event["link"],
+        JOB_URL_KEY: event["link"],
+    }
     if task_instance is None:
         return TaskSuccessEvent(xcoms=xcoms)
     # Airflow 3.3 would encode the event's own XComs twice, so that the next task gets a text.
@@ -32,10 +36,13 @@ async def success_event(task_instance: Any, event: JsonObject) -> TriggerEvent:
 
 
 async def _push(task_instance: Any, xcoms: JsonObject) -> None:
+    from airflow.sdk.bases.xcom import BaseXCom
     from airflow.sdk.execution_time.xcom import XCom
 
     for key, value in xcoms.items():
-        await XCom.aset(
+        # As Airflow stores its own links, past an XCom backend.
+        store = BaseXCom if key == NebulaExplorerJobLink.xcom_key else XCom
+        await store.aset(
             key=key,
             value=value,
             dag_id=task_instance.dag_id,

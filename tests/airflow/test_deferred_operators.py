@@ -52,7 +52,13 @@ def test_a_job_that_is_final_at_the_first_poll_does_not_defer(emulator, context,
 def test_the_link_is_there_while_the_task_is_deferred(emulator, context, ti):
     emulator.plan(5, ENDLESS)
     deferral_of(a_run(), context)
-    assert ti.xcoms == {"nebula_explorer_job_link": f"{emulator.url}/", CLAIM_KEY: a_claim(emulator, 101)}
+    page = f"{emulator.url}/"
+    assert ti.xcoms == {
+        "nebula_explorer_job_link": page,
+        "job_url": page,
+        "job_id": 101,
+        CLAIM_KEY: a_claim(emulator, 101),
+    }
 
 
 def test_the_resumed_task_makes_no_request(emulator, context, ti):

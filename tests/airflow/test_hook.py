@@ -175,6 +175,26 @@ def test_cancelling_a_final_job_is_a_bad_request(hook, emulator):
         hook.cancel_job(emulator.start_job(5, plan=JobPlan(running=0)))
 
 
+def test_cancelling_a_final_job_is_no_error_if_that_is_requested(hook, emulator):
+    job_id = emulator.start_job(5, plan=JobPlan(running=0))
+    assert hook.cancel_job(job_id, ignore_final=True) is None
+    assert hook.get_job_status(job_id) is JobStatus.SUCCESS
+
+
+def test_a_refused_cancel_of_a_running_job_is_an_error_all_the_same(hook, emulator):
+    job_id = emulator.start_job(5, plan=JobPlan(running=1000))
+    emulator.fail(Fault("code", "cancel_job", code=40004000))
+    with pytest.raises(NebulaExplorerBadRequestError):
+        hook.cancel_job(job_id, ignore_final=True)
+
+
+def test_the_workflows_of_the_newest_jobs(hook, emulator):
+    jobs = [emulator.job(emulator.start_job(workflow)) for workflow in (7, 5, 6, 5)]
+    names = {job["workflowId"]: job["workflowName"] for job in jobs}
+    assert list(hook.list_workflows().items()) == [(key, names[key]) for key in ("5", "6", "7")]
+    assert list(hook.list_workflows(jobs=2)) == ["5", "6"]
+
+
 def test_a_cancel_whose_first_response_was_lost_is_no_error(explorer, emulator):
     explorer.set_connection(extra={"max_retries": 1})
     job_id = emulator.start_job(5, plan=JobPlan(running=100, stopping=100))
@@ -188,6 +208,28 @@ def test_get_task_result(hook, emulator):
     task = hook.get_job(job_id).tasks[0]
     assert hook.get_task_result(job_id, task.id) == [["player110", "0.150000"], ["player106", "0.120000"]]
     assert hook.get_task_result(str(job_id), task.id, limit=1) == [["player110", "0.150000"]]
+
+
+def test_a_result_by_the_tasks_name(hook, emulator):
+    job_id = emulator.start_job(5, plan=JobPlan(running=0))
+    task = hook.get_job(job_id).tasks[0]
+    assert hook.get_task_result(job_id, name=task.name) == hook.get_task_result(job_id, task.id)
+    with pytest.raises(NebulaExplorerConfigError, match=rf"'x', which matches 0 tasks.*{task.id}"):
+        hook.get_task_result(job_id, name="x")
+
+
+@pytest.mark.parametrize(("limit", "warnings"), [(2, 1), (3, 0)])
+def test_a_result_that_reaches_its_limit_is_warned_of(hook, emulator, caplog, limit, warnings):
+    job_id = emulator.start_job(5, plan=JobPlan(running=0))
+    assert len(hook.get_task_result(job_id, hook.get_job(job_id).tasks[0].id, limit)) == 2
+    assert caplog.text.count("The limit of 2 rows was reached") == warnings
+
+
+@pytest.mark.parametrize("names", [{}, {"task_id": "f" * 32, "name": "x"}])
+def test_a_result_needs_either_an_id_or_a_name(hook, emulator, names):
+    with pytest.raises(NebulaExplorerConfigError, match="exactly one of the two"):
+        hook.get_task_result(1, **names)
+    assert emulator.count() == 0
 
 
 @pytest.mark.parametrize("arguments", [("x",), ("f" * 32, 0), ("../" + "f" * 29,)])

@@ -61,6 +61,16 @@ def test_the_connection_id_and_every_argument_are_templates(operator, arguments)
     assert operator(task_id="t", **arguments).nebula_explorer_conn_id == "nebula_explorer_default"
 
 
+@pytest.mark.parametrize("missing", [None, "None"])
+@pytest.mark.parametrize(("operator", "arguments"), [entry for entry in ALL if "job_id" in entry[1]])
+def test_an_id_that_a_failed_task_did_not_return_is_said_to_be_elsewhere(
+    emulator, context, operator, arguments, missing
+):
+    with pytest.raises(NebulaExplorerConfigError, match=r"job_id=run\.output\['job_id'\]"):
+        operator(task_id="t", **{**arguments, "job_id": missing}).execute(context)
+    assert emulator.count() == 0
+
+
 @pytest.mark.parametrize(("operator", "arguments"), [entry for entry in ALL if entry[1]])
 def test_a_wrong_id_is_refused_before_any_request(emulator, context, operator, arguments):
     arguments = {name: "1 or 2" if name.endswith("_id") else value for name, value in arguments.items()}
@@ -75,7 +85,7 @@ class TestGetJob:
         got = NebulaExplorerGetJobOperator(task_id="t", job_id=str(job_id)).execute(context)
         assert got == emulator.job(job_id)
         assert emulator.count() == 2
-        assert ti.xcoms == {LINK: f"{emulator.url}/"}
+        assert ti.xcoms == {LINK: f"{emulator.url}/", "job_url": f"{emulator.url}/"}
 
     def test_the_link_is_the_connections_template(self, explorer, emulator, context, ti):
         explorer.set_connection(extra={"job_url": "{base_url}/#/w/{workflow_id}/j/{job_id}"})
@@ -137,6 +147,8 @@ class TestRunWorkflow:
         assert emulator.input(job_id) == {"query_1": {"limit": 3}}
         assert ti.xcoms == {
             LINK: f"{emulator.url}/",
+            "job_url": f"{emulator.url}/",
+            "job_id": job_id,
             "job": emulator.job(job_id),
             CLAIM_KEY: a_claim(emulator, job_id),
         }
@@ -144,7 +156,14 @@ class TestRunWorkflow:
     def test_it_need_not_wait(self, emulator, context, ti):
         job_id = self.run(context, wait_for_completion=False)
         assert emulator.count("get_job") == 0
-        assert ti.xcoms == {LINK: f"{emulator.url}/", CLAIM_KEY: a_claim(emulator, job_id)}
+        page = f"{emulator.url}/"
+        claim = a_claim(emulator, job_id)
+        assert ti.xcoms == {LINK: page, "job_url": page, "job_id": job_id, CLAIM_KEY: claim}
+
+    def test_without_xcoms_it_pushes_what_other_tasks_need_alone(self, emulator, context, ti):
+        emulator.plan(5, DONE)
+        job_id = self.run(context, do_xcom_push=False)
+        assert ti.xcoms == {CLAIM_KEY: a_claim(emulator, job_id)}
         assert [job["id"] for job in emulator.jobs] == [job_id]
 
     def test_the_input_may_be_json_text(self, emulator, context):
@@ -157,6 +176,7 @@ class TestRunWorkflow:
         with pytest.raises(NebulaExplorerJobError, match=f"ended {ends}.*bfs_1") as raised:
             self.run(context)
         assert raised.value.job.data == ti.xcoms["job"]
+        assert raised.value.url == f"{emulator.url}/"
         assert ti.xcoms["job"]["status"] in (3, 4)
         assert not isinstance(raised.value, AirflowFailException), "a retry runs a new job"
 
@@ -175,7 +195,13 @@ class TestRunWorkflow:
         )
         emulator.plan(5, DONE)
         self.run(context)
-        assert polls == {LINK: 0, CLAIM_KEY: 0, "job": 1}
+        assert polls == {"job_id": 0, LINK: 0, "job_url": 0, CLAIM_KEY: 0, "job": 1}
+
+    def test_the_id_and_the_page_are_there_though_the_task_fails(self, emulator, context, ti):
+        emulator.plan(5, JobPlan(running=0, ends="FAILED"))
+        with pytest.raises(NebulaExplorerJobError):
+            self.run(context)
+        assert (ti.xcoms["job_id"], ti.xcoms["job_url"]) == (emulator.jobs[0]["id"], f"{emulator.url}/")
 
     def test_the_start_is_sent_from_a_thread_whose_name_says_so(self, emulator, context, monkeypatch):
         def send(http, method, url, **arguments):
@@ -305,7 +331,7 @@ class TestCancelJob:
         job_id = emulator.start_job(5, plan=JobPlan(running=1000, stopping=1000))
         job = NebulaExplorerCancelJobOperator(task_id="t", job_id=job_id).execute(context)
         assert (job["id"], job["status"]) == (job_id, 5)
-        assert ti.xcoms == {LINK: f"{emulator.url}/"}
+        assert ti.xcoms == {LINK: f"{emulator.url}/", "job_url": f"{emulator.url}/"}
 
     def test_it_waits_for_the_end_if_requested(self, emulator, context):
         job_id = emulator.start_job(5, plan=JobPlan(running=1000, stopping=3))

@@ -6,6 +6,7 @@ import importlib
 import json
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import SimpleNamespace
 
 import airflow
 import jsonschema
@@ -15,7 +16,7 @@ from airflow.providers_manager import ProvidersManager
 from airflow_provider_nebula_explorer import __version__
 from airflow_provider_nebula_explorer.connection import EXTRA_FIELDS, read_connection
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
-from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink
+from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink, store_link
 from airflow_provider_nebula_explorer.provider_info import get_provider_info
 
 pytestmark = pytest.mark.filterwarnings("default")  # Airflow's own warnings are not ours
@@ -163,3 +164,24 @@ def test_a_link_that_no_task_left_is_empty(monkeypatch):
         "airflow_provider_nebula_explorer.links.nebula_explorer.XCom.get_value", lambda **_: None
     )
     assert NebulaExplorerJobLink().get_link(None, ti_key="ti") == ""
+
+
+@pytest.mark.skipif(airflow.__version__.startswith("2."), reason="Airflow 2 reads links through its backend")
+def test_a_link_is_stored_past_an_xcom_backend_as_airflow_stores_its_own(monkeypatch):
+    from airflow.sdk.bases.xcom import BaseXCom
+    from airflow.sdk.execution_time import task_runner
+
+    class ObjectStorage(BaseXCom):
+        @staticmethod
+        def serialize_value(value, **where):
+            return "file:///xcoms/1"
+
+    sent = []
+    comms = SimpleNamespace(send=sent.append)
+    monkeypatch.setattr("airflow_provider_nebula_explorer.links.nebula_explorer.XCom", ObjectStorage)
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", comms, raising=False)
+    ti = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
+    store_link(ti, "http://graph:7002/")
+    assert [(message.key, message.value) for message in sent] == [
+        (NebulaExplorerJobLink.xcom_key, "http://graph:7002/")
+    ]

@@ -71,6 +71,21 @@ def test_a_decision_to_fail_says_why():
 
 
 @needs_33
+def test_failed_jobs_may_fail_a_task_at_once():
+    job_failed = exceptions.NebulaExplorerJobError("Job 7 ended FAILED")
+    policy = NebulaExplorerRetryPolicy(failed_jobs="fail")
+    for able in (policy, NebulaExplorerRetryPolicy.deserialize(policy.serialize())):
+        assert able.evaluate(job_failed, try_number=1, max_tries=3).action.value == "fail"
+        assert able.evaluate(RETRY[0], try_number=1, max_tries=3).action.value == "retry"
+
+
+@needs_33
+def test_another_word_for_failed_jobs_is_refused():
+    with pytest.raises(NebulaExplorerConfigError, match="failed_jobs is 'retry'"):
+        NebulaExplorerRetryPolicy(failed_jobs="retry")
+
+
+@needs_33
 def test_a_policy_survives_its_serialization():
     policy = NebulaExplorerRetryPolicy()
     assert isinstance(NebulaExplorerRetryPolicy.deserialize(policy.serialize()), NebulaExplorerRetryPolicy)

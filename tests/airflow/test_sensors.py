@@ -61,7 +61,8 @@ class TestJobSensor:
         job_id = emulator.start_job(5, plan=JobPlan(preparing=3, running=9))
         assert job_sensor(wait, job_id=str(job_id)) == emulator.job(job_id)
         assert emulator.count("get_job") > 2
-        assert ti.xcoms == {NebulaExplorerJobLink.xcom_key: f"{emulator.url}/"}
+        page = f"{emulator.url}/"
+        assert ti.xcoms == {NebulaExplorerJobLink.xcom_key: page, "job_url": page}
 
     @pytest.mark.parametrize("ends", ["FAILED", "INTERRUPTED"])
     def test_another_end_fails_for_good_and_is_both_kinds_of_error(self, emulator, wait, ends):
@@ -72,6 +73,7 @@ class TestJobSensor:
             job_sensor(wait, job_id=job_id)
         assert isinstance(raised.value, AirflowFailException)
         assert raised.value.job.data == emulator.job(job_id)
+        assert raised.value.url == f"{emulator.url}/"
         assert "pagerank_1" in str(raised.value)
 
     @pytest.mark.parametrize("targets", [("failed", 4), [JobStatus.FAILED], "FAILED"])
@@ -166,9 +168,9 @@ class TestJobSensor:
         sensor = NebulaExplorerJobSensor(task_id="t", job_id=job_id, poke_interval=0.02)
         sensor.execute(context)
         assert (emulator.logins, emulator.connections) == (1, 1)
-        assert shown == [NebulaExplorerJobLink.xcom_key]
+        assert shown == [NebulaExplorerJobLink.xcom_key, "job_url"]
         sensor.execute(context)
-        assert len(shown) == 2, "Airflow clears the XComs of a task that it runs again"
+        assert len(shown) == 4, "Airflow clears the XComs of a task that it runs again"
 
     def test_a_sensor_leaves_no_connection_open(self, emulator, context):
         job_id = emulator.start_job(5, plan=JobPlan(running=0, ends="FAILED"))
@@ -194,7 +196,8 @@ class TestWorkflowSensor:
         got = wait(NebulaExplorerWorkflowSensor, workflow_id="5")
         assert got == emulator.job(job_id)
         assert got["tasks"], "details, not an item of a list"
-        assert ti.xcoms == {NebulaExplorerJobLink.xcom_key: f"{emulator.url}/"}
+        page = f"{emulator.url}/"
+        assert ti.xcoms == {NebulaExplorerJobLink.xcom_key: page, "job_url": page}
 
     def test_the_first_of_several_counts(self, emulator, wait, since):
         first = emulator.start_job(5, created=since.timestamp(), plan=JobPlan(running=0))

@@ -152,6 +152,7 @@ def test_a_success_ends_the_task_there_and_a_failure_goes_through_the_worker(emu
         assert event.xcoms == {
             "return_value": emulator.job(job_id),
             "nebula_explorer_job_link": f"{emulator.url}/",
+            "job_url": f"{emulator.url}/",
         }
         assert event.task_instance_state == "success"
     else:
@@ -179,6 +180,7 @@ def test_a_success_pushes_its_xcoms_as_what_they_are(emulator, dag, monkeypatch)
     assert pushed == {
         "return_value": (emulator.job(job_id), whose),
         "nebula_explorer_job_link": (f"{emulator.url}/", whose),
+        "job_url": (f"{emulator.url}/", whose),
     }
 
 

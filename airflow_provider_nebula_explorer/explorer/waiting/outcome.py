@@ -22,9 +22,10 @@ def is_over(status: JobStatus, targets: Collection[JobStatus]) -> bool:
     return status in targets or status.is_final
 
 
-def has_reached(job: Job, targets: Collection[JobStatus]) -> bool:
+def has_reached(job: Job, targets: Collection[JobStatus], url: str | None = None) -> bool:
     """Say whether a wait for one of ``targets`` is over.
 
+    :param url: the address of the job's page, for the error.
     :raises NebulaExplorerJobError: if the job is final in another status, so that it will never reach them.
     """
     if not is_over(job.status, targets):
@@ -33,7 +34,7 @@ def has_reached(job: Job, targets: Collection[JobStatus]) -> bool:
         return True
     names = " or ".join(sorted(status.name for status in targets))
     text = f"{describe(job)} ended {job.status.name}, not {names}.{_failed_tasks(job)}"
-    raise NebulaExplorerJobError(text, job)
+    raise NebulaExplorerJobError(text, job, url)
 
 
 def describe(job: Job) -> str:
