@@ -203,6 +203,7 @@ def test_a_sensor_leaves_the_xcoms_that_a_worker_would(emulator, context, ti, pu
     assert {**ti.xcoms, **pushed} == {
         "return_value": emulator.job(job_id),
         "nebula_explorer_job_link": f"{emulator.url}/",
+        "job_url": f"{emulator.url}/",
     }
 
 
@@ -223,7 +224,8 @@ def test_the_sensor_of_a_workflow_leaves_its_jobs_link(emulator, context, pushed
     caplog.set_level(logging.INFO)
     assert asyncio.run(first_payload(of_task(pause.trigger))) == "success"
     link = f"{emulator.url}/"
-    assert pushed == {"return_value": emulator.job(job_id), "nebula_explorer_job_link": link}
+    pages = {"nebula_explorer_job_link": link, "job_url": link}
+    assert pushed == {"return_value": emulator.job(job_id), **pages}
     assert f"Job {job_id} of workflow 5: {link}" in caplog.text
 
 
