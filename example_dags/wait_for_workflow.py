@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from airflow.providers.common.compat.sdk import dag, task
 
@@ -28,7 +28,7 @@ def nebula_explorer_wait_for_workflow():
     wait = NebulaExplorerWorkflowSensor(
         task_id="wait",
         workflow_id="{{ params.workflow_id }}",
-        created_after="{{ dag_run.start_date.isoformat() }}",
+        created_after=timedelta(hours=1),  # back from when the run was due
         poke_interval=2,
         timeout=3600,
         mode="reschedule",

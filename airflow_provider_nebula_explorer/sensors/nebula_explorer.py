@@ -6,7 +6,8 @@ import inspect
 import logging
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID
-from airflow_provider_nebula_explorer.exceptions import NebulaExplorerJobError
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError, NebulaExplorerJobError
 from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_id,
     parse_statuses,
@@ -29,7 +30,7 @@ from airflow_provider_nebula_explorer.explorer.arguments import (
 from airflow_provider_nebula_explorer.explorer.interval import SHORTEST_INTERVAL_SECONDS, Interval
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
 from airflow_provider_nebula_explorer.explorer.waiting.events import seen_job, timed_out
-from airflow_provider_nebula_explorer.explorer.waiting.outcome import has_reached
+from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe, has_reached
 from airflow_provider_nebula_explorer.explorer.waiting.pollers import (
     JobPoller,
     Poller,
@@ -46,6 +47,7 @@ from airflow_provider_nebula_explorer.sensors.start_from_trigger import (
     start_trigger_args,
     why_wait_begins_in_worker,
 )
+from airflow_provider_nebula_explorer.sensors.window import start_of_window
 from airflow_provider_nebula_explorer.triggers.limits import TimeLimits, execution_timed_out
 from airflow_provider_nebula_explorer.triggers.resumption import (
     can_end_in_triggerer,
@@ -61,6 +63,12 @@ log = logging.getLogger(__name__)
 class NebulaExplorerFinalJobError(NebulaExplorerJobError, AirflowFailException):
     """A job that a sensor waits for ended in a status that is no target: a retry would see the same."""
 
+
+_TIMED_OUT = "Sensor has timed out"
+"""How Airflow's own error begins."""
+
+_SHOWN_JOBS = 5
+"""How many of a workflow's newest jobs a timeout's error names."""
 
 _EXECUTE = inspect.unwrap(BaseSensorOperator.execute)
 """The ``execute`` of all sensors; unwrapped, as Airflow 2 warns if one ``execute`` calls another."""
@@ -105,7 +113,22 @@ class _ExplorerSensor(HasJob, BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait, and return the job's object."""
         self._limits = TimeLimits.of(self)
-        return self._execute(context)
+        with self._timeout_explained(context):
+            return self._execute(context)
+
+    @contextmanager
+    def _timeout_explained(self, context: Context) -> Iterator[None]:
+        try:
+            yield
+        except (AirflowSensorTimeout, AirflowSkipException) as error:
+            reason = self._why_timed_out(context) if str(error).startswith(_TIMED_OUT) else ""
+            if not reason:
+                raise
+            raise type(error)(f"{error} {reason}") from None
+
+    def _why_timed_out(self, context: Context) -> str:
+        """Return what a timeout's error says beyond Airflow's own text."""
+        return ""
 
     def _execute(self, context: Context) -> Any:
         try:
@@ -118,7 +141,11 @@ class _ExplorerSensor(HasJob, BaseSensorOperator):
         limit = timed_out(event)
         if limit == "execution_timeout":
             raise execution_timed_out("what it waits for", self.execution_timeout)
-        if limit == "timeout":
+        with self._timeout_explained(context):
+            return self._resume(context, event, limit == "timeout")
+
+    def _resume(self, context: Context, event: JsonObject, is_timed_out: bool) -> Any:
+        if is_timed_out:
             raise self._timeout_error(self.timeout)
         self._event = event
         self._limits = TimeLimits(*(event.get("limits", ()) if isinstance(event, dict) else ()))
@@ -152,7 +179,7 @@ class _ExplorerSensor(HasJob, BaseSensorOperator):
     def _timeout_error(self, seconds: float) -> AirflowException:
         kind = AirflowSkipException if self.soft_fail else AirflowSensorTimeout
         return kind(
-            f"Sensor has timed out; run duration of {seconds} seconds exceeds "
+            f"{_TIMED_OUT}; run duration of {seconds} seconds exceeds "
             f"the specified timeout of {self.timeout}."
         )
 
@@ -187,6 +214,13 @@ class _ExplorerSensor(HasJob, BaseSensorOperator):
             self.report_job(context, job.id, job.workflow_id, page)
             self._is_reported = True
         return job
+
+    def _has_reached(self, job: Job, targets: frozenset[JobStatus]) -> bool:
+        try:
+            return has_reached(job, targets)
+        except NebulaExplorerJobError as error:
+            page = NebulaExplorerHook(self.nebula_explorer_conn_id).settings.job_link(job.id, job.workflow_id)
+            raise NebulaExplorerFinalJobError(str(error), error.job, page) from None
 
     @property
     def poll_interval(self) -> float | None:
@@ -284,11 +318,7 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
         return parse_statuses("target_statuses", self.target_statuses)
 
     def _is_over(self, job: Job) -> bool:
-        try:
-            return has_reached(job, self._targets)
-        except NebulaExplorerJobError as error:
-            page = NebulaExplorerHook(self.nebula_explorer_conn_id).settings.job_link(job.id, job.workflow_id)
-            raise NebulaExplorerFinalJobError(str(error), error.job, page) from None
+        return self._has_reached(job, self._targets)
 
 
 class NebulaExplorerWorkflowSensor(_ExplorerSensor):
@@ -299,11 +329,16 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
 
     :param workflow_id: a number, or text of digits.
     :param name: the job's name, as Explorer's own search understands it; ``None`` for any.
-    :param created_after: jobs created before it do not count: an aware datetime, or ISO 8601 text with an
-        offset. Default: the start of the run's data interval, else its logical date, else its start.
+    :param created_after: jobs created before it do not count: an aware datetime; ISO 8601 text, which
+        without an offset, or as a date alone, is in the DAG's time zone; or a ``timedelta`` back from when
+        the run was due: its ``run_after``, before Airflow 3 the end of its data interval, else its logical
+        date.
+    :param fail_on_failed_job: whether the newest such job that ended otherwise fails the sensor at once, if
+        none has succeeded.
     :param deferrable: whether to wait in the triggerer, where one poll serves all waiting tasks.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
     :return: in XCom: the job's object as Explorer's API returns it.
+    :raises NebulaExplorerFinalJobError: for a failed job, if ``fail_on_failed_job``; the task is not retried.
     """
 
     template_fields: Sequence[str] = (
@@ -318,7 +353,8 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
         *,
         workflow_id: int | str,
         name: str | None = None,
-        created_after: datetime | str | None = None,
+        created_after: datetime | timedelta | str = timedelta(days=1),
+        fail_on_failed_job: bool = False,
         deferrable: bool = DEFAULT_DEFERRABLE,
         nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID,
         **kwargs: Any,
@@ -327,27 +363,29 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
         self.workflow_id = workflow_id
         self.name = name
         self.created_after = created_after
+        self.fail_on_failed_job = fail_on_failed_job
 
     def _open_poller(self, context: Context, hook: NebulaExplorerHook) -> Poller:
         return WorkflowPoller(
             hook.get_conn(),
             self.workflow_id,
             name=self.name,
-            created_after=self._since(context),
+            created_after=start_of_window(self.created_after, context),
+            fail_on_failed_job=self.fail_on_failed_job,
             max_failures=hook.settings.max_consecutive_failures,
         )
 
     def _open_trigger(self, context: Context, job: Job | None, failed_polls: int) -> BaseTrigger:
         from airflow_provider_nebula_explorer.triggers.workflow_success import WorkflowSuccessTrigger
 
-        since = self._since(context)
         return WorkflowSuccessTrigger(
             parse_id("workflow_id", self.workflow_id),
             self.nebula_explorer_conn_id,
             self.poll_interval,
             longest_interval=self.longest_interval,
             name=self.name,
-            created_after=since.isoformat() if isinstance(since, datetime) else since,
+            created_after=start_of_window(self.created_after, context).isoformat(),
+            fail_on_failed_job=self.fail_on_failed_job,
             timeout_at=self._limits.timeout_at,
             execution_timeout_at=self._limits.execution_timeout_at,
             failed_polls=failed_polls,
@@ -360,16 +398,20 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
     def _begun_at(self) -> float | None:
         return None if self._limits.timeout_at is None else self._limits.timeout_at - self.timeout
 
-    def _since(self, context: Context) -> datetime | str | None:
-        return self.created_after or _start_of_run(context)
-
     def _is_over(self, job: Job) -> bool:
-        return True
+        return self._has_reached(job, frozenset({JobStatus.SUCCESS}))
 
-
-def _start_of_run(context: Context) -> datetime | None:
-    # A run without a logical date, as an asset event starts one, has no data interval either.
-    return context.get("data_interval_start") or context.get("logical_date") or context["dag_run"].start_date
+    def _why_timed_out(self, context: Context) -> str:
+        since = start_of_window(self.created_after, context)
+        wanted = f"No job of workflow {self.workflow_id}, created at {since} or later, has succeeded."
+        try:
+            with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
+                jobs = list(hook.list_jobs(self.workflow_id, name=self.name, limit=_SHOWN_JOBS))
+        except NebulaExplorerError as error:
+            log.warning("The newest jobs of workflow %s cannot be listed: %s", self.workflow_id, error)
+            return wanted
+        newest = "; ".join(f"{describe(job)}, created {job.create_time}, {job.status.name}" for job in jobs)
+        return f"{wanted} Its newest jobs: {newest or 'none'}."
 
 
 def _reason_at_run_time(context: Context) -> str:

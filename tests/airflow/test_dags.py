@@ -6,6 +6,7 @@ import operator
 import os
 import subprocess
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 
 import airflow
@@ -149,3 +150,18 @@ def test_the_first_dag_of_the_readme_and_of_the_tutorial(run, emulator, name):
     assert set(states.values()) == {"success"}
     assert list(emulator.input(xcoms["run", "return_value", -1])) == ["query_1"]
     assert xcoms["rows", "return_value", -1] == [["player110", "0.150000"], ["player106", "0.120000"]]
+
+
+STARTED = {"scheduled": {"logical_date": datetime(2026, 1, 31, tzinfo=timezone.utc)}}
+if not ONLY_ON_AIRFLOW_3:  # by hand or by an asset
+    STARTED["without a logical date"] = {"logical_date": None}
+
+
+@pytest.mark.parametrize("how", STARTED)
+@pytest.mark.parametrize(
+    "name", ["ranks", "top_ranks", "nebula_explorer_run_workflow", "nebula_explorer_wait_for_workflow"]
+)
+def test_an_example_runs_however_it_is_started(run, emulator, name, how):
+    emulator.plan(3992429968, JobPlan(running=0))
+    states, _ = run(name, **STARTED[how])
+    assert set(states.values()) <= {"success", "skipped"}

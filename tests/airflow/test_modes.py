@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
 import airflow
 import pytest
@@ -49,7 +49,7 @@ def airflows_own(context, ti, monkeypatch):
     ti.get_first_reschedule_date = lambda context: ti.begun
     if airflow.__version__.startswith("2."):
         monkeypatch.setattr("airflow.sensors.base._orig_start_date", lambda **_: ti.begun)
-    context["data_interval_start"] = datetime.now(timezone.utc) - timedelta(days=1)
+    context["data_interval_end"] = datetime.now(timezone.utc)
 
 
 def outcome(make_task, context, ti):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 
@@ -183,9 +184,9 @@ class TestJobSensor:
 class TestWorkflowSensor:
     @pytest.fixture
     def since(self, emulator, context):
-        moment = datetime.fromtimestamp(emulator.now(), timezone.utc) - timedelta(hours=1)
-        context["data_interval_start"] = moment
-        return moment
+        due = datetime.fromtimestamp(emulator.now(), timezone.utc) + timedelta(hours=23)
+        context["data_interval_end"] = due
+        return due - timedelta(days=1)
 
     def test_it_waits_for_a_success_of_the_run_whoever_started_the_job(self, emulator, wait, since, ti):
         earlier = since.timestamp() - 10
@@ -213,20 +214,78 @@ class TestWorkflowSensor:
         )
         assert got["id"] == old
 
-    @pytest.mark.parametrize("given", ["data_interval_start", "logical_date", "dag_run"])
-    def test_the_default_time_is_the_runs(self, emulator, context, wait, given):
-        moment = datetime(2022, 7, 12, 2, 33, 32, 505999, tzinfo=timezone.utc)
+    @pytest.mark.parametrize("given", ["run_after", "data_interval_end", "logical_date"])
+    def test_the_default_is_a_day_before_the_run_was_due(self, emulator, context, wait, given):
+        moment = datetime(2022, 7, 13, 2, 33, 32, 505999, tzinfo=timezone.utc)
         later = moment + timedelta(days=1)
-        context["dag_run"] = SimpleNamespace(start_date=moment if given == "dag_run" else later)
-        if given != "dag_run":
+        # A clear moves start_date alone. Airflow 2 has no run_after.
+        context["dag_run"] = SimpleNamespace(start_date=later, **{given: moment})
+        if given != "run_after":
             context["logical_date"] = moment if given == "logical_date" else later
-        if given == "data_interval_start":
-            context["data_interval_start"] = moment
+        if given == "data_interval_end":
+            context["data_interval_end"] = moment
         emulator.start_job(5, plan=JobPlan(running=0))
         wait(NebulaExplorerWorkflowSensor, workflow_id=5)
         (call,) = [call for call in emulator.calls if call.endpoint == "list_workflow_jobs"]
         assert '"fromCreateTime":1657593212505' in call.query["filter"]
         assert '"status":2' in call.query["filter"]
+
+    @pytest.mark.parametrize(
+        ("given", "milliseconds"),
+        [
+            ("2022-07-12", 1657555200000),
+            ("2022-07-12T02:33:32.505", 1657564412505),
+            ("2022-07-12T02:33:32.505Z", 1657593212505),
+            (datetime(2022, 7, 12, 2, 33, 32, 505999, tzinfo=timezone.utc), 1657593212505),
+        ],
+        ids=str,
+    )
+    def test_a_text_without_an_offset_is_in_the_dags_time_zone(
+        self, emulator, context, wait, given, milliseconds
+    ):
+        context["dag"] = SimpleNamespace(timezone=timezone(timedelta(hours=8)))
+        emulator.start_job(5, plan=JobPlan(running=0))
+        wait(NebulaExplorerWorkflowSensor, workflow_id=5, created_after=given)
+        (call,) = [call for call in emulator.calls if call.endpoint == "list_workflow_jobs"]
+        assert f'"fromCreateTime":{milliseconds}' in call.query["filter"]
+
+    def test_a_failed_job_fails_it_if_that_is_requested(self, emulator, wait, since):
+        emulator.start_job(5, plan=JobPlan(running=0, ends="FAILED"))
+        job_id = emulator.start_job(5, plan=JobPlan(running=0, ends="INTERRUPTED"))
+        emulator.start_job(5, plan=JobPlan(running=1000))
+        with pytest.raises(NebulaExplorerJobError, match=f"Job {job_id} .* ended INTERRUPTED") as raised:
+            wait(NebulaExplorerWorkflowSensor, workflow_id=5, fail_on_failed_job=True)
+        assert isinstance(raised.value, AirflowFailException)
+        assert raised.value.url == f"{emulator.url}/"
+
+    def test_a_success_outdoes_failed_jobs_and_older_ones_do_not_count(self, emulator, wait, since):
+        failed = JobPlan(running=0, ends="FAILED")
+        emulator.start_job(5, created=since.timestamp() - 10, plan=failed)
+        job_id = emulator.start_job(5, plan=JobPlan(running=9))
+        got = wait(NebulaExplorerWorkflowSensor, workflow_id=5, fail_on_failed_job=True)
+        assert got["id"] == job_id
+        emulator.start_job(5, plan=failed)
+        assert wait(NebulaExplorerWorkflowSensor, workflow_id=5, fail_on_failed_job=True)["id"] == job_id
+
+    @pytest.mark.parametrize(
+        ("soft_fail", "error"), [(False, AirflowSensorTimeout), (True, AirflowSkipException)]
+    )
+    def test_its_timeout_names_what_it_wanted_and_what_there_was(
+        self, emulator, wait, since, soft_fail, error
+    ):
+        old = emulator.start_job(5, created=since.timestamp() - 10, plan=JobPlan(running=0))
+        failed = emulator.start_job(5, plan=JobPlan(running=0, ends="FAILED"))
+        with pytest.raises(error, match="Sensor has timed out") as raised:
+            wait(NebulaExplorerWorkflowSensor, workflow_id=5, timeout=0.3, soft_fail=soft_fail)
+        text = str(raised.value)
+        assert f"No job of workflow 5, created at {since} or later, has succeeded." in text
+        assert re.search(rf"newest jobs: Job {failed} .*, FAILED; Job {old} .*, SUCCESS\.$", text)
+
+    def test_its_timeout_stays_one_if_the_jobs_cannot_be_listed(self, explorer, emulator, wait, since):
+        explorer.set_connection(extra={"max_consecutive_failures": 1000})
+        emulator.fail(Fault("status", "list_workflow_jobs", times=None))
+        with pytest.raises(AirflowSensorTimeout, match=r"has succeeded\.$"):
+            wait(NebulaExplorerWorkflowSensor, workflow_id=5, timeout=0.3)
 
     def test_failed_polls_in_a_row_end_it_too(self, explorer, emulator, wait, since):
         explorer.set_connection(extra={"max_consecutive_failures": 2})

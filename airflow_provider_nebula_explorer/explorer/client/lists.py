@@ -14,7 +14,7 @@ from airflow_provider_nebula_explorer.explorer.arguments import parse_millisecon
 from airflow_provider_nebula_explorer.explorer.client.api import PAGE_SIZE, Page, job_filter, list_jobs
 from airflow_provider_nebula_explorer.explorer.client.limits import LONGEST_UNLIMITED_LIST, STALE_PAGES
 from airflow_provider_nebula_explorer.explorer.client.protocol import Call, T
-from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject
+from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
 
 FetchPage = Callable[[Call[Page[Job]]], Page[Job]]
 """Makes the call for a page."""
@@ -123,6 +123,23 @@ def oldest_job(workflow_id: int, filter: JsonObject) -> Search[Job | None]:
     while not walk.is_over:
         found += walk.read((yield walk.call))
     return min(found, key=lambda job: (created_ms(job) or 0, job.id), default=None)
+
+
+def decisive_job(workflow_id: int, window: JsonObject, *, fail_on_failed_job: bool) -> Search[Job | None]:
+    """Find the job that ends a wait for a success: the oldest one, else, if requested, the newest failure.
+
+    :param window: a filter for the jobs that count, of any status.
+    :param fail_on_failed_job: whether a failed or interrupted job ends the wait if none has succeeded.
+    """
+    success = yield from oldest_job(workflow_id, {**window, "status": int(JobStatus.SUCCESS)})
+    if success is not None or not fail_on_failed_job:
+        return success
+    failed: list[Job] = []
+    for status in (JobStatus.FAILED, JobStatus.INTERRUPTED):
+        walk = ListWalk(workflow_id, {**window, "status": int(status)}, PAGE_SIZE)
+        while not walk.is_over:
+            failed += walk.read((yield walk.call))
+    return max(failed, key=lambda job: (created_ms(job) or 0, job.id), default=None)
 
 
 def search(fetch: FetchPage, steps: Search[T]) -> T:

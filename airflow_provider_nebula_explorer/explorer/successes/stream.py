@@ -17,7 +17,7 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer.client import api
 from airflow_provider_nebula_explorer.explorer.client.api import JobSummary
-from airflow_provider_nebula_explorer.explorer.client.lists import Search, oldest_job
+from airflow_provider_nebula_explorer.explorer.client.lists import Search, decisive_job
 from airflow_provider_nebula_explorer.explorer.client.protocol import T
 from airflow_provider_nebula_explorer.explorer.interval import Interval
 from airflow_provider_nebula_explorer.explorer.metrics import increment
@@ -46,6 +46,7 @@ async def first_success(
     *,
     name: str | None,
     created_after: datetime | str | None,
+    fail_on_failed_job: bool = False,
     interval: Interval,
     waited: float = 0.0,
     deadline: float = math.inf,
@@ -54,6 +55,7 @@ async def first_success(
     """Wait until a job of a workflow has succeeded, and return its details.
 
     :param created_after: jobs created before it do not count.
+    :param fail_on_failed_job: whether the newest job that ended otherwise is returned if none has succeeded.
     :param interval: the time between two polls.
     :param waited: for how many seconds the wait has lasted already.
     :param deadline: when to give up, after a last poll, on :func:`time.monotonic`'s clock.
@@ -61,13 +63,14 @@ async def first_success(
     :raises NebulaExplorerTimeoutError: at the deadline.
     :raises NebulaExplorerError: if Explorer refuses, or too many polls in a row failed.
     """
-    successes = api.job_filter(name=name, status=JobStatus.SUCCESS, created_after=created_after)
+    window = api.job_filter(name=name, created_after=created_after)
     failed = FailedPolls(f"workflow {workflow_id}", watcher.max_failures, failed_polls)
     begun = time.monotonic() - waited
     while True:
         increment("polls")
         try:
-            if found := await _search(watcher, oldest_job(workflow_id, successes)):
+            steps = decisive_job(workflow_id, window, fail_on_failed_job=fail_on_failed_job)
+            if found := await _search(watcher, steps):
                 return await watcher.run(api.get_job(found.id))  # as a list's jobs come without their tasks
             failed.succeeded()
         except NebulaExplorerError as error:

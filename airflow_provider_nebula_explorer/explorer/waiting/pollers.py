@@ -13,11 +13,11 @@ from typing import Protocol
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError, NebulaExplorerTimeoutError
 from airflow_provider_nebula_explorer.explorer.arguments import parse_id
 from airflow_provider_nebula_explorer.explorer.client import api
-from airflow_provider_nebula_explorer.explorer.client.lists import oldest_job, search
+from airflow_provider_nebula_explorer.explorer.client.lists import decisive_job, search
 from airflow_provider_nebula_explorer.explorer.client.protocol import Call, T
 from airflow_provider_nebula_explorer.explorer.interval import Interval, age
 from airflow_provider_nebula_explorer.explorer.metrics import increment
-from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
+from airflow_provider_nebula_explorer.explorer.models import Job
 from airflow_provider_nebula_explorer.explorer.waiting.events import read_job
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls, JobProgress
 
@@ -113,6 +113,7 @@ class WorkflowPoller(Poller):
     :param workflow_id: a number, or text of digits.
     :param name: the job's name, as Explorer's own search understands it; ``None`` for any.
     :param created_after: jobs created before it do not count.
+    :param fail_on_failed_job: whether the newest job that ended otherwise is returned if none has succeeded.
     :param max_failures: how many polls may fail in a row; the last of them is an error.
     """
 
@@ -123,20 +124,23 @@ class WorkflowPoller(Poller):
         *,
         name: str | None,
         created_after: datetime | str | None,
+        fail_on_failed_job: bool = False,
         max_failures: int,
         clock: Clock = time.monotonic,
     ) -> None:
         workflow = parse_id("workflow_id", workflow_id)
         super().__init__(client, f"workflow {workflow}", max_failures, clock)
         self._workflow_id = workflow
-        self._successes = api.job_filter(name=name, status=JobStatus.SUCCESS, created_after=created_after)
+        self._window = api.job_filter(name=name, created_after=created_after)
+        self._fail_on_failed_job = fail_on_failed_job
         log.info(
             "Waiting for a job of workflow %s, created at %s or later, to succeed.", workflow, created_after
         )
 
     def _fetch(self) -> Job | None:
         # A list's jobs come without their tasks.
-        found = search(self._client.run, oldest_job(self._workflow_id, self._successes))
+        steps = decisive_job(self._workflow_id, self._window, fail_on_failed_job=self._fail_on_failed_job)
+        found = search(self._client.run, steps)
         return None if found is None else self._client.run(api.get_job(found.id))
 
 
