@@ -35,7 +35,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(airflow|asyncio|collections|datetime|pytest|time|typing)\..*"),
     ("py:class", "datetime|timedelta|Path"),  # as written where they are imported for type checkers alone
     # Names of types that the texts describe in words, and of what is no part of the public interface.
-    ("py:class", r"(.*\.)?(Cookie|Encoding|HasJob|JsonObject|T|WorkflowInput)"),
+    ("py:class", r"(.*\.)?(Cookie|Encoding|HasJob|JsonObject|Missing|T|TaskResult|WorkflowInput)"),
     ("py:(class|func)", r"(.*\.)?(JobSummary|Request|parse_input)"),
     ("py:data", r"(.*\.)?(INSTEAD|KINDS|SHORTEST_INTERVAL_SECONDS)"),
 ]

@@ -128,7 +128,7 @@ class Call(Generic[T]):
     """One call of the API: what to send, and how to read the ``data`` that comes back.
 
     :param read: raises ``ValueError`` if the data does not have the documented shape,
-        :class:`NothingThereError` or :class:`OtherSubjectError` if it is not about what was requested.
+        ``NothingThereError`` or ``OtherSubjectError`` if it is not about what was requested.
     :param is_repeatable: whether sending it twice does no more than sending it once.
     :param metric: incremented when the call succeeds.
     """
