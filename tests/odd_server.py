@@ -35,14 +35,18 @@ class OddServer:
         ]
 
     def __call__(self, call):
+        """Make a call."""
+        return call.read(self.page(query(call)))
+
+    def page(self, sent):
+        """Return the data of a list, for the parameters that were sent."""
         self.requests += 1
-        sent = query(call)
         wanted = json.loads(sent["filter"])
         page, size = int(sent["page"]), min(int(sent["pageSize"]), self.cap)
         jobs = [job for job in self.jobs if self._fits(job, wanted)]
         self._sort(jobs, self.order or wanted.get("orderByCreateTime", "desc"))
         items = jobs[(page - 1) * size : page * size]
-        return call.read({"items": items, "Page": page, "PageSize": size, "total": len(jobs)})
+        return {"items": items, "Page": page, "PageSize": size, "total": len(jobs)}
 
     def _fits(self, job, wanted):
         wanted = {key: value for key, value in wanted.items() if key in self.obeys}
