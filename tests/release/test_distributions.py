@@ -95,6 +95,7 @@ def test_the_metadata_says_what_it_needs(wheel):
         "apache-airflow",
         "asgiref",
         "certifi",
+        "cryptography",
         "httpx",
         "requests",
         "urllib3",
