@@ -7,6 +7,7 @@ is compared with the filter, and an order counts as far as a page itself shows i
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from heapq import nlargest
 from itertools import islice
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError
@@ -122,7 +123,7 @@ def oldest_job(workflow_id: int, filter: JsonObject) -> Search[Job | None]:
     found: list[Job] = []
     while not walk.is_over:
         found += walk.read((yield walk.call))
-    return min(found, key=lambda job: (created_ms(job) or 0, job.id), default=None)
+    return min(found, key=_time_and_id, default=None)
 
 
 def decisive_job(workflow_id: int, window: JsonObject, *, fail_on_failed_job: bool) -> Search[Job | None]:
@@ -139,7 +140,7 @@ def decisive_job(workflow_id: int, window: JsonObject, *, fail_on_failed_job: bo
         walk = ListWalk(workflow_id, {**window, "status": int(status)}, PAGE_SIZE)
         while not walk.is_over:
             failed += walk.read((yield walk.call))
-    return max(failed, key=lambda job: (created_ms(job) or 0, job.id), default=None)
+    return max(failed, key=_time_and_id, default=None)
 
 
 def search(fetch: FetchPage, steps: Search[T]) -> T:
@@ -161,8 +162,9 @@ def newest_jobs(fetch: FetchPage, workflow_id: int) -> Page[Job]:
     page = fetch(list_jobs(workflow_id, job_filter(), 1, PAGE_SIZE))
     if page.is_whole_list or is_newest_first(page.items):
         return page
-    jobs = sorted(walk_list(fetch, workflow_id, job_filter(), PAGE_SIZE), key=_age)
-    return Page(tuple(jobs[:PAGE_SIZE]), len(jobs[:PAGE_SIZE]), PAGE_SIZE, len(jobs))
+    jobs = _walk(fetch, ListWalk(workflow_id, job_filter(), PAGE_SIZE))  # however many there are
+    newest = tuple(nlargest(PAGE_SIZE, jobs, key=_time_and_id))
+    return Page(newest, len(newest), PAGE_SIZE, total=None)
 
 
 def have_growing_ids(jobs: Iterable[Job]) -> bool:
@@ -193,5 +195,5 @@ def _times(jobs: Sequence[Job]) -> list[int]:
     return [created for job in jobs if (created := created_ms(job)) is not None]
 
 
-def _age(job: Job) -> tuple[int, int]:
-    return (-(created_ms(job) or 0), -job.id)
+def _time_and_id(job: Job) -> tuple[int, int]:
+    return (created_ms(job) or 0, job.id)
