@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import re
 import time
 from datetime import datetime, timedelta, timezone
 
@@ -22,6 +23,8 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
+
+SUCCESS = {"code": 0, "data": {"success": True}, "message": "Success"}
 
 
 def test_constructing_a_hook_looks_up_no_connection():
@@ -230,6 +233,41 @@ def test_a_result_needs_either_an_id_or_a_name(hook, emulator, names):
     with pytest.raises(NebulaExplorerConfigError, match="exactly one of the two"):
         hook.get_task_result(1, **names)
     assert emulator.count() == 0
+
+
+@pytest.fixture
+def forgetful(hook):
+    """Explorer reports success about what does not exist, as Go does without a check."""
+    with requests_mocking.Mocker() as explorer:
+        explorer.post(requests_mocking.ANY, json=SUCCESS, headers={"Set-Cookie": "explorer_token=abc"})
+        explorer.put(re.compile("/jobs/7/cancel"), json=SUCCESS)
+        explorer.get(re.compile("/sample_result"), json={"code": 0, "data": {"items": None}})
+        yield explorer
+
+
+@pytest.mark.parametrize("data", [None, {"id": 0, "status": 0}])
+def test_a_success_about_a_job_that_does_not_exist_is_not_believed(hook, forgetful, data):
+    forgetful.get(re.compile("/jobs/7$"), json={"code": 0, "data": data})
+    for call in (
+        lambda: hook.get_job_status(7),
+        lambda: hook.cancel_job(7),
+        lambda: hook.get_task_result(7, "f" * 32),
+    ):
+        with pytest.raises(NebulaExplorerNotFoundError, match="jobs/7: Explorer reports success, but"):
+            call()
+
+
+def test_an_empty_result_is_of_a_task_that_the_job_has(hook, forgetful):
+    tasks = [{"id": "f" * 32, "status": 2}]
+    forgetful.get(re.compile("/jobs/7$"), json={"code": 0, "data": {"id": 7, "status": 2, "tasks": tasks}})
+    assert hook.get_task_result(7, "F" * 32) == []
+    with pytest.raises(NebulaExplorerNotFoundError, match="Job 7 has no task 0000"):
+        hook.get_task_result(7, "0" * 32)
+
+
+def test_details_that_cannot_be_read_do_not_undo_a_cancellation(hook, forgetful):
+    forgetful.get(re.compile("/jobs/7$"), status_code=403)
+    assert hook.cancel_job(7) is None
 
 
 @pytest.mark.parametrize("arguments", [("x",), ("f" * 32, 0), ("../" + "f" * 29,)])
