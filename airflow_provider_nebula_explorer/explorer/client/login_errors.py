@@ -11,6 +11,8 @@ from enum import Enum, auto
 
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerApiError,
+    NebulaExplorerAuthError,
+    NebulaExplorerError,
     NebulaExplorerLoginError,
     category_of,
 )
@@ -60,6 +62,23 @@ def refusal_of(error: NebulaExplorerApiError) -> Refusal | None:
         return refusal
     is_about_the_login = category_of(error.code) in (400, 401)
     return refusal if is_about_the_login and not error.is_transient and refusal.http_status < 500 else None
+
+
+def is_end_of_session(error: NebulaExplorerError) -> bool:
+    """Say whether Explorer refused a call as its login, or the session at graphd behind it, has ended."""
+    if isinstance(error, NebulaExplorerAuthError):
+        return True
+    if not isinstance(error, NebulaExplorerApiError) or error.code not in _CODES_OF_GRAPHD:
+        return False
+    return _ENDED_AT_GRAPHD.search(f"{error.message} {error.details}") is not None
+
+
+_CODES_OF_GRAPHD = (40004000, 50004001)
+"""With these, Explorer passes on what graphd says (vesoft-inc/nebula-studio #214)."""
+
+_ENDED_AT_GRAPHD = re.compile(
+    r"\bget session ?id\b|\bsession(?: ?id)?\b.{0,40}?\b(?:not exist|expired|invalid)", re.IGNORECASE
+)
 
 
 def login_error(settings: Settings, refusal: Refusal, *, worked_before: bool) -> NebulaExplorerLoginError:

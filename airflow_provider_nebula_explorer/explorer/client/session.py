@@ -13,13 +13,13 @@ from functools import partial
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerAmbiguousSubmitError,
     NebulaExplorerApiError,
-    NebulaExplorerAuthError,
     NebulaExplorerConnectionError,
     NebulaExplorerError,
 )
 from airflow_provider_nebula_explorer.explorer.client.api import connect
 from airflow_provider_nebula_explorer.explorer.client.login_errors import (
     LoginProblem,
+    is_end_of_session,
     login_error,
     problem_of,
     refusal_of,
@@ -88,6 +88,8 @@ class Session:
     def call(self, call: Call[T]) -> Exchange[T]:
         """Make a call: find a login first if there is none, and another one if its token is refused.
 
+        Adding a job is repeated then, too, as a refusal of Explorer's own means that it was not done.
+
         If a new login is accepted, or meets an error of another kind, before it is refused as well, that
         login has ended, too: a second renewal follows.
 
@@ -98,7 +100,9 @@ class Session:
         while True:
             try:
                 result = yield from self._call_with(login, call)
-            except NebulaExplorerAuthError:
+            except NebulaExplorerApiError as error:
+                if not is_end_of_session(error):
+                    raise
                 refusals += 1
                 if refusals > 1 and (login.token == self._untried or refusals > _RENEWALS):
                     raise
@@ -233,12 +237,15 @@ class Session:
                 response = yield from self._send(request)
                 return read(response)
             except NebulaExplorerError as error:
-                if not isinstance(error, NebulaExplorerAuthError):
-                    self._mark_tried(_token_of(request))
                 failure = error
+            token = _token_of(request)
+            has_ended = bool(token) and is_end_of_session(failure)
+            if not has_ended:
+                self._mark_tried(token)
             is_safe = is_repeatable or not failure.was_sent
+            may_help = failure.is_transient and is_safe and not has_ended
             pause = pause_before_retry(attempt, response, self._jitter())
-            if attempt >= self._settings.max_retries or not (failure.is_transient and is_safe):
+            if attempt >= self._settings.max_retries or not may_help:
                 if pause.is_for_all:
                     yield pause  # Explorer requests it for later calls, too
                 raise failure

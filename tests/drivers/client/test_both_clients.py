@@ -70,6 +70,15 @@ def test_a_lost_session_is_renewed_silently(open_client, explorer, pauses):
     assert (explorer.logins, pauses) == (2, [])
 
 
+def test_a_session_that_graphd_dropped_is_renewed_silently(open_client, explorer, pauses):
+    client = open_client(settings_of(explorer))
+    job_id = explorer.start_job(5)
+    client.run(api.get_job(job_id))
+    explorer.fail(Fault("graphd_session_loss", "get_job"))
+    assert client.run(api.get_job(job_id)).id == job_id
+    assert (explorer.logins, pauses) == (2, [])
+
+
 def test_an_expired_token_is_renewed_silently(open_client):
     with Emulator(token_ttl=60) as explorer:
         client = open_client(settings_of(explorer))

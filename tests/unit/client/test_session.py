@@ -102,6 +102,51 @@ def test_a_session_that_ends_right_after_the_login_is_renewed_too():
     assert played.sent == ["POST connect", "GET jobs/1964", "POST connect", "GET jobs/1964"]
 
 
+GRAPHD_FORGOT = [
+    refusal(code, f"ErrBadRequest::{text}")
+    for code in (40004000, 50004001)
+    for text in (
+        "Get sessionId[1657593212000001] failed: Session not existed!",
+        "Get sessionId[1657593212000001] failed",
+        "Session not existed!",
+        "session expired",
+        "The session was expired",
+        "an error occurred when executing: SessionId 5 is invalid",
+    )
+]
+
+
+@pytest.mark.parametrize("refused", GRAPHD_FORGOT, ids=lambda it: it.body.decode())
+def test_a_session_that_ended_at_graphd_is_renewed_once_and_the_call_repeated(refused):
+    session = a_session_with_token()
+    played = get_job(session, refused, logged_in("second"), JOB)
+    assert played.sent == ["GET jobs/1964", "POST connect", "GET jobs/1964"]
+    assert (played.value.id, played.pauses) == (1964, [])
+    start = Played(session.call(api.add_job(5)), refused, logged_in("third"), response_of({"id": 107}))
+    assert start.value == 107
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        refusal(40004000, "ErrBadRequest::Create Session failed: Too many sessions created"),
+        refusal(40004000, "ErrBadRequest::component session_1 is invalid"),
+        refusal(40304000, "ErrForbidden::Session not existed"),
+        refusal(50004003, "ErrInternalLicense::session expired"),
+    ],
+    ids=lambda it: it.body.decode(),
+)
+def test_a_refusal_that_is_not_of_the_session_is_no_reason_for_a_login(refused):
+    assert "POST connect" not in get_job(a_session_with_token(), refused).sent
+
+
+def test_a_graphd_that_keeps_forgetting_is_the_same_error_as_before():
+    refused = refusal(50004001, "ErrInternalDatabase::Session not existed")
+    played = get_job(a_session_with_token(), refused, logged_in("second"), refused)
+    assert isinstance(played.error, NebulaExplorerServerError)
+    assert played.error.is_transient, "a wait takes it for a failed poll"
+
+
 def test_a_second_refusal_is_an_error():
     played = get_job(a_session_with_token(), EXPIRED, logged_in("second"), EXPIRED)
     assert isinstance(played.error, NebulaExplorerAuthError)
