@@ -36,7 +36,11 @@ class JobSensor(Protocol):
 
 def why_wait_begins_in_worker(sensor: JobSensor) -> str | None:
     """Return the first reason why a sensor's wait has to begin in a worker; ``None`` if there is none."""
-    reasons = {
+    return why_a_worker_is_needed(sensor, lambda: _needs_of_start(sensor))
+
+
+def _needs_of_start(sensor: JobSensor) -> dict[str, bool]:
+    return {
         "deferrable is not set": not sensor.deferrable,
         "it is in a mapped task group": _is_in_mapped_group(sensor),
         "job_id is neither digits nor the output of a task that is not mapped": _job_id_in_triggerer(
@@ -50,7 +54,6 @@ def why_wait_begins_in_worker(sensor: JobSensor) -> str | None:
         # It counts from when the task began, which nobody knows when the DAG is parsed.
         "it has an execution_timeout": sensor.execution_timeout is not None,
     }
-    return why_a_worker_is_needed(sensor, reasons)
 
 
 def start_trigger_args(sensor: JobSensor) -> StartTriggerArgs:

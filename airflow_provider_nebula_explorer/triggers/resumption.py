@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any
 
 from airflow.providers.common.compat.sdk import conf
@@ -38,14 +37,15 @@ def can_end_in_triggerer(task: Any) -> bool:
     return reason is None
 
 
-def why_a_worker_is_needed(task: Any, reasons: Mapping[str, bool] = MappingProxyType({})) -> str | None:
+def why_a_worker_is_needed(task: Any, reasons: Callable[[], dict[str, bool]] = dict) -> str | None:
     """Return the first reason why a task cannot succeed in the triggerer; ``None`` if there is none.
 
-    :param reasons: further reasons of the caller's, and whether each applies.
+    :param reasons: returns further reasons of the caller's, and whether each applies; called on an Airflow
+        that could end the task in the triggerer, as others lack what the reasons read.
     """
     if _airflow_version() < (3, 3):
         return "this Airflow is older than 3.3"
-    every = {**reasons, **_needs_of_task(task)}
+    every = {**reasons(), **_needs_of_task(task)}
     found = next((reason for reason, applies in every.items() if applies), None)
     return found or _need_of_installation()
 
