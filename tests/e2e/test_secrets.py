@@ -80,6 +80,11 @@ def test_no_token_is_found_anywhere(everything):
     assert [trace for needle in needles for trace in find(needle, everything.places)] == []
 
 
+def test_the_folder_of_shared_logins_was_searched(everything):
+    shared = [place for place in everything.places if place.startswith("file nebula_explorer/")]
+    assert {place.rpartition(".")[2] for place in shared} == {"lock", "login", "refusal"}
+
+
 def test_a_password_in_a_wrong_field_is_shown_by_airflow_itself_alone(everything):
     shown_by_airflow = (
         r"database connection\.(host|schema)|database log\.extra|response /(connections|eventLogs)"
