@@ -152,7 +152,8 @@ def test_the_first_dag_of_the_readme_and_of_the_tutorial(run, emulator, name):
     assert xcoms["rows", "return_value", -1] == [["player110", "0.150000"], ["player106", "0.120000"]]
 
 
-STARTED = {"scheduled": {"logical_date": datetime(2026, 1, 31, tzinfo=timezone.utc)}}
+DATE = "execution_date" if airflow.__version__.startswith("2.") else "logical_date"
+STARTED = {"scheduled": {DATE: datetime(2026, 1, 31, tzinfo=timezone.utc)}}
 if not ONLY_ON_AIRFLOW_3:  # by hand or by an asset
     STARTED["without a logical date"] = {"logical_date": None}
 

@@ -12,6 +12,7 @@ from storms import REFUSALS_BUT_NOT_FOUND, all_kinds
 
 from airflow_provider_nebula_explorer.emulator import JobPlan
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError
+from airflow_provider_nebula_explorer.explorer.interval import Interval
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 from airflow_provider_nebula_explorer.explorer.successes.bookmark import Bookmark
 from airflow_provider_nebula_explorer.explorer.successes.new_jobs import NewJobs
@@ -121,7 +122,9 @@ async def wait_for_firsts(stage: Stage) -> list[int]:
 
     async def first(workflow_id: int) -> int:
         job = await stage.repeat.for_async(
-            lambda: first_success(watcher, workflow_id, name=None, created_after=None, interval=INTERVAL)
+            lambda: first_success(
+                watcher, workflow_id, name=None, created_after=None, interval=Interval.of(INTERVAL)
+            )
         )
         return job.id
 
