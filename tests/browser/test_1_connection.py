@@ -50,6 +50,7 @@ def values(explorer: Emulator, tmp_path_factory: pytest.TempPathFactory) -> dict
         "proxy": explorer.url,  # it also serves requests that are sent to it as a proxy
         "max_retries": "3",
         "max_consecutive_failures": "6",
+        "share_login": "false",
         "job_url": "{base_url}/?workflow={workflow_id}&job={job_id}",
     }
 
