@@ -8,10 +8,15 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).parents[1]
 HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))
+
+# How long an example takes says more about the machine's load than about the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 def make_dags_folder() -> Path:
