@@ -37,7 +37,7 @@ def test_the_task_leads_to_its_job_while_the_job_runs(
     with page.expect_popup() as opened:
         task.link.click()
     expect(opened.value).to_have_url(f"{explorer.url}/?workflow={job['workflowId']}&job={job['id']}")
-    expect(opened.value.get_by_role("heading", name="NebulaGraph Explorer")).to_be_visible()
+    expect(opened.value.get_by_text("NebulaGraph Explorer's emulator")).to_be_visible()
     opened.value.close()
 
 
