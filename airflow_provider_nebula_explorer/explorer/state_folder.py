@@ -149,7 +149,7 @@ class StateFolder:
                 if found.st_mtime < now - _SWEEP_AFTER_SECONDS:
                     os.unlink(name, dir_fd=self._descriptor)
 
-    def lock(self, name: str, *, owner: int | None = None) -> FileLock | None:
+    def lock(self, name: str, *, owner: threading.Thread | None = None) -> FileLock | None:
         """Take the lock on a subject, without waiting; ``None`` while somebody else has it.
 
         :param name: of the lock's own file, which is empty and is never renamed or removed.
@@ -158,10 +158,11 @@ class StateFolder:
         """
         folder = os.fstat(self._descriptor)
         place = (os.getpid(), folder.st_dev, folder.st_ino, name)
-        holder = _Holder(threading.get_ident() if owner is None else owner)
+        this_thread = threading.current_thread()  # not its number, which a later thread may have, too
+        holder = _Holder(owner or this_thread)
         first = _HELD.setdefault(place, holder)
         if first is not holder:
-            if first.thread == threading.get_ident():
+            if first.thread is this_thread:
                 raise HeldByThisThreadError
             return None
         try:
@@ -233,7 +234,7 @@ class _Holder:
     :param thread: the thread whose work it is for.
     """
 
-    def __init__(self, thread: int) -> None:
+    def __init__(self, thread: threading.Thread) -> None:
         self.thread = thread
 
 

@@ -267,7 +267,7 @@ def test_one_thread_at_a_time_has_the_lock(path):
     lock = take(path)
     assert in_thread(lambda: take(path)) is None
     lock.release()
-    second = take(path)
+    second = in_thread(lambda: take(path))
     lock.release()  # again, which takes nothing from its new holder
     assert in_thread(lambda: take(path)) is None
     second.release()
@@ -278,7 +278,7 @@ def test_a_lock_that_its_own_thread_holds_is_not_waited_for(path):
     with pytest.raises(HeldByThisThreadError):
         take(path)
     lock.release()
-    lock = in_thread(lambda: take(path, owner=threading.main_thread().ident))
+    lock = in_thread(lambda: take(path, owner=threading.main_thread()))
     with pytest.raises(HeldByThisThreadError):
         take(path)
     lock.release()

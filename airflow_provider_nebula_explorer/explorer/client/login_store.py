@@ -87,7 +87,7 @@ class LoginTurn:
         self.found: Login | Refusal | None = None
         self._store = store
         self._refused = refused
-        self._thread = threading.get_ident()
+        self._thread = threading.current_thread()
         self._mutex = threading.Lock()
         self._lock: FileLock | None = None
         self._has_ended = False
