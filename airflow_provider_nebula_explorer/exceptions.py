@@ -46,6 +46,11 @@ class NebulaExplorerError(Exception):
         """Whether Explorer may have done what was requested, although its response is missing."""
         return False
 
+    @property
+    def may_be_too_large(self) -> bool:
+        """Whether a request for less, such as a smaller page, may succeed."""
+        return False
+
 
 class NebulaExplorerConfigError(NebulaExplorerError, ValueError):
     """A connection field or an argument has a wrong value; nothing was sent."""
@@ -57,12 +62,20 @@ class NebulaExplorerConnectionError(NebulaExplorerError):
     :param text: what was requested, what came back, what to do next.
     :param sent: whether Explorer may have received the request.
     :param transient: whether the same request may succeed a little later.
+    :param too_large: whether there was a response, but a larger one than is read.
     """
 
-    def __init__(self, text: str = "", *, sent: bool = True, transient: bool = True) -> None:
+    def __init__(
+        self, text: str = "", *, sent: bool = True, transient: bool = True, too_large: bool = False
+    ) -> None:
         super().__init__(text)
         self._sent = sent
         self._transient = transient
+        self._too_large = too_large
+
+    @property
+    def may_be_too_large(self) -> bool:
+        return self._too_large
 
     @property
     def is_transient(self) -> bool:
@@ -116,6 +129,10 @@ class NebulaExplorerBadRequestError(NebulaExplorerApiError):
     """The request is wrong, or wrong for the job's current status."""
 
     hint = "Check the arguments, and that the job's status allows this."
+
+    @property
+    def may_be_too_large(self) -> bool:
+        return True
 
 
 class NebulaExplorerAuthError(NebulaExplorerApiError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 from typing_extensions import Self
@@ -60,6 +61,16 @@ class RawServer:
         client.settimeout(10)
         self.requests.append(read_request(client))
         client.sendall(self.responses.pop(0) if len(self.responses) > 1 else self.responses[0])
+
+
+class DrippingServer(RawServer):
+    """Responds as given, then sends one byte after the other for as long as the client stays."""
+
+    def _respond(self, client: socket.socket) -> None:
+        super()._respond(client)
+        while True:
+            time.sleep(0.05)
+            client.sendall(b"a")
 
 
 def read_request(client: socket.socket) -> bytes:

@@ -12,6 +12,8 @@ from airflow_provider_nebula_explorer.explorer.client.sync_client import Client
 class Blocking:
     """The blocking client, behind an interface that both share."""
 
+    largest = "32 MiB"
+
     def __init__(self, settings, pauses, on_secret):
         self.client = Client(settings, on_secret=on_secret, sleep=pauses.append)
         self.run = self.client.run
@@ -21,6 +23,8 @@ class Blocking:
 
 class Asynchronous:
     """The asynchronous client, with an event loop of its own."""
+
+    largest = "4 MiB"
 
     def __init__(self, settings, pauses, on_secret):
         async def sleep(seconds):

@@ -7,6 +7,8 @@ import http.cookiejar
 import math
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Generic
 
 import anyio
 import httpx
@@ -15,14 +17,15 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerConfigError,
     NebulaExplorerConnectionError,
 )
+from airflow_provider_nebula_explorer.explorer.client.body import Body
 from airflow_provider_nebula_explorer.explorer.client.http_errors import (
     HEADERS,
     LibraryErrors,
-    append,
     connection_error,
     no_cookies,
     redact_loggers,
 )
+from airflow_provider_nebula_explorer.explorer.client.limits import LOOP_BUDGET, READ_ON_LOOP_BYTES
 from airflow_provider_nebula_explorer.explorer.client.login_store import LoginStore
 from airflow_provider_nebula_explorer.explorer.client.logins import Login, Refusal
 from airflow_provider_nebula_explorer.explorer.client.protocol import (
@@ -99,13 +102,14 @@ class AsyncClient:
         await self._http.aclose()
 
     async def _drive(self, exchange: Exchange[T]) -> T:
-        try:
-            step = next(exchange)
-            while True:
-                step = exchange.send(await self._perform(step))
-        except StopIteration as done:
-            value: T = done.value
-            return value
+        step = _advance(exchange, None)
+        while not isinstance(step, _Done):
+            result = await self._perform(step)
+            if isinstance(result, Response) and len(result.body) > READ_ON_LOOP_BYTES:
+                step = await asyncio.to_thread(_advance, exchange, result)
+            else:
+                step = _advance(exchange, result)
+        return step.value
 
     async def _perform(self, step: Step) -> StepResult:
         if isinstance(step, Request):
@@ -174,11 +178,25 @@ class AsyncClient:
         async with self._http.stream(
             request.method, url, headers=request.headers, content=request.body
         ) as response:
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                append(body, chunk)
+            body = Body(response.headers.get("Content-Encoding", ""), LOOP_BUDGET)
+            async for piece in response.aiter_raw():
+                body.append(piece)
             cookies = response.headers.get_list("Set-Cookie")
-            return Response(response.status_code, response.headers, bytes(body), cookies)
+            return Response(response.status_code, response.headers, body.finish(), cookies)
+
+
+@dataclass(frozen=True)
+class _Done(Generic[T]):
+    """The end of an exchange: a thread cannot pass on its ``StopIteration``."""
+
+    value: T
+
+
+def _advance(exchange: Exchange[T], result: StepResult) -> Step | _Done[T]:
+    try:
+        return exchange.send(result)
+    except StopIteration as done:
+        return _Done(done.value)
 
 
 def _open_httpx(settings: Settings) -> httpx.AsyncClient:

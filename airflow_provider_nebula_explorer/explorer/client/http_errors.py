@@ -12,11 +12,20 @@ from dataclasses import dataclass
 
 from airflow_provider_nebula_explorer import __version__
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError
-from airflow_provider_nebula_explorer.explorer.client.logins import COOKIE
-from airflow_provider_nebula_explorer.explorer.client.protocol import MAX_RESPONSE_BYTES, ROOT, Request
+from airflow_provider_nebula_explorer.explorer.client.body import (
+    ACCEPTED_CODING,
+    BrokenBodyError,
+    ResponseTooLargeError,
+    UnknownCodingError,
+)
+from airflow_provider_nebula_explorer.explorer.client.protocol import ROOT, Request
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 
-HEADERS = {"Accept": "application/json", "User-Agent": f"airflow-provider-nebula-explorer/{__version__}"}
+HEADERS = {
+    "Accept": "application/json",
+    "Accept-Encoding": ACCEPTED_CODING,
+    "User-Agent": f"airflow-provider-nebula-explorer/{__version__}",
+}
 
 
 def no_cookies() -> http.cookiejar.DefaultCookiePolicy:
@@ -25,15 +34,13 @@ def no_cookies() -> http.cookiejar.DefaultCookiePolicy:
 
 
 class _Redacting(logging.Filter):
-    """Drops log records that contain a token, and the one that each of our requests makes at INFO."""
+    """Drops log records that may quote a response's header, and each request's own record at INFO."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
-        return not _may_quote_cookies(text) and (record.levelno != logging.INFO or ROOT not in text)
-
-
-def _may_quote_cookies(text: str) -> bool:
-    return COOKIE in text or "cookie" in text.lower()
+        is_about_us = record.levelno != logging.DEBUG and ROOT in text
+        is_header = "cookie" in text.lower() or "receive_response_" in text  # a name of httpcore's
+        return not is_about_us and not is_header
 
 
 _REDACTING = _Redacting()
@@ -43,20 +50,6 @@ def redact_loggers(*loggers: str) -> None:
     """Keep tokens and polls out of what an HTTP library logs."""
     for name in loggers:
         logging.getLogger(name).addFilter(_REDACTING)
-
-
-class ResponseTooLargeError(OSError):
-    """A response is larger than :data:`.protocol.MAX_RESPONSE_BYTES`."""
-
-
-def append(body: bytearray, chunk: bytes) -> None:
-    """Add a chunk to a response's body.
-
-    :raises ResponseTooLargeError: if that makes it too large.
-    """
-    body += chunk
-    if len(body) > MAX_RESPONSE_BYTES:
-        raise ResponseTooLargeError
 
 
 ErrorTypes = tuple[type[BaseException], ...]
@@ -89,17 +82,20 @@ def connection_error(
         ssl.SSLCertVerificationError,
         *library.before_sending,
     )
-    permanent: ErrorTypes = (ResponseTooLargeError, ssl.SSLCertVerificationError, *library.permanent)
+    permanent: ErrorTypes = (
+        ResponseTooLargeError,
+        UnknownCodingError,
+        ssl.SSLCertVerificationError,
+        *library.permanent,
+    )
     text = f"{request.method} {settings.base_url}{request.path}: {_explain(settings, causes, library)}"
-    failed = NebulaExplorerConnectionError(
+    # Without the cause: the libraries quote what they cannot read, which may be a part of the token.
+    return NebulaExplorerConnectionError(
         f"{text} ({type(error).__name__})",
         sent=not any(isinstance(cause, before_sending) for cause in causes),
         transient=not any(isinstance(cause, permanent) for cause in causes),
+        too_large=any(isinstance(cause, ResponseTooLargeError) for cause in causes),
     )
-    # h11 quotes a header that it cannot read. The traceback of a response that is too large keeps its body.
-    if not any(_may_quote_cookies(str(it)) or isinstance(it, ResponseTooLargeError) for it in causes):
-        failed.__cause__ = error
-    return failed
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -122,7 +118,6 @@ def _explain(settings: Settings, causes: list[BaseException], library: LibraryEr
         if found is not None:
             return text.format(
                 timeout=settings.timeout,
-                limit=MAX_RESPONSE_BYTES // 2**20,
                 verify=settings.verify,
                 error=found,
             )
@@ -132,30 +127,46 @@ def _explain(settings: Settings, causes: list[BaseException], library: LibraryEr
     )
 
 
-def _explanations(library: LibraryErrors) -> tuple[tuple[ErrorTypes, str], ...]:
+_Explanations = tuple[tuple[ErrorTypes, str], ...]
+
+_OF_THE_BODY: _Explanations = (
+    ((ResponseTooLargeError,), "the response exceeds {error} and was rejected. Is this Explorer?"),
+    (
+        (UnknownCodingError,),
+        (
+            "the response is packed in a way that was not requested, and was not read. "
+            "A gateway before Explorer must send it as it is, or as gzip."
+        ),
+    ),
+    ((BrokenBodyError,), "the response is packed as gzip and cannot be unpacked."),
+)
+
+_OF_THE_CONNECTION: _Explanations = (
+    ((socket.gaierror,), "the host's name cannot be resolved. Check the connection's host."),
+    (
+        (ConnectionRefusedError,),
+        "connection refused: nothing is listening there. Check host and port, and that Explorer runs.",
+    ),
+    (
+        (ssl.SSLCertVerificationError,),
+        (
+            "TLS: the certificate is not trusted ({error.verify_message}). Set verify (now: {verify}) to the "
+            "path of the CA bundle that signed it, and host to a name that the certificate contains."
+        ),
+    ),
+    ((ssl.SSLError,), "TLS failed ({error.reason}). Is the schema right, http or https?"),
+)
+
+
+def _explanations(library: LibraryErrors) -> _Explanations:
+    refused_by_proxy = (
+        "the proxy did not let the request through. Check proxy, or the environment's proxy variables."
+    )
+    # Before Python 3.11 asyncio has a TimeoutError of its own.
+    timeouts: ErrorTypes = (TimeoutError, asyncio.TimeoutError, *library.timeout)
     return (
-        ((ResponseTooLargeError,), "the response exceeds {limit} MiB and was rejected. Is this Explorer?"),
-        (
-            library.proxy,
-            "the proxy did not let the request through. Check proxy, or the environment's proxy variables.",
-        ),
-        ((socket.gaierror,), "the host's name cannot be resolved. Check the connection's host."),
-        (
-            (ConnectionRefusedError,),
-            "connection refused: nothing is listening there. Check host and port, and that Explorer runs.",
-        ),
-        (
-            (ssl.SSLCertVerificationError,),
-            (
-                "TLS: the certificate is not trusted ({error.verify_message}). "
-                "Set verify (now: {verify}) to the path of the CA bundle that signed it, and host to a name "
-                "that the certificate contains."
-            ),
-        ),
-        ((ssl.SSLError,), "TLS failed ({error.reason}). Is the schema right, http or https?"),
-        (
-            # Before Python 3.11 asyncio has a TimeoutError of its own.
-            (TimeoutError, asyncio.TimeoutError, *library.timeout),
-            "no response within {timeout:g} s. Check host and port, or raise timeout.",
-        ),
+        *_OF_THE_BODY,
+        (library.proxy, refused_by_proxy),
+        *_OF_THE_CONNECTION,
+        (timeouts, "no response within {timeout:g} s. Check host and port, or raise timeout."),
     )

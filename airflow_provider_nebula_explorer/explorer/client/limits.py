@@ -2,9 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one response may cost.
+
+    :param size: bytes of the unpacked body. What arrives, header and all, may be twice as much.
+    :param values: JSON values, roughly: Python takes up to 0.5 µs and 100 bytes for each.
+    """
+
+    size: int
+    values: int
+
+
+LOOP_BUDGET = Budget(4 * 2**20, 40_000)
+"""On an event loop, whose other tasks stand still for the 20 ms that this takes to read; in a thread it would
+be the same, as Python's JSON never yields. A page of 1000 jobs has 0.2 MiB and 9000 values."""
+
+WORKER_BUDGET = Budget(32 * 2**20, 1_000_000)
+"""Elsewhere: room for a task's result of 100,000 rows, and no more than 100 MiB of a worker's memory."""
+
+READ_ON_LOOP_BYTES = 64 * 1024
+"""A larger response is read in a thread: to make a job of 5000 tasks of it takes 20 ms."""
+
 LONGEST_UNLIMITED_LIST = 100_000
 """Jobs of a list for which the caller set no limit: the walk remembers their ids, about 10 MiB."""
 
 STALE_PAGES = 3
 """So many pages in a row without a new job end a list. One or two occur if jobs are added meanwhile, as all
 others move to later pages."""
+
+LONGEST_TOKEN = 8192
+"""Characters. Servers accept no longer header, as a rule, and each error's text is searched for the token."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from airflow_provider_nebula_explorer.explorer.client.limits import LONGEST_TOKEN
 from airflow_provider_nebula_explorer.explorer.settings import AccountEncoding
 
 COOKIE = "explorer_token"
@@ -16,6 +17,12 @@ _MAX_COOKIES_LENGTH = 8192
 
 _SECRET_LENGTH = 8
 """A cookie's value that is shorter is a common word or a number, which logs need."""
+
+_SECRET_PART_LENGTH = 40
+"""Parts of a token from this length on are secrets, too; words are shorter, and so is a JWT's header."""
+
+_TOKEN_PARTS = 5
+"""A signed JWT has three parts, an encrypted one five; each error's text is searched for all of them."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +48,10 @@ class Login:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must not appear in any text."""
+        # The middle part of a token that is a JWT may itself contain the password.
+        parts = (part for part in self.token.split(".")[:_TOKEN_PARTS] if len(part) >= _SECRET_PART_LENGTH)
         values = (cookie.partition("=")[2] for cookie in self.cookies)
-        return (self.token, *(value for value in values if len(value) >= _SECRET_LENGTH))
+        return (self.token, *parts, *(value for value in values if len(value) >= _SECRET_LENGTH))
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ class Refusal:
 
 
 def read_login(set_cookies: Sequence[str], encoding: AccountEncoding) -> Login | None:
-    """Read a login's response; ``None`` if it sets no token.
+    """Read a login's response; ``None`` if it sets no token, or an impossibly long one.
 
     Attributes do not matter: an Explorer behind a gateway gives some with which no cookie jar sends a cookie
     back, and one published example misspells them.
@@ -70,7 +79,7 @@ def read_login(set_cookies: Sequence[str], encoding: AccountEncoding) -> Login |
     :param set_cookies: the values of its ``Set-Cookie`` headers.
     """
     found = [match for header in set_cookies for match in _TOKEN.finditer(header)]
-    if not found:
+    if not found or len(found[-1][1]) > LONGEST_TOKEN:
         return None
     token = found[-1]
     max_age = _MAX_AGE.search(token.string, token.end())
@@ -79,7 +88,7 @@ def read_login(set_cookies: Sequence[str], encoding: AccountEncoding) -> Login |
 
 def is_token(text: str) -> bool:
     """Say whether a text can be a token, so adds nothing to the header but itself."""
-    return _TOKEN.fullmatch(f"{COOKIE}={text}") is not None
+    return len(text) <= LONGEST_TOKEN and _TOKEN.fullmatch(f"{COOKIE}={text}") is not None
 
 
 def is_cookie(text: str) -> bool:

@@ -29,9 +29,6 @@ T = TypeVar("T")
 ROOT = "/api-open/v1"
 """All paths of the API begin with this, below the base address."""
 
-MAX_RESPONSE_BYTES = 32 * 1024 * 1024
-"""Larger responses are rejected: a page of 100 jobs takes about 30 KiB."""
-
 LONGEST_MESSAGE = 1000
 """A longer message of Explorer's is cut to this many characters."""
 

@@ -44,9 +44,6 @@ from airflow_provider_nebula_explorer.explorer.settings import AccountEncoding, 
 
 log = logging.getLogger(__name__)
 
-_SECRET_PART_LENGTH = 40
-"""Parts of a token from this length on are redacted, too; words are shorter, and so is a JWT's header."""
-
 _RENEWALS = 2
 """How often one call may renew the login: an Explorer that restarts twice forgets it twice."""
 
@@ -190,8 +187,8 @@ class Session:
             login = read_login(response.set_cookies, encoding)
             if login is None:
                 raise NebulaExplorerConnectionError(
-                    f"{self._describe(call.request)}: accepted the login, but sent no {COOKIE!r} cookie. "
-                    "Does a proxy in front of Explorer remove cookies?"
+                    f"{self._describe(call.request)}: accepted the login, but sent no usable {COOKIE!r} "
+                    "cookie. Does a proxy in front of Explorer remove cookies?"
                 )
             return login
 
@@ -271,9 +268,7 @@ class Session:
     def _redact(self, text: str) -> str:
         logins = tuple(self._logins)  # a copy, as another thread may add one meanwhile
         secrets = [secret for login in logins for secret in login.secrets]
-        # The middle part of a token that is a JWT may itself contain the password.
-        parts = [part for secret in secrets for part in secret.split(".") if len(part) >= _SECRET_PART_LENGTH]
-        return redact((*self._account_secrets, *secrets, *parts), text)
+        return redact((*self._account_secrets, *secrets), text)
 
 
 def _token_of(request: Request) -> str:

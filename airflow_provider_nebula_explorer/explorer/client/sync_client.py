@@ -7,19 +7,24 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
 
 import requests
+import requests.adapters
 import urllib3.exceptions
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError
+from airflow_provider_nebula_explorer.explorer.client.body import Body
+from airflow_provider_nebula_explorer.explorer.client.bounded_io import BoundedResponse
 from airflow_provider_nebula_explorer.explorer.client.http_errors import (
     HEADERS,
     LibraryErrors,
-    append,
     connection_error,
     no_cookies,
     redact_loggers,
 )
+from airflow_provider_nebula_explorer.explorer.client.limits import WORKER_BUDGET
 from airflow_provider_nebula_explorer.explorer.client.login_store import LoginStore
 from airflow_provider_nebula_explorer.explorer.client.logins import Login, Refusal
 from airflow_provider_nebula_explorer.explorer.client.protocol import (
@@ -39,7 +44,7 @@ from airflow_provider_nebula_explorer.explorer.client.session import Session
 from airflow_provider_nebula_explorer.explorer.client.tls import client_cert, tls_context, trust
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 
-_CHUNK_BYTES = 64 * 1024
+_PIECE_BYTES = 64 * 1024
 
 
 class Client:
@@ -47,7 +52,7 @@ class Client:
 
     :param on_secret: called with each secret before it is first used: the encoded account, the token.
     :param sleep: makes the pauses, in seconds.
-    :param clock: a monotonic clock, in seconds; it times requests, and the pauses that Explorer requests.
+    :param clock: a monotonic clock, in seconds; it times the pauses that Explorer requests.
     """
 
     def __init__(
@@ -71,6 +76,8 @@ class Client:
         # urllib3 warns of headers that it cannot read, and quotes what follows them, which may be our token.
         redact_loggers("urllib3.connection", "urllib3.connectionpool")
         self._http = _NoRedirects()
+        for scheme in ("http://", "https://"):
+            self._http.mount(scheme, _BoundedAdapter())
         self._http.headers.update(HEADERS)
         self._http.cookies.set_policy(no_cookies())
         # Without this, requests would take an account from ~/.netrc and overwrite our header.
@@ -169,7 +176,6 @@ class Client:
 
     def _transmit(self, request: Request) -> Response:
         settings = self._settings
-        deadline = self._clock() + settings.timeout
         with (
             _no_warning_at_every_request(),
             self._http.request(
@@ -177,7 +183,7 @@ class Client:
                 settings.base_url + request.target,
                 headers=dict(request.headers),
                 data=request.body,
-                timeout=settings.timeout,
+                timeout=urllib3.Timeout(total=settings.timeout),  # type: ignore[arg-type]
                 allow_redirects=False,
                 stream=True,
                 verify=trust(settings),
@@ -188,19 +194,16 @@ class Client:
             return Response(
                 response.status_code,
                 response.headers,
-                self._read_body(response, deadline),
+                _read_body(response.raw),
                 response.raw.headers.getlist("Set-Cookie"),
             )
 
-    def _read_body(self, response: requests.Response, deadline: float) -> bytes:
-        # requests' own timeout is for the time between two bytes, so a slow response could take any time.
-        # read1 returns what has arrived, so the clock is checked after each piece.
-        body = bytearray()
-        while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
-            if self._clock() > deadline:
-                raise TimeoutError
-            append(body, chunk)
-        return bytes(body)
+
+def _read_body(response: urllib3.HTTPResponse) -> bytes:
+    body = Body(response.headers.get("Content-Encoding", ""), WORKER_BUDGET)
+    while piece := response.read1(_PIECE_BYTES, decode_content=False):
+        body.append(piece)
+    return body.finish()
 
 
 class _NoRedirects(requests.Session):
@@ -208,6 +211,34 @@ class _NoRedirects(requests.Session):
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         return None
+
+
+class _BoundedAdapter(requests.adapters.HTTPAdapter):
+    """Makes connections, to Explorer or to a proxy, whose responses are bounded in time and size."""
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        _bound(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> urllib3.PoolManager:
+        is_new = proxy not in self.proxy_manager
+        manager: urllib3.PoolManager = super().proxy_manager_for(proxy, **options)
+        if is_new:
+            _bound(manager)
+        return manager
+
+
+def _bound(manager: urllib3.PoolManager) -> None:
+    manager.pool_classes_by_scheme = {
+        scheme: _bounded(pool) for scheme, pool in manager.pool_classes_by_scheme.items()
+    }
+
+
+@lru_cache
+def _bounded(pool: Any) -> Any:
+    """Return a kind of connection pool whose connections read bounded responses."""
+    connection = type("BoundedConnection", (pool.ConnectionCls,), {"response_class": BoundedResponse})
+    return type("BoundedPool", (pool,), {"ConnectionCls": connection})
 
 
 @contextlib.contextmanager

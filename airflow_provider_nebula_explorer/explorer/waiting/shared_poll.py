@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerApiError,
-    NebulaExplorerBadRequestError,
     NebulaExplorerConnectionError,
     NebulaExplorerError,
     NebulaExplorerLoginError,
@@ -140,8 +139,7 @@ class SharedPoll:
 
     async def _list_failed(self, request: PageRequest, unseen: set[int], error: NebulaExplorerError) -> None:
         if not error.is_transient:
-            is_bad_request = isinstance(error, NebulaExplorerBadRequestError)
-            self._planner.refused(request, may_be_too_large=is_bad_request)
+            self._planner.refused(request, may_be_too_large=error.may_be_too_large)
             return  # and the poll goes on, by another plan
         if _is_asked_to_wait(error) or await self._fetch(unseen.pop()):
             await self._poll_failed(unseen, error)

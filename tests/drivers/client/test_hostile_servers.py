@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
+import time
 import traceback
+import zlib
 
 import pytest
 from factories import settings
-from raw_server import OK, RawServer, logged_in_with
+from raw_server import OK, DrippingServer, RawServer, logged_in_with
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError, NebulaExplorerError
 from airflow_provider_nebula_explorer.explorer.client import api
@@ -52,7 +57,7 @@ def test_a_redirect_with_a_huge_body_is_rejected_as_any_huge_response(open_clien
     endless = b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n" + bytes(40 * 2**20)
     with RawServer(endless) as server:
         client = open_client(settings(base_url=server.url, max_retries=0))
-        with pytest.raises(NebulaExplorerConnectionError, match="exceeds 32 MiB"):
+        with pytest.raises(NebulaExplorerConnectionError, match=f"exceeds {client.largest}"):
             client.login()
 
 
@@ -144,6 +149,137 @@ def test_a_response_that_is_no_http_is_an_error_of_ours(open_client, odd):
         client = open_client(settings(base_url=server.url, max_retries=0, timeout=10))
         with pytest.raises(NebulaExplorerError):
             client.login()
+
+
+DRIPS = {
+    "header": HEAD + b"X-Drip: ",
+    "status line": b"HTTP/1.1 200 O",
+    "body": HEAD + b"Content-Length: 1000\r\n\r\n",
+    "chunk's extension": HEAD + b"Transfer-Encoding: chunked\r\n\r\n2;",
+    "trailer": HEAD + b'Transfer-Encoding: chunked\r\n\r\na\r\n{"code":0}\r\n0\r\nX-Drip: ',
+    "gzip file name": HEAD + b"Content-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x08" + bytes(6),
+    "interim response": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 1",
+}
+
+
+@pytest.mark.parametrize("begin", DRIPS.values(), ids=DRIPS)
+def test_whatever_drips_ends_at_the_timeout(open_client, begin):
+    with DrippingServer(begin) as server:
+        client = open_client(settings(base_url=server.url, max_retries=0, timeout=0.4))
+        begun = time.monotonic()
+        with pytest.raises(NebulaExplorerConnectionError, match=r"no response within 0\.4 s"):
+            client.login()
+        assert time.monotonic() - begun < 3
+
+
+def test_a_proxy_whose_header_drips_ends_at_the_timeout(open_client):
+    with DrippingServer(b"HTTP/1.1 200 Connection established\r\nX-Drip: ") as proxy:
+        there = settings(base_url="https://graph.invalid", proxy=proxy.url, max_retries=0, timeout=0.4)
+        client = open_client(there)
+        begun = time.monotonic()
+        with pytest.raises(NebulaExplorerConnectionError):
+            client.login()
+        assert time.monotonic() - begun < 3
+
+
+def packed(coding, body):
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nSet-Cookie: explorer_token=a.b\r\n"
+    return head + b"Content-Encoding: %s\r\nContent-Length: %d\r\n\r\n%s" % (coding, len(body), body)
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"GZIP", b"x-gzip"])
+def test_gzip_is_unpacked(open_client, coding):
+    with RawServer(packed(coding, gzip.compress(b'{"code": 0}'))) as server:
+        client = open_client(settings(base_url=server.url))
+        client.login()
+        (sent,) = [line for line in server.headers[0] if line.lower().startswith("accept-encoding")]
+    assert sent == "Accept-Encoding: gzip"
+
+
+def test_what_is_not_packed_is_read_as_it_is(open_client):
+    with RawServer(packed(b"identity", b'{"code": 0}')) as server:
+        open_client(settings(base_url=server.url)).login()
+
+
+@pytest.mark.parametrize("coding", [b"gzip, gzip", b"deflate", b"br", b"zstd", b"gzip, identity", b"\xff"])
+def test_what_is_packed_otherwise_is_not_read(open_client, coding):
+    huge = zlib.compress(zlib.compress(bytes(2**24)))
+    with RawServer(packed(coding, huge)) as server:
+        client = open_client(settings(base_url=server.url, max_retries=1))
+        with pytest.raises(NebulaExplorerConnectionError, match="packed in a way that was not req") as raised:
+            client.login()
+        assert len(server.requests) == 1
+    assert not raised.value.is_transient
+
+
+@pytest.mark.parametrize("bytes_lost", [1, 8, 20])
+def test_gzip_that_is_cut_may_be_whole_the_next_time(open_client, pauses, bytes_lost):
+    whole = gzip.compress(b'{"code": 0}')
+    with RawServer(packed(b"gzip", whole[:-bytes_lost]), packed(b"gzip", whole)) as server:
+        open_client(settings(base_url=server.url)).login()
+        assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b'{"code": 0}') + b"more"])
+def test_what_is_no_gzip_is_a_broken_response(open_client, body):
+    with RawServer(packed(b"gzip", body)) as server:
+        client = open_client(settings(base_url=server.url, max_retries=0))
+        with pytest.raises(NebulaExplorerConnectionError, match="cannot be unpacked") as raised:
+            client.login()
+    assert raised.value.is_transient
+
+
+def test_a_small_response_of_very_many_values_is_rejected(open_client):
+    body = gzip.compress(b'{"code":0,"data":[' + b"{}," * 1_000_000 + b"0]}")
+    with RawServer(packed(b"gzip", body)) as server:
+        client = open_client(settings(base_url=server.url, max_retries=0))
+        with pytest.raises(NebulaExplorerConnectionError, match=r"exceeds \d+ JSON values") as raised:
+            client.login()
+    assert raised.value.may_be_too_large
+    assert not raised.value.is_transient
+
+
+PAYLOAD = base64.urlsafe_b64encode(b'{"username": "root", "password": "nebula-password"}').decode().strip("=")
+ECHOES = {
+    "status line": f"HTTP/1.1 xx {PAYLOAD}\r\n\r\n",
+    "reason": f"HTTP/1.1 503 {PAYLOAD}\r\nContent-Length: 0\r\n\r\n",
+    "version": f"{PAYLOAD} 200 OK\r\n\r\n",
+    "broken header": f"HTTP/1.1 503 No\r\nno header\r\n{PAYLOAD}: x\r\nContent-Length: 0\r\n\r\n",
+    "header": f"HTTP/1.1 503 No\r\nX-Echo: {PAYLOAD}\r\nContent-Length: 0\r\n\r\n",
+    "length": f"HTTP/1.1 200 OK\r\nContent-Length: {PAYLOAD}\r\n\r\n",
+    "chunk": f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{PAYLOAD}\r\n",
+    "coding": f"HTTP/1.1 200 OK\r\nContent-Encoding: {PAYLOAD}\r\n\r\n",
+    "location": f"HTTP/1.1 302 No\r\nLocation: {PAYLOAD}\r\nContent-Length: 0\r\n\r\n",
+    "message": "HTTP/1.1 400 No\r\n\r\n" + json.dumps({"code": 40004000, "message": f"x {PAYLOAD}"}),
+    "text": f"HTTP/1.1 200 OK\r\n\r\n{PAYLOAD}",
+}
+
+
+@pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES)
+def test_a_part_of_the_token_that_is_sent_back_is_in_no_error_and_no_log(open_client, caplog, echo):
+    caplog.set_level("DEBUG")
+    token = f"head.{PAYLOAD}.signature"
+    secrets = []
+    with RawServer(logged_in_with(f"explorer_token={token}; Path=/".encode()), echo.encode()) as server:
+        client = open_client(settings(base_url=server.url, max_retries=0), secrets.append)
+        with pytest.raises(NebulaExplorerError) as raised:
+            client.run(api.get_job(1))
+    assert PAYLOAD in secrets
+    assert PAYLOAD not in everything_of(raised.value)
+    assert caplog.records
+    assert PAYLOAD not in caplog.text
+
+
+@pytest.mark.parametrize(("length", "is_token"), [(8192, True), (8193, False), (94_000, False)])
+def test_a_token_is_of_limited_length(open_client, length, is_token):
+    cookies = f"explorer_token={'a.' * (length // 2)}{'a' * (length % 2)}".encode()
+    with RawServer(logged_in_with(cookies)) as server:
+        client = open_client(settings(base_url=server.url, max_retries=0))
+        if is_token:
+            client.login()
+        else:  # longer headers are not read at all
+            with pytest.raises(NebulaExplorerConnectionError, match="no usable|connection broke"):
+                client.login()
 
 
 BROKEN_COOKIE = b"Set-Cookie : explorer_token=" + TOKEN.encode()

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 import trustme
 from factories import settings_of
-from raw_server import read_request
+from raw_server import DrippingServer, read_request
 
 from airflow_provider_nebula_explorer.emulator import Fault
 from airflow_provider_nebula_explorer.exceptions import (
@@ -240,6 +240,22 @@ def test_a_certificate_that_has_expired_is_refused(open_client, explorer, author
     assert explorer.count() == 0
 
 
+@pytest.mark.parametrize(
+    "begin", [b"HTTP/1.1 200 OK\r\nX-Drip: ", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n"]
+)
+def test_what_drips_over_tls_ends_at_the_timeout(open_client, explorer, context, bundle, begin):
+    with DrippingServer(begin) as server:
+        front = TlsFront(server.port, context)
+        try:
+            client = open_client(
+                settings_of(explorer, base_url=front.url, verify=bundle, timeout=0.5, max_retries=0)
+            )
+            with pytest.raises(NebulaExplorerConnectionError, match=r"no response within 0\.5 s"):
+                client.login()
+        finally:
+            front.close()
+
+
 def test_no_redirect_leads_from_https_to_http(open_client, explorer, front, bundle):
     client = open_client(settings_of(explorer, base_url=front.url, verify=bundle))
     client.login()
@@ -286,7 +302,7 @@ def test_a_proxy_for_https_receives_its_own_account_and_reads_nothing_else(
     account = base64.b64encode(b"user:pr0xy-secret").decode()
     assert proxy.received[0].startswith(f"CONNECT {front.url.removeprefix('https://')} ")
     assert f"Basic {account}" in proxy.received[0]
-    assert len(secrets) == 2
+    assert len(secrets) == 4, "the account, the token and its long parts"
     for secret in secrets:
         assert secret not in proxy.received[0]
         assert secret.encode() not in proxy.seen

@@ -19,7 +19,9 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerNotFoundError,
     NebulaExplorerServerError,
 )
+from airflow_provider_nebula_explorer.explorer.client import async_client
 from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
+from airflow_provider_nebula_explorer.explorer.client.limits import Budget
 from airflow_provider_nebula_explorer.explorer.client.protocol import Response
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 from airflow_provider_nebula_explorer.explorer.settings import Account
@@ -60,6 +62,20 @@ def test_refused_lists_leave_every_wait_whole(explorer):
 
     assert {job.status for job in run(test())} == {JobStatus.SUCCESS}
     assert explorer.count("list_jobs") <= 4, "each kind of list once"
+
+
+def test_a_page_that_is_too_large_to_read_on_the_loop_is_made_smaller(explorer, monkeypatch):
+    monkeypatch.setattr(async_client, "LOOP_BUDGET", Budget(2**20, values=1000))
+    job_ids = start_jobs(explorer, 150, JobPlan(running=2))
+
+    async def test():
+        async with watching(explorer) as watcher:
+            return await asyncio.gather(*(watcher.job(job_id, interval=INTERVAL) for job_id in job_ids))
+
+    assert {job.status for job in run(test())} == {JobStatus.SUCCESS}
+    sizes = [call.query["pageSize"] for call in explorer.calls if call.endpoint == "list_jobs"]
+    assert sizes[0] == "1000"
+    assert set(sizes[1:]) == {"100"}
 
 
 @pytest.mark.parametrize("kind", ["list_jobs", "get_job"])

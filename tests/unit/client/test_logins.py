@@ -90,6 +90,12 @@ def test_short_values_are_no_secrets():
     assert login(OURS, "lang=en", "sid=0123456789abcdef").secrets == (TOKEN, "0123456789abcdef")
 
 
+def test_the_long_parts_of_a_token_are_secrets_too():
+    header, payload, rest = "h" * 36, "p" * 40, "r" * 50
+    token = ".".join([header, payload, *[rest] * 100])
+    assert login(f"explorer_token={token}").secrets == (token, payload, rest, rest, rest)
+
+
 @pytest.mark.parametrize("text", ["", "a b", "a;b", 'a"b', "a,b", "a\r\nb", "ü", "a; x=1"])
 def test_a_text_that_would_add_to_the_header_is_neither_token_nor_cookie(text):
     assert not is_token(text)

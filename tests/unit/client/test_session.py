@@ -85,7 +85,7 @@ def test_the_token_is_found_in_every_form_of_the_cookie(cookie):
 def test_a_login_without_a_token_is_an_error_that_says_so(cookie):
     played = get_job(a_session(max_retries=0), logged_in(cookie=cookie))
     assert isinstance(played.error, NebulaExplorerConnectionError)
-    assert "no 'explorer_token' cookie" in str(played.error)
+    assert "no usable 'explorer_token' cookie" in str(played.error)
 
 
 @pytest.mark.parametrize("expired", [EXPIRED, refusal(40104000), Response(401)])

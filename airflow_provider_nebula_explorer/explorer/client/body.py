@@ -1,0 +1,77 @@
+"""A response's body: unpacked as it arrives, and never further than its budget allows."""
+
+from __future__ import annotations
+
+import zlib
+
+from airflow_provider_nebula_explorer.explorer.client.limits import Budget
+
+ACCEPTED_CODING = "gzip"
+"""For ``Accept-Encoding``. The libraries accept more, even a coding within another, and unpack all of it."""
+
+_CODINGS = {"": False, "identity": False, "gzip": True, "x-gzip": True}
+_GZIP_WINDOW = zlib.MAX_WBITS | 16
+
+
+class ResponseTooLargeError(OSError):
+    """A response exceeds its budget; the text says which part of it."""
+
+
+class UnknownCodingError(OSError):
+    """A response is packed in a way that was not requested."""
+
+
+class BrokenBodyError(OSError):
+    """A body is no gzip, or ends too soon or too late."""
+
+
+class Body:
+    """The body of one response.
+
+    :param coding: the value of ``Content-Encoding``; ``""`` if there is none.
+    :raises UnknownCodingError: if it is not one that was requested.
+    """
+
+    def __init__(self, coding: str, budget: Budget) -> None:
+        is_packed = _CODINGS.get(coding.strip().lower())
+        if is_packed is None:
+            raise UnknownCodingError
+        self._gzip = zlib.decompressobj(_GZIP_WINDOW) if is_packed else None
+        self._budget = budget
+        self._received = 0
+        self._values = 0
+        self._body = bytearray()
+
+    def append(self, piece: bytes) -> None:
+        """Add what has arrived.
+
+        :raises ResponseTooLargeError: if that exceeds the budget.
+        :raises BrokenBodyError: if it cannot be unpacked.
+        """
+        self._received += len(piece)
+        unpacked = self._unpack(piece) if self._gzip else piece
+        self._body += unpacked
+        self._values += sum(map(unpacked.count, (b"{", b"[", b",", b"\\")))
+        if max(len(self._body), self._received / 2) > self._budget.size:
+            raise ResponseTooLargeError(f"{self._budget.size // 2**20} MiB")
+        if self._values > self._budget.values:
+            raise ResponseTooLargeError(f"{self._budget.values} JSON values")
+
+    def finish(self) -> bytes:
+        """Return the whole body.
+
+        :raises BrokenBodyError: if its end is missing.
+        """
+        if self._gzip and self._received and not self._gzip.eof:
+            raise BrokenBodyError
+        return bytes(self._body)
+
+    def _unpack(self, piece: bytes) -> bytes:
+        assert self._gzip is not None  # noqa: S101 - its caller knows
+        try:
+            unpacked = self._gzip.decompress(piece, self._budget.size + 1 - len(self._body))
+        except zlib.error as error:
+            raise BrokenBodyError from error
+        if self._gzip.unused_data:
+            raise BrokenBodyError
+        return unpacked
