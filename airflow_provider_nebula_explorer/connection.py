@@ -34,6 +34,7 @@ class AirflowConnection(Protocol):
     """The part of an Airflow connection that is read; every version's class has it."""
 
     conn_id: str
+    conn_type: str | None
     host: str | None
     port: Any
     schema: str | None
@@ -269,6 +270,7 @@ def read_connection(connection: AirflowConnection) -> Settings:
     :raises NebulaExplorerConfigError: names the field, its value and what is allowed.
     """
     reader = _Reader(connection)
+    reader.check_type()
     extra = {field.name: reader.ours(field) for field in EXTRA_FIELDS}
     if extra["client_key"] and not extra["client_cert"]:
         raise reader.wrong("client_key", extra["client_key"], "only together with client_cert")
@@ -296,6 +298,12 @@ class _Reader:
         if not isinstance(extra, dict):
             raise self.wrong("extra", type(extra).__name__, "a JSON object")
         self._extra = extra
+
+    def check_type(self) -> None:
+        """Refuse the connection of another service, whose password Explorer shall not get."""
+        kind = self._connection.conn_type
+        if kind and kind.replace("-", "_") != CONNECTION_TYPE:
+            raise self.wrong("conn_type", kind, f"{CONNECTION_TYPE!r}")
 
     def wrong(self, name: str, value: object, allowed: str) -> NebulaExplorerConfigError:
         shown = "not shown, as it may hold a secret" if self._may_be_secret(name, value) else show(value)

@@ -108,6 +108,7 @@ def any_connection_is_read_or_refused(fields: dict[str, Any]) -> None:
     extra = fields.get("extra")
     connection = SimpleNamespace(
         conn_id="graph",
+        conn_type="nebula_explorer",
         host=fields.get("host"),
         port=fields.get("port"),
         schema=fields.get("schema"),

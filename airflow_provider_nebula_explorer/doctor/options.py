@@ -44,6 +44,7 @@ class _GivenConnection:
     password: str | None = field(repr=False)
     extra_dejson: dict[str, Any]
     conn_id: str = "command line"
+    conn_type: str | None = None
     port: Any = None
     schema: str | None = None
 

@@ -118,7 +118,7 @@ def parse_job(data: object) -> Job:
         id=whole_number(data, "id", least=0),
         status=JobStatus(whole_number(data, "status")),
         name=_text(data, "name"),
-        workflow_id=_text(data, "workflowId"),
+        workflow_id=one_line(_text(data, "workflowId")),
         workflow_name=_text(data, "workflowName"),
         tasks=tuple(_parse_task(task) for task in _objects(data.get("tasks"))),
         run_begin_time=parse_time(data.get("runBeginTime")),
@@ -163,6 +163,24 @@ def whole_number(data: JsonObject, key: str, *, least: int = -(10**20)) -> int:
 def _text(data: JsonObject, key: str) -> str:
     value = data.get(key)
     return "" if value is None else str(value)
+
+
+LONGEST_NAME = 200
+"""Characters of a name from outside that a text of ours shows."""
+
+
+def one_line(text: str, limit: int = LONGEST_NAME) -> str:
+    """Return text from outside as logs, errors and other texts of ours show it: one printable line, cut.
+
+    Otherwise a line break in a job's name would forge a line of a log, and an escape sequence would reach a
+    terminal.
+    """
+    return "".join(letter if letter.isprintable() else " " for letter in text[:limit])
+
+
+def number_in(text: str) -> int | None:
+    """Return the id that a text from outside is; ``None`` if it is none."""
+    return int(text) if re.fullmatch(r"[0-9]{1,20}", text) else None
 
 
 def show(value: object) -> str:

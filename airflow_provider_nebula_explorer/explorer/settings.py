@@ -5,14 +5,34 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 from urllib.parse import quote
+
+from airflow_provider_nebula_explorer.explorer.models import LONGEST_NAME
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 AccountEncoding = Literal["json", "colon"]
 
 
+class _Confidential:
+    """Values that hold a password, so that nothing writes them: no pickle, and not Airflow's XCom."""
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"{type(self).__name__} holds a password and cannot be serialized. Return what is needed of it "
+            "instead, such as base_url."
+        )
+
+    serialize = __reduce__  # Airflow calls it for each value of an XCom
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self  # it is frozen
+
+
 @dataclass(frozen=True)
-class Account:
+class Account(_Confidential):
     """A NebulaGraph account, and the graphd that Explorer uses with it.
 
     :param nebula_address: graphd's address as *Explorer* reaches it.
@@ -45,7 +65,7 @@ class Account:
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(_Confidential):
     """Everything needed to talk to one Explorer.
 
     :param base_url: scheme, host, port and path prefix, without a slash at the end.
@@ -76,5 +96,6 @@ class Settings:
 
     def job_link(self, job_id: int, workflow_id: int | str = "") -> str:
         """Return the address of a job's web page."""
-        place = quote(str(workflow_id), safe="", errors="replace")  # it may come from Explorer
+        known = str(workflow_id)[:LONGEST_NAME]  # it may come from Explorer
+        place = quote(known, safe="", errors="replace")
         return self.job_url.format(job_id=job_id, workflow_id=place, base_url=self.base_url)

@@ -38,7 +38,7 @@ from airflow_provider_nebula_explorer.explorer.client.lists import walk_list
 from airflow_provider_nebula_explorer.explorer.interval import Interval
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, show
 from airflow_provider_nebula_explorer.explorer.starting.submit import Submitter
-from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe
+from airflow_provider_nebula_explorer.explorer.waiting.outcome import TASKS_SHOWN, describe, describe_task
 from airflow_provider_nebula_explorer.explorer.waiting.pollers import wait_for_job
 from airflow_provider_nebula_explorer.hooks.clients import open_client
 from airflow_provider_nebula_explorer.hooks.state_dir import state_dir
@@ -131,6 +131,9 @@ class NebulaExplorerHook(BaseHook):
 
     def get_job(self, job_id: int | str) -> Job:
         """Fetch a job with its tasks.
+
+        Airflow stores a job that a task returns, but does not read it for the next task: return its ``data``,
+        its ``status``, or what else is needed of it.
 
         :raises NebulaExplorerNotFoundError: if there is no such job.
         """
@@ -254,7 +257,7 @@ class NebulaExplorerHook(BaseHook):
         job = self.get_job(job_id)
         found = [task.id for task in job.tasks if task.name == wanted]
         if len(found) != 1:
-            tasks = ", ".join(f"{task.name} ({task.id})" for task in job.tasks) or "none"
+            tasks = ", ".join(map(describe_task, job.tasks[:TASKS_SHOWN])) or "none"
             raise NebulaExplorerConfigError(
                 f"The task's name is {wanted!r}, which matches {len(found)} tasks of {describe(job)}; "
                 f"allowed: a name that matches one. Its tasks: {tasks}. Otherwise, use the task's id."

@@ -17,6 +17,7 @@ from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigErro
 
 GOOD = {
     "conn_id": "graph",
+    "conn_type": "nebula_explorer",
     "host": "graph",
     "port": None,
     "schema": None,
@@ -28,6 +29,20 @@ GOOD = {
 
 def a_connection(extra=(), **fields):
     return SimpleNamespace(**{**GOOD, **fields, "extra_dejson": {**GOOD["extra_dejson"], **dict(extra)}})
+
+
+@pytest.mark.parametrize("kind", ["postgres", "http", "nebula", "nebula_explorer "])
+def test_the_connection_of_another_service_is_refused_before_its_password_is_read(kind):
+    with pytest.raises(
+        NebulaExplorerConfigError, match="conn_type is '.*'; allowed: 'nebula_explorer'"
+    ) as raised:
+        read(conn_type=kind)
+    assert "very-secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("kind", ["nebula_explorer", "nebula-explorer", "", None])
+def test_a_connection_of_ours_or_of_no_type_is_read(kind):
+    assert read(conn_type=kind).account.login == "root"
 
 
 def read(extra=(), **fields):

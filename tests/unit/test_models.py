@@ -7,7 +7,33 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from factories import PUBLISHED_JOB, a_job
 
-from airflow_provider_nebula_explorer.explorer.models import JobStatus, parse_job, parse_time
+from airflow_provider_nebula_explorer.explorer.models import (
+    JobStatus,
+    number_in,
+    one_line,
+    parse_job,
+    parse_time,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("PageRank 图", "PageRank 图"),
+        ("a\r\nERROR forged\x1b[31m\u2028\u202e\ud800", "a  ERROR forged [31m   "),
+        ("x" * 200, "x" * 200),
+        ("x" * 3_000_000, "x" * 200),
+    ],
+)
+def test_text_from_outside_is_shown_as_one_line(text, shown):
+    assert one_line(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("3992429968", 3992429968), ("", None), ("²", None), ("٣", None), ("9" * 5000, None)]
+)
+def test_an_id_is_digits(text, number):
+    assert number_in(text) == number
 
 
 def test_the_published_example_is_read():

@@ -22,7 +22,7 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer.client.logins import Login, Refusal
 from airflow_provider_nebula_explorer.explorer.metrics import Metric
-from airflow_provider_nebula_explorer.explorer.models import JsonObject
+from airflow_provider_nebula_explorer.explorer.models import JsonObject, one_line
 
 T = TypeVar("T")
 
@@ -206,7 +206,7 @@ def _presentable(message: object, redact: Callable[[str], str]) -> str:
     redacted = redact(text[:_LONGEST_SEARCHED])
     if len(text) > _LONGEST_SEARCHED and len(redacted) < _LONGEST_SEARCHED // 2:
         return ""  # it is mostly secrets, and the last one was cut, so it was not recognized
-    return "".join(letter if letter.isprintable() else " " for letter in redacted[:LONGEST_MESSAGE])
+    return one_line(redacted, LONGEST_MESSAGE)
 
 
 def _refusal(

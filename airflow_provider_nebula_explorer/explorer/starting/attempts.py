@@ -16,7 +16,7 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer.client.api import add_job
 from airflow_provider_nebula_explorer.explorer.client.protocol import Call
-from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject, show
+from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject, number_in, show
 from airflow_provider_nebula_explorer.explorer.starting.submit import Intent, Submitter, undetermined
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe
 
@@ -278,7 +278,7 @@ class WorkflowRun:
     def _poll(self, note: Note, job_id: int) -> Job:
         """Return a noted job; an Explorer that was set up anew may have given its id to another one."""
         job = self._job.poll(job_id)
-        if job.workflow_id.isdecimal() and int(job.workflow_id) != note.intent.workflow_id:
+        if number_in(job.workflow_id) not in (None, note.intent.workflow_id):
             raise NebulaExplorerNotFoundError(f"{describe(job)} belongs to workflow {job.workflow_id}.")
         return job
 

@@ -19,7 +19,7 @@ from airflow_provider_nebula_explorer.exceptions import (
 from airflow_provider_nebula_explorer.explorer.client import api
 from airflow_provider_nebula_explorer.explorer.client.api import JobSummary, Page
 from airflow_provider_nebula_explorer.explorer.metrics import increment
-from airflow_provider_nebula_explorer.explorer.models import JobStatus
+from airflow_provider_nebula_explorer.explorer.models import JobStatus, number_in
 from airflow_provider_nebula_explorer.explorer.waiting.planner import LARGEST_PAGE
 
 if TYPE_CHECKING:
@@ -144,8 +144,9 @@ class NewJobs:
             return {}
         found: dict[int, list[JobSummary]] = {workflow_id: [] for workflow_id in since}
         for job in jobs:
-            if job.workflow_id.isdigit() and int(job.workflow_id) in found:
-                found[int(job.workflow_id)].append(job)
+            workflow_id = number_in(job.workflow_id)
+            if workflow_id is not None and workflow_id in found:
+                found[workflow_id].append(job)
         return {**found}
 
     async def _list(

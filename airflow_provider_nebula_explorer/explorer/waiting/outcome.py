@@ -11,7 +11,10 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerError,
     NebulaExplorerJobError,
 )
-from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, Task
+from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, Task, one_line
+
+TASKS_SHOWN = 50
+"""A log or an error shows no more of a job's tasks: a screen full."""
 
 LogLine = tuple[int, str]
 """A level of :mod:`logging`, and a line for the task's log."""
@@ -39,12 +42,22 @@ def has_reached(job: Job, targets: Collection[JobStatus], url: str | None = None
 
 def describe(job: Job) -> str:
     """Return a job's id and, where known, its name: ``Job 1964 (workflow_xkkjf_20220712103332)``."""
-    return f"Job {job.id} ({job.name})" if job.name else f"Job {job.id}"
+    return f"Job {job.id} ({one_line(job.name)})" if job.name else f"Job {job.id}"
+
+
+def describe_task(task: Task) -> str:
+    """Return a task's name and id."""
+    return f"{one_line(task.name)} ({one_line(task.id)})"
 
 
 def _failed_tasks(job: Job) -> str:
-    failed = ", ".join(f"{task.name} ({task.id}): {task.status.name}" for task in job.failed_tasks)
-    return f" Tasks that did not succeed: {failed}." if failed else ""
+    failed = job.failed_tasks
+    shown = ", ".join(f"{describe_task(task)}: {task.status.name}" for task in failed[:TASKS_SHOWN])
+    return f" Tasks that did not succeed: {shown}{_more(len(failed))}." if failed else ""
+
+
+def _more(count: int) -> str:
+    return f", and {count - TASKS_SHOWN} more" if count > TASKS_SHOWN else ""
 
 
 class JobProgress:
@@ -88,13 +101,11 @@ class JobProgress:
 def _ending(job: Job) -> Iterator[LogLine]:
     if job.duration:
         yield logging.INFO, f"It ran for {_seconds(job.duration.total_seconds())}."
-    for task in job.tasks:
-        yield logging.INFO, f"  task {_describe_task(task)}"
-
-
-def _describe_task(task: Task) -> str:
-    ran = f", {_seconds(task.duration.total_seconds())}" if task.duration else ""
-    return f"{task.name} ({task.id}): {task.status.name}{ran}"
+    for task in job.tasks[:TASKS_SHOWN]:
+        ran = f", {_seconds(task.duration.total_seconds())}" if task.duration else ""
+        yield logging.INFO, f"  task {describe_task(task)}: {task.status.name}{ran}"
+    if len(job.tasks) > TASKS_SHOWN:
+        yield logging.INFO, f"  and {len(job.tasks) - TASKS_SHOWN} more tasks"
 
 
 def _seconds(seconds: float) -> str:

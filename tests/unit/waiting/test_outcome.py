@@ -30,6 +30,31 @@ def test_a_target_ends_the_wait_whatever_it_is(code):
     assert has_reached(a_job(code), {JobStatus(code)})
 
 
+FORGING = "a\nERROR forged\x1b[31m" + "n" * 3_000_000
+
+
+def test_names_from_outside_are_shown_in_one_line_each():
+    job = a_job(3, name=FORGING, tasks=[{"id": FORGING, "name": FORGING, "status": 3}])
+    lines = [line for _, line in JobProgress().lines(job, 0.0)]
+    with pytest.raises(NebulaExplorerJobError) as raised:
+        has_reached(job, {JobStatus.SUCCESS})
+    for line in (*lines, str(raised.value)):
+        assert line.isprintable()
+        assert len(line) < 1000
+    assert lines[0].startswith("Job 1964 (a ERROR forged [31mnnn")
+    assert job.name == job.data["name"] == FORGING, "a name is compared as it is"
+
+
+def test_no_more_of_a_jobs_tasks_are_shown_than_a_screen_holds():
+    tasks = [{"id": f"{number:032x}", "name": f"query_{number}", "status": 3} for number in range(60)]
+    job = a_job(3, tasks=tasks)
+    lines = [line for _, line in JobProgress().lines(job, 0.0)]
+    assert len([line for line in lines if line.startswith("  task ")]) == 50
+    assert lines[-1] == "  and 10 more tasks"
+    with pytest.raises(NebulaExplorerJobError, match=r"query_49 \(.*\): FAILED, and 10 more\.$"):
+        has_reached(job, {JobStatus.SUCCESS})
+
+
 @pytest.mark.parametrize("code", [2, 3, 4])
 def test_a_final_status_outside_the_targets_is_an_error_with_the_job(code):
     job = a_job(code, tasks=FAILED_TASKS)
