@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError
 from airflow_provider_nebula_explorer.explorer.client import api
 from airflow_provider_nebula_explorer.explorer.client.sync_client import Client
-from airflow_provider_nebula_explorer.explorer.settings import Settings
+from airflow_provider_nebula_explorer.explorer.settings import Account, Settings
 
 PRELOADED = [
     "pytest",  # each process imports the main module
@@ -29,6 +31,11 @@ def get_job(settings: Settings) -> int | str:
         client.close()
 
 
+def _with_settings(work: Callable[[Settings], int | str], fields: dict[str, Any]) -> int | str:
+    """Do work with settings, which cannot be pickled themselves."""
+    return work(Settings(**{**fields, "account": Account(**fields["account"])}))
+
+
 def in_processes(
     work: Callable[[Settings], int | str], settings: Settings, *, times: int, at_once: int
 ) -> list[Any]:
@@ -36,7 +43,7 @@ def in_processes(
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     with context.Pool(at_once, maxtasksperchild=1) as pool:
-        done = pool.map(work, [settings] * times, chunksize=1)
+        done = pool.map(partial(_with_settings, work), [asdict(settings)] * times, chunksize=1)
         pool.close()
         pool.join()
     return done
@@ -44,6 +51,8 @@ def in_processes(
 
 def start(settings: Settings) -> multiprocessing.context.ForkServerProcess:
     """Start a process that makes a call."""
-    process = multiprocessing.get_context("forkserver").Process(target=get_job, args=(settings,))
+    process = multiprocessing.get_context("forkserver").Process(
+        target=_with_settings, args=(get_job, asdict(settings))
+    )
     process.start()
     return process

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Callable
 
 from typing_extensions import Self
@@ -66,10 +65,17 @@ class RawServer:
 class DrippingServer(RawServer):
     """Responds as given, then sends one byte after the other for as long as the client stays."""
 
+    def __init__(self, *responses: bytes) -> None:
+        super().__init__(*responses)
+        self._is_over = threading.Event()
+
+    def __exit__(self, *error: object) -> None:
+        self._is_over.set()  # Python 3.10 leaves the socket of a proxy that fails to the garbage collector
+        super().__exit__(*error)
+
     def _respond(self, client: socket.socket) -> None:
         super()._respond(client)
-        while True:
-            time.sleep(0.05)
+        while not self._is_over.wait(0.05):
             client.sendall(b"a")
 
 

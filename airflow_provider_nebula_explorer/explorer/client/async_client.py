@@ -13,10 +13,7 @@ from typing import Generic
 import anyio
 import httpx
 
-from airflow_provider_nebula_explorer.exceptions import (
-    NebulaExplorerConfigError,
-    NebulaExplorerConnectionError,
-)
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError
 from airflow_provider_nebula_explorer.explorer.client.body import Body
 from airflow_provider_nebula_explorer.explorer.client.http_errors import (
     HEADERS,
@@ -200,15 +197,17 @@ def _advance(exchange: Exchange[T], result: StepResult) -> Step | _Done[T]:
 
 
 def _open_httpx(settings: Settings) -> httpx.AsyncClient:
-    proxy_of(settings)  # raises if it cannot be used
     tls = tls_context(settings)
+    # Before httpx 0.28 it does not know socks5h, which means what it does anyway: the proxy resolves names.
+    proxy = (proxy_of(settings) or "").replace("socks5h://", "socks5://") or None
     try:
         return httpx.AsyncClient(
             headers=HEADERS,
             cookies=http.cookiejar.CookieJar(no_cookies()),
             timeout=settings.timeout,
             verify=tls or False,
-            proxy=settings.proxy,
+            proxy=proxy,
+            trust_env=False,
             # By default, httpx drops idle connections after 5 s, so before the next poll.
             limits=httpx.Limits(
                 max_connections=_MAX_CONNECTIONS,
@@ -216,10 +215,6 @@ def _open_httpx(settings: Settings) -> httpx.AsyncClient:
                 keepalive_expiry=600,
             ),
         )
-    except ImportError as error:
-        raise NebulaExplorerConfigError(
-            f"The environment's proxy cannot be used: {error} Set the connection's proxy to an http:// URL."
-        ) from error
     except (httpx.InvalidURL, ValueError):
         raise unusable_proxy() from None
 

@@ -19,6 +19,7 @@ from airflow_provider_nebula_explorer.explorer.client.body import (
     UnknownCodingError,
 )
 from airflow_provider_nebula_explorer.explorer.client.protocol import ROOT, Request
+from airflow_provider_nebula_explorer.explorer.client.tls import advice_on
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 
 HEADERS = {
@@ -116,11 +117,8 @@ def _explain(settings: Settings, causes: list[BaseException], library: LibraryEr
     for types, text in _explanations(library):
         found = next((cause for cause in causes if isinstance(cause, types)), None)
         if found is not None:
-            return text.format(
-                timeout=settings.timeout,
-                verify=settings.verify,
-                error=found,
-            )
+            advice = advice_on(found, settings) if isinstance(found, ssl.SSLCertVerificationError) else ""
+            return text.format(timeout=settings.timeout, error=found, advice=advice)
     return (
         "the connection broke before the whole response arrived. Explorer may have restarted, "
         "or the schema is wrong, http or https."
@@ -149,10 +147,7 @@ _OF_THE_CONNECTION: _Explanations = (
     ),
     (
         (ssl.SSLCertVerificationError,),
-        (
-            "TLS: the certificate is not trusted ({error.verify_message}). Set verify (now: {verify}) to the "
-            "path of the CA bundle that signed it, and host to a name that the certificate contains."
-        ),
+        "TLS: the certificate is not trusted ({error.verify_message}). {advice}",
     ),
     ((ssl.SSLError,), "TLS failed ({error.reason}). Is the schema right, http or https?"),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import ssl
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -41,7 +42,7 @@ from airflow_provider_nebula_explorer.explorer.client.protocol import (
 )
 from airflow_provider_nebula_explorer.explorer.client.proxies import proxy_of
 from airflow_provider_nebula_explorer.explorer.client.session import Session
-from airflow_provider_nebula_explorer.explorer.client.tls import client_cert, tls_context, trust
+from airflow_provider_nebula_explorer.explorer.client.tls import tls_context, trust
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 
 _PIECE_BYTES = 64 * 1024
@@ -70,18 +71,19 @@ class Client:
         self._sleep = sleep or time.sleep
         self._clock = clock
         self._paused_until = -math.inf
-        # Unusable files and proxies are errors now, with the same text for both clients.
-        tls_context(settings)
-        proxy_of(settings)
         # urllib3 warns of headers that it cannot read, and quotes what follows them, which may be our token.
         redact_loggers("urllib3.connection", "urllib3.connectionpool")
         self._http = _NoRedirects()
-        for scheme in ("http://", "https://"):
-            self._http.mount(scheme, _BoundedAdapter())
+        # Unusable files and proxies are errors now, with the same text for both clients.
+        adapter = _Adapter(tls_context(settings))
+        for scheme in ("http", "https"):
+            self._http.mount(f"{scheme}://", adapter)
+        # Otherwise requests would find a proxy by rules of its own, and overwrite our header from ~/.netrc.
+        self._http.trust_env = False
+        proxy = proxy_of(settings)
+        self._proxies = {"http": proxy, "https": proxy} if proxy else {}
         self._http.headers.update(HEADERS)
         self._http.cookies.set_policy(no_cookies())
-        # Without this, requests would take an account from ~/.netrc and overwrite our header.
-        self._http.auth = _keep_headers
 
     def run(self, call: Call[T]) -> T:
         """Make a call.
@@ -187,8 +189,7 @@ class Client:
                 allow_redirects=False,
                 stream=True,
                 verify=trust(settings),
-                cert=client_cert(settings),
-                proxies={"http": settings.proxy, "https": settings.proxy} if settings.proxy else None,
+                proxies=self._proxies,
             ) as response,
         ):
             return Response(
@@ -213,16 +214,23 @@ class _NoRedirects(requests.Session):
         return None
 
 
-class _BoundedAdapter(requests.adapters.HTTPAdapter):
-    """Makes connections, to Explorer or to a proxy, whose responses are bounded in time and size."""
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Makes connections, to Explorer or to a proxy, whose responses are bounded in time and size.
+
+    :param tls: how to speak TLS, as the other client does; ``None`` if Explorer is reached without it.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None) -> None:
+        self._options: dict[str, Any] = {} if tls is None else {"ssl_context": tls}
+        super().__init__()
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        super().init_poolmanager(*arguments, **options)
+        super().init_poolmanager(*arguments, **{**options, **self._options})
         _bound(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> urllib3.PoolManager:
         is_new = proxy not in self.proxy_manager
-        manager: urllib3.PoolManager = super().proxy_manager_for(proxy, **options)
+        manager: urllib3.PoolManager = super().proxy_manager_for(proxy, **options, **self._options)
         if is_new:
             _bound(manager)
         return manager
@@ -247,10 +255,6 @@ def _no_warning_at_every_request() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
         yield
-
-
-def _keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
 
 
 _REQUESTS = LibraryErrors(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 
 import pytest
 from factories import settings_of
 
 from airflow_provider_nebula_explorer.emulator import Fault, JobPlan
-from airflow_provider_nebula_explorer.exceptions import NebulaExplorerAuthError, NebulaExplorerConfigError
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerAuthError
 from airflow_provider_nebula_explorer.explorer.client import api
 from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
 from airflow_provider_nebula_explorer.explorer.settings import Account
@@ -132,10 +131,3 @@ def test_no_request_is_logged_at_info(explorer, job_ids, caplog):
     caplog.set_level("INFO")
     with_client(settings_of(explorer), get_all(job_ids[:2]))
     assert "HTTP Request" not in caplog.text
-
-
-def test_a_proxy_of_the_environment_without_its_library_is_named(explorer, monkeypatch):
-    monkeypatch.setitem(sys.modules, "socksio", None)
-    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
-    with pytest.raises(NebulaExplorerConfigError, match="environment's proxy cannot be used"):
-        AsyncClient(settings_of(explorer))

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import base64
 import gc
+import re
 import shutil
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import traceback
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
 from factories import settings_of
 from raw_server import DrippingServer, read_request
 
@@ -378,11 +383,141 @@ def test_a_proxy_of_the_environment_does_not_matter_where_it_is_not_for_explorer
     assert explorer.logins == 1
 
 
+NOBODY = "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize("excepted", ["127.0.0.0/8", "LOCALHOST,127.0.0.1", "*", "127.0.0.1:{port}"])
+@pytest.mark.parametrize("proxy", [NOBODY, "socks5://127.0.0.1:9", "nonsense"])
+def test_a_proxy_that_does_not_apply_harms_neither_client(
+    open_client, explorer, monkeypatch, proxy, excepted
+):
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, proxy)
+    monkeypatch.setenv("no_proxy", excepted.format(port=explorer.port))
+    open_client(settings_of(explorer)).login()
+    assert explorer.logins == 1
+
+
+def test_a_proxy_for_https_harms_no_http(open_client, explorer, monkeypatch):
+    monkeypatch.setenv("https_proxy", "socks5://127.0.0.1:9")
+    open_client(settings_of(explorer)).login()
+    assert explorer.logins == 1
+
+
+def test_the_connections_proxy_wins_over_no_proxy(open_client, explorer, monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    client = open_client(settings_of(explorer, base_url="http://graph.invalid", proxy=explorer.url))
+    client.login()
+    assert explorer.logins == 1
+
+
+@pytest.mark.parametrize("missing", ["socks", "socksio"])
+def test_a_socks_proxy_says_what_to_install_in_both_clients(open_client, explorer, monkeypatch, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    with pytest.raises(
+        NebulaExplorerConfigError, match=r"a SOCKS proxy, .* 'requests\[socks\]' 'httpx\[socks\]'"
+    ):
+        open_client(settings_of(explorer))
+
+
+@pytest.fixture
+def issued(tmp_path):
+    """Run openssl commands in a folder of their own, and return the folder."""
+    if shutil.which("openssl") is None:
+        pytest.skip("the openssl command is not installed")
+
+    def run(*commands):
+        for command in commands:
+            subprocess.run(command, shell=True, check=True, capture_output=True, cwd=tmp_path)
+        return tmp_path
+
+    return run
+
+
+@pytest.fixture
+def strict(monkeypatch):
+    """Check certificates as Python 3.13 does."""
+    create = ssl.create_default_context
+
+    def create_strictly(*arguments, **options):
+        context = create(*arguments, **options)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", create_strictly)
+
+
+def front_with(explorer, folder):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem", folder / "server.key")
+    return TlsFront(explorer.port, context)
+
+
+PLAIN = (
+    'openssl req -x509 -newkey rsa:2048 -nodes -subj "/CN=My CA" -keyout ca.key -out ca.pem',
+    "openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr",
+    'printf "subjectAltName=DNS:localhost" > server.ext',
+    (
+        "openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile server.ext "
+        "-out server.pem"
+    ),
+)
+
+
+def test_certificates_that_only_a_strict_check_refuses_say_how_to_issue_them(
+    open_client, explorer, issued, strict
+):
+    folder = issued(*PLAIN)
+    front = front_with(explorer, folder)
+    try:
+        with pytest.raises(NebulaExplorerConnectionError) as raised:
+            list_jobs(open_client, explorer, front, verify=str(folder / "ca.pem"))
+    finally:
+        front.close()
+    assert "Python 3.13 and later check certificates strictly" in str(raised.value)
+    assert "-addext keyUsage=critical,keyCertSign,cRLSign" in str(raised.value)
+    assert not raised.value.is_transient
+
+
+def test_certificates_as_the_documentation_issues_them_pass_the_strict_check(
+    open_client, explorer, issued, strict
+):
+    page = (Path(__file__).parents[3] / "docs/connection.md").read_text()
+    commands = re.findall(r"^    ((?:openssl|printf) .*)$", page, re.MULTILINE)
+    assert len(commands) == 4
+    folder = issued(*(command.replace("graph.example.com", "localhost") for command in commands))
+    front = front_with(explorer, folder)
+    try:
+        assert list_jobs(open_client, explorer, front, verify=str(folder / "ca.pem")).items == ()
+    finally:
+        front.close()
+
+
+@pytest.mark.parametrize("is_split", [False, True], ids=["one file", "two files"])
+def test_an_encrypted_key_is_an_error_and_no_prompt(
+    open_client, explorer, front, authority, bundle, tmp_path, is_split
+):
+    mine = authority.issue_cert("client")
+    key = serialization.load_pem_private_key(mine.private_key_pem.bytes(), None)
+    encrypted = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"pass phrase"),
+    )
+    chain = b"".join(blob.bytes() for blob in mine.cert_chain_pems)
+    cert_file, key_file = tmp_path / "cert.pem", tmp_path / "encrypted.key"
+    cert_file.write_bytes(chain if is_split else chain + encrypted)
+    key_file.write_bytes(encrypted)
+    changes = {"client_cert": str(cert_file), "client_key": str(key_file) if is_split else None}
+    name = "client_key is '.*encrypted.key'" if is_split else "client_cert is '.*cert.pem'"
+    with pytest.raises(NebulaExplorerConfigError, match=f"{name}, whose key is encrypted; allowed"):
+        open_client(settings_of(explorer, base_url=front.url, verify=bundle, **changes))
+
+
 def test_a_folder_of_certificates_is_trusted(open_client, explorer, front, authority, bundle, tmp_path):
     folder = tmp_path / "certs"
     folder.mkdir()
-    import subprocess
-
     if shutil.which("openssl") is None:
         pytest.skip("the openssl command, which names such a folder's files, is not installed")
     digest = subprocess.run(
