@@ -100,9 +100,9 @@ bench-logins: .venv-bench/installed ## Count logins of tasks and of waits, besid
 
 # Longer finds more: make fuzz SECONDS=3600
 SECONDS = 60
-fuzz: .venv-fuzz/installed ## Try hostile responses, connections and arguments; SECONDS for each of the three
+fuzz: .venv-fuzz/installed ## Try hostile responses, servers, connections and arguments; SECONDS for each of the four
 	@mkdir -p .fuzz
-	@for target in responses connections arguments; do \
+	@for target in responses servers connections arguments; do \
 	    .venv-fuzz/bin/python fuzz/fuzz.py $$target -max_total_time=$(SECONDS) >.fuzz/$$target.log 2>&1 \
 	        || { cat .fuzz/$$target.log; exit 1; }; \
 	    echo "$$target: nothing found; $$(tail -n 1 .fuzz/$$target.log)"; \

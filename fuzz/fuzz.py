@@ -34,6 +34,11 @@ def responses(data: bytes) -> None:
         properties.any_response_is_read_or_refused(Response(int(status), headers, body, cookies))
 
 
+def servers(data: bytes) -> None:
+    """A server's responses in turn, each as raw bytes, between lines of one ``%``; an empty one is true."""
+    properties.any_lies_end_as_values_or_errors([lie or None for lie in data.split(b"\n%\n")])
+
+
 def connections(data: bytes) -> None:
     """The fields of a connection, in JSON; ``extra`` is an object in it."""
     fields = _json(data)
@@ -108,7 +113,7 @@ def _replace(value: Any, chance: random.Random) -> Any:
     return changed
 
 
-TARGETS = {target.__name__: target for target in (responses, connections, arguments)}
+TARGETS = {target.__name__: target for target in (responses, servers, connections, arguments)}
 
 
 def main() -> None:

@@ -5,10 +5,14 @@ Both hypothesis, in ``tests/unit/test_hostile_values.py``, and the fuzzer in ``f
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import math
 import re
+import traceback
+from collections.abc import Callable, Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,19 +21,25 @@ import httpx
 import requests
 import urllib3
 from factories import Played, logged_in, no_jitter, settings
+from hostile_server import LOGGED_IN, TOKEN, HostileServer
 
 from airflow_provider_nebula_explorer.connection import read_connection, unknown_extras
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError, NebulaExplorerError
 from airflow_provider_nebula_explorer.explorer import arguments
 from airflow_provider_nebula_explorer.explorer.client import api
+from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
 from airflow_provider_nebula_explorer.explorer.client.protocol import ROOT, Call, Request, Response
 from airflow_provider_nebula_explorer.explorer.client.session import Session
+from airflow_provider_nebula_explorer.explorer.client.sync_client import Client
 from airflow_provider_nebula_explorer.explorer.models import Job
 from airflow_provider_nebula_explorer.explorer.settings import Account, Settings
+from airflow_provider_nebula_explorer.explorer.starting.submit import Submitter
 
 PASSWORD = "s3cr3t-pw"
 LONGEST_TEXT = 4000
 TASK_ID = "f" * 32
+
+MOST_REQUESTS = 150
 
 CALLS: tuple[Call[Any], ...] = (
     api.get_job(1),
@@ -103,6 +113,71 @@ def _check_value(value: object) -> None:
         assert re.fullmatch(r"http://graph:7002/[0-9]+/[^/?#\s]*\?x", link), link
 
 
+def any_lies_end_as_values_or_errors(lies: Sequence[bytes | None]) -> None:
+    """Whatever bytes come back, in whatever order among true responses, for both clients and for a start.
+
+    :param lies: see :class:`.hostile_server.HostileServer`.
+    """
+    is_token_known = not lies or lies[0] in (None, LOGGED_IN)
+    secrets = (PASSWORD, TOKEN) if is_token_known else (PASSWORD,)
+    for play in (_play_blocking, _play_on_loop):
+        with HostileServer(lies) as server:
+            account = Account("root", PASSWORD, "10.0.0.9")
+            pauses: list[float] = []
+            outcomes = play(settings(base_url=server.url, account=account, max_retries=1, timeout=5), pauses)
+        for outcome in outcomes:
+            _check_outcome(outcome, secrets)
+        assert len(server.requests) < MOST_REQUESTS
+        assert all(0 <= pause <= 61 for pause in pauses)
+
+
+def _play_blocking(there: Settings, pauses: list[float]) -> list[object]:
+    client = Client(there, sleep=pauses.append)
+    submitter = Submitter(client, max_failures=2, sleep=pauses.append)
+    try:
+        outcomes = [_outcome(partial(client.run, call)) for call in CALLS]
+        start = _outcome(lambda: submitter.submit(api.add_job(7), submitter.intend(7)))
+        return [*outcomes, start, _outcome(partial(client.run, api.get_job(1)))]
+    finally:
+        client.close()
+
+
+def _outcome(work: Callable[[], object]) -> object:
+    try:
+        return work()
+    except Exception as error:
+        return error
+
+
+def _play_on_loop(there: Settings, pauses: list[float]) -> list[object]:
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async def play() -> list[object]:
+        client = AsyncClient(there, sleep=sleep)
+        try:
+            alone = [await asyncio.gather(client.run(call), return_exceptions=True) for call in CALLS]
+            at_once = await asyncio.gather(*map(client.run, CALLS), return_exceptions=True)
+            return [outcome for outcomes in (*alone, at_once) for outcome in outcomes]
+        finally:
+            await client.close()
+
+    return asyncio.run(play())
+
+
+def _check_outcome(outcome: object, secrets: Sequence[str]) -> None:
+    if isinstance(outcome, BaseException):
+        assert isinstance(outcome, NebulaExplorerError), repr(outcome)
+        _check_text(str(outcome), *secrets)
+        trace = "".join(traceback.format_exception(outcome))
+        assert not [secret for secret in secrets if secret in trace]
+    if isinstance(outcome, Job):
+        assert outcome.id == 1
+    if isinstance(outcome, int):
+        assert outcome > 0
+    _check_value(outcome)
+
+
 def any_connection_is_read_or_refused(fields: dict[str, Any]) -> None:
     """A connection becomes settings that both clients can use and that lead nowhere else, or is an error."""
     extra = fields.get("extra")
@@ -141,8 +216,8 @@ def _check_settings(read: Settings) -> None:
     assert 0 < read.timeout <= 3600
     if read.proxy:
         assert read.proxy.isprintable()
-        assert urllib3.util.parse_url(read.proxy).host
-        if read.proxy.isascii():  # other names are errors when the client is opened
+        if read.proxy.isascii():  # other names are errors when the client is opened or used
+            assert urllib3.util.parse_url(read.proxy).host
             httpx.Proxy(read.proxy)
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
 import pytest
-from factories import settings_of
+from factories import settings, settings_of
+from raw_server import RawServer, logged_in_with
 
 from airflow_provider_nebula_explorer.emulator import Fault, JobPlan
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerAuthError
 from airflow_provider_nebula_explorer.explorer.client import api
 from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
+from airflow_provider_nebula_explorer.explorer.client.protocol import Call, Request
 from airflow_provider_nebula_explorer.explorer.settings import Account
 
 
@@ -125,6 +128,19 @@ def test_a_pause_that_the_last_try_was_sent_delays_the_next_call(explorer, job_i
 
     assert with_client(settings_of(explorer, max_retries=0), use, sleep=sleep).id == job_ids[1]
     assert pauses in ([7], [8])
+
+
+@pytest.mark.parametrize(("length", "is_on_loop"), [(1000, True), (100_000, False)])
+def test_a_large_response_is_read_off_the_event_loop(length, is_on_loop):
+    call = Call(Request("GET", "/api-open/v1/jobs"), lambda data: threading.get_ident())
+
+    async def use(client):
+        return await client.run(call) == threading.get_ident()
+
+    body = b'{"code":0,"data":"%s"}' % (b"x" * length)
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with RawServer(logged_in_with(b"explorer_token=a.b"), head + body) as server:
+        assert with_client(settings(base_url=server.url), use) is is_on_loop
 
 
 def test_no_request_is_logged_at_info(explorer, job_ids, caplog):

@@ -223,7 +223,9 @@ def test_gzip_that_is_cut_may_be_whole_the_next_time(open_client, pauses, bytes_
         assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b'{"code": 0}') + b"more"])
+@pytest.mark.parametrize(
+    "body", [b"no gzip", gzip.compress(b'{"code": 0}') + b"more"], ids=["no gzip", "more"]
+)
 def test_what_is_no_gzip_is_a_broken_response(open_client, body):
     with RawServer(packed(b"gzip", body)) as server:
         client = open_client(settings(base_url=server.url, max_retries=0))
