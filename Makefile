@@ -67,6 +67,7 @@ lint: $(VENV)/installed-dev ## Check style, types, and the workflows in .github
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
 format: $(VENV)/installed-dev ## Fix style where a tool can
 	$(BIN)/ruff check --fix .

@@ -17,6 +17,7 @@ from airflow_provider_nebula_explorer import __version__
 ROOT = Path(__file__).parents[2]
 PACKAGE = "airflow_provider_nebula_explorer"
 NAME = f"{PACKAGE}-{__version__}"
+PINNED = re.compile(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 
 
 def git(*arguments):
@@ -112,6 +113,38 @@ def test_the_sdist_can_be_tested_and_documented_from(unpacked):
     assert {"Makefile", "README.md", "CHANGELOG.md", "LICENSE", "constraints.txt", "pyproject.toml"} <= names
     assert {"tests/conftest.py", "example_dags/run_workflow.py", "docs/connection.md"} <= names
     assert {"docs/conf.py", "docs/howto/index.md", "requirements-docs.txt", "scripts/check_site.py"} <= names
+
+
+def test_the_sdist_holds_what_git_tracks_and_nothing_else(unpacked):
+    names = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
+    assert names == {*git("ls-files"), "PKG-INFO"}
+
+
+def test_what_lies_about_in_a_clone_is_in_no_distribution(tmp_path):
+    clone, built = tmp_path / "clone", tmp_path / "built"
+    git("clone", "--quiet", str(ROOT), str(clone))
+    for name in ("tests/.env", "notes.txt", f"{PACKAGE}/secrets.json"):
+        (clone / name).write_text("password = stand-in")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(built), str(clone)]
+    subprocess.run(command, check=True, capture_output=True)
+    with tarfile.open(built / f"{NAME}.tar.gz") as sdist, zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+        names = [*sdist.getnames(), *wheel.namelist()]
+    assert f"{NAME}/tests/conftest.py" in names
+    assert not [name for name in names if name.endswith((".env", "notes.txt", "secrets.json"))]
+
+
+def test_each_action_of_a_workflow_is_pinned_by_its_commit():
+    # A tag can be moved to other code, which would then publish releases.
+    uses = [
+        line.partition("uses:")[2].strip()
+        for path in (ROOT / ".github/workflows").iterdir()
+        for line in path.read_text().splitlines()
+        if "uses:" in line
+    ]
+    assert "pypa/gh-action-pypi-publish" in {action.partition("@")[0] for action in uses}
+    assert [action for action in uses if not PINNED.fullmatch(action)] == []
+    by_action = {action.partition("@")[0]: action for action in uses}
+    assert set(by_action.values()) == set(uses), "one version of each action"
 
 
 def test_the_wheel_is_what_is_imported(installed):
