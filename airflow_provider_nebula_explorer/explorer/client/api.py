@@ -289,8 +289,12 @@ def summary_of(data: JsonObject) -> JobSummary:
     if type(created) is not int or not 0 <= created < 10**15:
         time = parse_time(created)
         created = None if time is None else parse_milliseconds("createTime", time)
-    return JobSummary(job_id, status, str(data.get("workflowId") or ""), created or None)
+    workflow_id = str(data.get("workflowId") or "")[:_LONGEST_ID]
+    return JobSummary(job_id, status, workflow_id, created or None)
 
+
+_LONGEST_ID = 32
+"""Characters of a workflow's id that are kept: pages may have megabytes, and one follows the other."""
 
 _STATUSES: dict[object, JobStatus] = {status.value: status for status in JobStatus}
 

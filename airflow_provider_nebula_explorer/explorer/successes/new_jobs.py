@@ -12,15 +12,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerConnectionError,
     NebulaExplorerError,
     NebulaExplorerForbiddenError,
     NebulaExplorerNotFoundError,
 )
 from airflow_provider_nebula_explorer.explorer.client import api
 from airflow_provider_nebula_explorer.explorer.client.api import JobSummary, Page
+from airflow_provider_nebula_explorer.explorer.client.limits import LONGEST_UNLIMITED_LIST, STALE_PAGES
 from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.models import JobStatus, number_in
-from airflow_provider_nebula_explorer.explorer.waiting.planner import LARGEST_PAGE
+from airflow_provider_nebula_explorer.explorer.waiting.planner import LARGEST_PAGE, SMALLEST_PAGE
 
 if TYPE_CHECKING:
     from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
@@ -30,6 +32,12 @@ _SHARING_SECONDS = 0.2
 
 _SEPARATE_SECONDS = 600.0
 """For how long each workflow gets its own list after Explorer refused the list of all jobs."""
+
+_SMALL_PAGES_SECONDS = 600.0
+"""For how long pages stay smaller after a larger one was refused, or exceeded its bound."""
+
+MOST_NEW_JOBS = 20_000
+"""Jobs of one list: to take note of them holds the event loop for up to 40 ms."""
 
 _SIMILAR_MS = 600_000
 """How far apart the times of creation may lie from which on one list shows the jobs of several workflows.
@@ -52,6 +60,8 @@ class NewJobs:
         self._clock = clock
         self._newest: int | None = None
         self._order = "asc"
+        self._page_size = LARGEST_PAGE
+        self._small_until = -math.inf
         self._gathering: dict[JobStatus | None, _SharedList] = {}  # those that more callers may join
         self._tasks: set[asyncio.Task[_JobsOrError]] = set()
         self._separate_until = -math.inf
@@ -138,8 +148,11 @@ class NewJobs:
             return {}
         try:
             jobs = await self._list(None, min(since.values()), status)
-        except (NebulaExplorerForbiddenError, NebulaExplorerNotFoundError):
-            # The account may be allowed to list its workflows' jobs all the same.
+        except NebulaExplorerError as error:
+            refused = isinstance(error, (NebulaExplorerForbiddenError, NebulaExplorerNotFoundError))
+            if not refused and not error.may_be_too_large:
+                raise
+            # The account may be allowed to list its workflows' jobs all the same, and those may be fewer.
             self._separate_until = self._clock() + _SEPARATE_SECONDS
             return {}
         found: dict[int, list[JobSummary]] = {workflow_id: [] for workflow_id in since}
@@ -152,27 +165,43 @@ class NewJobs:
     async def _list(
         self, workflow_id: int | None, since: int, status: JobStatus | None, name: str | None = None
     ) -> list[JobSummary]:
+        if self._clock() >= self._small_until:
+            self._page_size = LARGEST_PAGE
+        walk = _Walk(_Position(since, self._page_size, self._order))
+        while position := walk.position:
+            page = await self._page(workflow_id, status, position, name)
+            if page is None:
+                walk.begin_with(self._page_size)
+                continue
+            walk.read(page)
+            self._newest = latest(page.items, self._newest)
+            self._order = position.order
+        own = (job for job in walk.jobs.values() if _is_of(job, workflow_id, status))
+        return sorted(own, key=lambda job: _created(job, since))
+
+    async def _page(
+        self, workflow_id: int | None, status: JobStatus | None, position: _Position, name: str | None
+    ) -> Page[JobSummary] | None:
+        """Fetch a page; ``None`` if a smaller one has to be requested."""
         client = await self._client()
-        jobs: dict[int, JobSummary] = {}
-        position: _Position | None = _Position(since, self._order)
-        while position:
-            page = await client.run(
+        try:
+            return await client.run(
                 api.list_summaries(
                     workflow_id,
                     status=status,
                     created_from=position.since,
                     name=name,
                     order=position.order,
-                    page_size=LARGEST_PAGE,
+                    page_size=position.size,
                     page=position.number,
                 )
             )
-            jobs.update((job.id, job) for job in _created_from(since, page.items))
-            self._newest = latest(page.items, self._newest)
-            position = position.after(page)
-            self._order = position.order if position else self._order
-        own = (job for job in jobs.values() if _is_of(job, workflow_id, status))
-        return sorted(own, key=lambda job: _created(job, since))
+        except NebulaExplorerError as error:
+            if not error.may_be_too_large or position.size == SMALLEST_PAGE:
+                raise
+        self._page_size = max(SMALLEST_PAGE, position.size // 10)
+        self._small_until = self._clock() + _SMALL_PAGES_SECONDS
+        return None
 
 
 _JobsOrError = dict[int, "list[JobSummary] | BaseException"]
@@ -208,12 +237,14 @@ class _Position:
     older jobs than requested.
 
     :param since: the time of creation, in epoch milliseconds.
+    :param size: how many jobs a page has.
     :param order: ``asc``, or ``desc`` where that is not obeyed.
     :param number: the page's number, from 1.
     :param shown: ids of the jobs on the pages with lower numbers.
     """
 
     since: int
+    size: int
     order: str = "asc"
     number: int = 1
     shown: frozenset[int] = frozenset()
@@ -226,12 +257,60 @@ class _Position:
         times = [_created(job, self.since) for job in page.items]
         if self.order == "asc":
             if times != sorted(times) or times[0] < self.since - 1:
-                return _Position(self.since, "desc")
+                return _Position(self.since, self.size, "desc")
             if times[-1] > self.since:
-                return _Position(times[-1])
+                return _Position(times[-1], self.size)
         elif times[0] > times[-1] and times[-1] < self.since and times == sorted(times, reverse=True):
             return None
         return replace(self, number=self.number + 1, shown=self.shown | ids)
+
+
+class _Walk:
+    """The way through one list, whatever Explorer says of its length.
+
+    :ivar position: where the next page begins; ``None`` at the end.
+    :ivar jobs: those that were requested, by id.
+    """
+
+    def __init__(self, begin: _Position) -> None:
+        self.position: _Position | None = begin
+        self.jobs: dict[int, JobSummary] = {}
+        self._since = begin.since
+        self._seen: set[int] = set()
+        self._stale = 0
+
+    def read(self, page: Page[JobSummary]) -> None:
+        """Take the jobs of the next page.
+
+        :raises NebulaExplorerConnectionError: if the list has too many.
+        """
+        assert self.position is not None  # noqa: S101 - its caller has fetched a page
+        ids = {job.id for job in page.items}
+        self._stale = self._stale + 1 if ids <= self._seen else 0
+        self._seen |= ids
+        self.jobs.update((job.id, job) for job in _created_from(self._since, page.items))
+        if len(self.jobs) > MOST_NEW_JOBS or len(self._seen) > LONGEST_UNLIMITED_LIST:
+            raise NebulaExplorerConnectionError(
+                f"Explorer lists more than {MOST_NEW_JOBS} new jobs, or {LONGEST_UNLIMITED_LIST} in all. "
+                "Set a later created_after.",
+                transient=False,
+                too_large=True,
+            )
+        following = self.position.after(page)
+        if following and following.order != self.position.order:
+            self._begin_at(following)
+        else:
+            self.position = None if self._stale >= STALE_PAGES else following
+
+    def begin_with(self, page_size: int) -> None:
+        """Begin again, where pages were first numbered, with pages of another size."""
+        assert self.position is not None  # noqa: S101 - its caller has requested a page
+        self._begin_at(replace(self.position, size=page_size, number=1, shown=frozenset()))
+
+    def _begin_at(self, position: _Position) -> None:
+        self.position = position
+        self._seen.clear()
+        self._stale = 0
 
 
 def latest(jobs: Iterable[JobSummary], otherwise: int | None) -> int | None:

@@ -154,7 +154,7 @@ class SuccessStream:
             self._next_poll = self._new_jobs.next_poll(self._interval)
             if is_first:
                 return []  # at once, so that the bookmark is saved: another process would begin later
-        self._begin_waits()
+        await self._begin_waits()
         await self._sleep_until_some_end()
         return self._take_ended()
 
@@ -191,8 +191,10 @@ class SuccessStream:
             jobs.extend(await self._list(since=0, status=status))
         return jobs
 
-    def _begin_waits(self) -> None:
-        for job_id in self._bookmark.unreported.difference(self._waits):
+    async def _begin_waits(self) -> None:
+        for number, job_id in enumerate(self._bookmark.unreported.difference(self._waits)):
+            if number % 100 == 99:
+                await asyncio.sleep(0)  # thousands may begin at once: let others run in between
             if self._refused_until.get(job_id, -math.inf) <= self._clock():
                 self._waits[job_id] = asyncio.create_task(
                     self._end_of(job_id), name=f"nebula_explorer job {job_id}"
