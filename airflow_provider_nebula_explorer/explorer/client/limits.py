@@ -27,6 +27,10 @@ WORKER_BUDGET = Budget(32 * 2**20, 1_000_000)
 READ_ON_LOOP_BYTES = 64 * 1024
 """A larger response is read in a thread: to make a job of 5000 tasks of it takes 20 ms."""
 
+DEEPEST_JSON = 50
+"""Levels of lists and objects in each other: what Airflow and others make of them recurses, and Python bears
+some hundreds. Explorer's have seven."""
+
 LONGEST_UNLIMITED_LIST = 100_000
 """Jobs of a list for which the caller set no limit: the walk remembers their ids, about 10 MiB."""
 

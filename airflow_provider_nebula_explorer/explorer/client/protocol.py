@@ -20,6 +20,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerServerError,
     class_of,
 )
+from airflow_provider_nebula_explorer.explorer.client.limits import DEEPEST_JSON
 from airflow_provider_nebula_explorer.explorer.client.logins import Login, Refusal
 from airflow_provider_nebula_explorer.explorer.metrics import Metric
 from airflow_provider_nebula_explorer.explorer.models import JsonObject, one_line
@@ -173,7 +174,13 @@ def read_data(request_text: str, response: Response, redact: Callable[[str], str
     :param redact: takes secrets out of a text that came from outside.
     :raises NebulaExplorerError: the narrowest class for what came back instead.
     """
-    envelope = parse_envelope(response.body)
+    try:
+        envelope = _read_envelope(response.body)
+    except RecursionError:
+        raise NebulaExplorerConnectionError(
+            f"{request_text}: the response's JSON has more than {DEEPEST_JSON} levels. This is not Explorer.",
+            transient=False,
+        ) from None
     if envelope is None:
         raise _without_envelope(request_text, response)
     if envelope["code"] != 0:
@@ -184,12 +191,36 @@ def read_data(request_text: str, response: Response, redact: Callable[[str], str
 def parse_envelope(body: bytes) -> JsonObject | None:
     """Return the JSON object that Explorer answers with; ``None`` for what is not Explorer's."""
     try:
-        envelope = json.loads(body, parse_float=_finite, parse_constant=_finite)
-    except (ValueError, RecursionError):
+        return _read_envelope(body)
+    except RecursionError:
         return None
+
+
+def _read_envelope(body: bytes) -> JsonObject | None:
+    """Do the same.
+
+    :raises RecursionError: if it is nested too deeply.
+    """
+    try:
+        envelope = json.loads(body, parse_float=_finite, parse_constant=_finite)
+    except ValueError:
+        return None
+    if _is_deeper(envelope, DEEPEST_JSON):
+        raise RecursionError
     if isinstance(envelope, dict) and type(envelope.get("code")) is int and abs(envelope["code"]) < 10**20:
         return envelope
     return None
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Say whether lists and objects are nested in more levels; what reads them all may recurse."""
+    nested = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(levels):
+        if not nested:
+            return False
+        children = (it.values() if isinstance(it, dict) else it for it in nested)
+        nested = [it for values in children for it in values if isinstance(it, (dict, list))]
+    return bool(nested)
 
 
 def _finite(text: str) -> float:

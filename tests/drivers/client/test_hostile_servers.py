@@ -16,6 +16,7 @@ from raw_server import OK, DrippingServer, RawServer, logged_in_with
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError, NebulaExplorerError
 from airflow_provider_nebula_explorer.explorer.client import api
+from airflow_provider_nebula_explorer.explorer.client.limits import DEEPEST_JSON
 
 TOKEN = "header.tok3n-payload.signature"
 LOGGED_IN = logged_in_with(f"explorer_token={TOKEN}; Path=/; HttpOnly".encode())
@@ -242,6 +243,26 @@ def test_a_small_response_of_very_many_values_is_rejected(open_client):
             client.login()
     assert raised.value.may_be_too_large
     assert not raised.value.is_transient
+
+
+DEEP = {"lists": (b"[", b"]"), "objects": (b'{"a":', b"}"), "both": (b'[{"a":', b"}]")}
+
+
+@pytest.mark.parametrize(("begin", "end"), DEEP.values(), ids=DEEP)
+@pytest.mark.parametrize("levels", [DEEPEST_JSON - 6, DEEPEST_JSON + 2, 900, 1100, 15_000])
+def test_json_is_of_limited_depth(open_client, levels, begin, end):
+    times = levels // (1 + (len(begin) > 5))
+    nested = begin * times + b"1" + end * times
+    body = b'{"code": 0, "data": {"id": 1, "status": 1, "tasks": [], "more": %s}}' % nested
+    with RawServer(LOGGED_IN, packed(b"gzip", gzip.compress(body))) as server:
+        client = open_client(settings(base_url=server.url, max_retries=0))
+        if levels < DEEPEST_JSON:
+            assert json.loads(json.dumps(client.run(api.get_job(1)).data["more"])) == json.loads(nested)
+        else:
+            deep = f"more than {DEEPEST_JSON} levels"
+            with pytest.raises(NebulaExplorerConnectionError, match=deep) as raised:
+                client.run(api.get_job(1))
+            assert not raised.value.is_transient
 
 
 PAYLOAD = base64.urlsafe_b64encode(b'{"username": "root", "password": "nebula-password"}').decode().strip("=")
