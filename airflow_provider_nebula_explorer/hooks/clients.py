@@ -13,6 +13,7 @@ from airflow_provider_nebula_explorer.explorer.metrics import Metric, install
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 
 if TYPE_CHECKING:
+    from airflow_provider_nebula_explorer.explorer.client.account_budget import AccountBudget
     from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
     from airflow_provider_nebula_explorer.explorer.client.sync_client import Client
 
@@ -27,8 +28,11 @@ def open_client(settings: Settings) -> Client:
     return Client(settings, on_secret=_mask)
 
 
-async def open_async_client(settings: Settings) -> AsyncClient:
-    """Return an asynchronous client whose secrets Airflow masks."""
+async def open_async_client(settings: Settings, budget: AccountBudget) -> AsyncClient:
+    """Return an asynchronous client whose secrets Airflow masks.
+
+    :param budget: what the account may do.
+    """
     from asgiref.sync import sync_to_async
 
     def build() -> AsyncClient:
@@ -36,7 +40,7 @@ async def open_async_client(settings: Settings) -> AsyncClient:
 
         install(_measure)
         _mask_proxy(settings)
-        return AsyncClient(settings, on_secret=sync_to_async(_mask))
+        return AsyncClient(settings, on_secret=sync_to_async(_mask), budget=budget)
 
     # In threads: importing and building it reads files, and Airflow's masking calls its supervisor.
     return await sync_to_async(build)()

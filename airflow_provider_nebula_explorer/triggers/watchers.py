@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from asgiref.sync import sync_to_async
 
-from airflow_provider_nebula_explorer.explorer.settings import Settings
+from airflow_provider_nebula_explorer.explorer.client.account_budget import AccountBudget
+from airflow_provider_nebula_explorer.explorer.settings import Account, Settings
 from airflow_provider_nebula_explorer.explorer.successes.new_jobs import NewJobs
 from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
 from airflow_provider_nebula_explorer.hooks.clients import load_metrics, open_async_client
@@ -26,9 +27,9 @@ class OpenWatcher:
     ``members`` is the number of triggers that use it.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, budget: AccountBudget) -> None:
         self.watcher = Watcher(
-            lambda: open_async_client(settings), max_failures=settings.max_consecutive_failures
+            lambda: open_async_client(settings, budget), max_failures=settings.max_consecutive_failures
         )
         self.new_jobs = NewJobs(self.watcher.client)
         self.members = 0
@@ -49,10 +50,10 @@ class SharedWatcher:
         self._settings = settings
 
     async def __aenter__(self) -> OpenWatcher:
-        watchers = _registry().watchers
-        if self._settings not in watchers:
-            watchers[self._settings] = OpenWatcher(self._settings)
-        self._shared = watchers[self._settings]
+        registry = _registry()
+        if self._settings not in registry.watchers:
+            registry.watchers[self._settings] = OpenWatcher(self._settings, registry.budget(self._settings))
+        self._shared = registry.watchers[self._settings]
         self._shared.members += 1
         return self._shared
 
@@ -104,6 +105,19 @@ class _Lookup:
 class _Registry:
     watchers: dict[Settings, OpenWatcher] = field(default_factory=dict)
     lookups: defaultdict[str, _Lookup] = field(default_factory=lambda: defaultdict(_Lookup))
+    budgets: dict[tuple[str, Account], AccountBudget] = field(default_factory=dict)
+
+    def budget(self, settings: Settings) -> AccountBudget:
+        """Return an account's budget, which outlives its watchers: short waits may follow each other."""
+        now = time.monotonic()
+        key = settings.base_url, settings.account
+        budget = self.budgets.get(key) or AccountBudget()
+        in_use = {(other.base_url, other.account) for other in self.watchers}
+        self.budgets = {
+            other: it for other, it in self.budgets.items() if other in in_use or not it.is_whole(now)
+        }
+        self.budgets[key] = budget
+        return budget
 
 
 REGISTRIES: dict[asyncio.AbstractEventLoop, _Registry] = {}

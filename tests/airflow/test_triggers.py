@@ -5,11 +5,13 @@ import json
 import sys
 import threading
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from airflow.providers.common.compat.sdk import BaseHook
 from deferral import first_event, stored
+from factories import settings
 from watching import run
 
 from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
@@ -132,6 +134,22 @@ def test_no_secret_is_in_arguments_or_events(emulator):
     text = json.dumps([trigger.serialize(), first_event(trigger), first_event(job_trigger(99))])
     assert "stand-in-secret" not in text
     assert "c3RhbmQtaW4" not in text
+
+
+def test_an_accounts_budget_outlives_its_watchers_until_it_is_as_good_as_new():
+    async def test():
+        ours = settings()
+        async with watchers.SharedWatcher(ours):
+            registry = watchers.REGISTRIES[asyncio.get_running_loop()]
+        budget = registry.budget(ours)
+        budget.count_login(time.monotonic())
+        assert registry.budget(replace(ours, timeout=5)) is budget
+        for number in range(3):
+            assert registry.budget(replace(ours, base_url=f"http://other-{number}:7002")) is not budget
+        assert len(registry.budgets) == 2, "the latest, and ours, which made a login"
+        assert registry.budget(ours) is budget
+
+    asyncio.run(test())
 
 
 def test_triggers_of_one_loop_share_a_login_and_leave_nothing(emulator):

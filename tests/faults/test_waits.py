@@ -13,6 +13,7 @@ from scenes import Stage, side_by_side
 from storms import TIMEOUT, all_kinds, transient_ones
 
 from airflow_provider_nebula_explorer.emulator import JobPlan
+from airflow_provider_nebula_explorer.explorer.client import account_budget
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.waiting.events import read_job
 from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerJobTrigger
@@ -134,7 +135,7 @@ def test_waits_that_share_a_watcher(stage: Stage):
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch):
-    """Point Airflow's connection at the emulator, without retries, as their pauses would be in real time."""
+    """Point Airflow's connection at the emulator, without pauses, as those would be in real time."""
 
     def connect(stage: Stage) -> None:
         limits = {"max_retries": 0, "max_consecutive_failures": FAILED_POLLS, "timeout": TIMEOUT}
@@ -146,6 +147,7 @@ def connect(monkeypatch: pytest.MonkeyPatch):
             "extra": {"nebula_address": "graphd", **limits},
         }
         monkeypatch.setenv("AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT", json.dumps(connection))
+        monkeypatch.setattr(account_budget, "FREE_LOGINS", 10**6)
 
     return connect
 

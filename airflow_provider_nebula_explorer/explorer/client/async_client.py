@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.cookiejar
+import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,7 @@ import anyio
 import httpx
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError
+from airflow_provider_nebula_explorer.explorer.client.account_budget import AccountBudget
 from airflow_provider_nebula_explorer.explorer.client.body import Body
 from airflow_provider_nebula_explorer.explorer.client.http_errors import (
     HEADERS,
@@ -42,6 +44,8 @@ from airflow_provider_nebula_explorer.explorer.client.session import Session
 from airflow_provider_nebula_explorer.explorer.client.tls import tls_context
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 
+log = logging.getLogger(__name__)
+
 _MAX_CONNECTIONS = 8
 
 
@@ -54,7 +58,8 @@ class AsyncClient:
 
     :param on_secret: awaited with each secret before it is first used: the encoded account, the token.
     :param sleep: makes the pauses, in seconds.
-    :param clock: a monotonic clock, in seconds; it times the pauses that Explorer requests.
+    :param clock: a monotonic clock, in seconds; it times the pauses that Explorer requests, and the budget.
+    :param budget: what the account may do, if several clients share it.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class AsyncClient:
         on_secret: Callable[[str], Awaitable[None]] | None = None,
         sleep: Callable[[float], Awaitable[None]] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        budget: AccountBudget | None = None,
     ) -> None:
         self._settings = settings
         self._session = Session(settings)
@@ -72,6 +78,7 @@ class AsyncClient:
         self._sleep = sleep or asyncio.sleep
         self._login: asyncio.Task[Login] | None = None
         self._clock = clock
+        self._budget = budget or AccountBudget()
         self._paused_until = -math.inf
         self._free = asyncio.Semaphore(_MAX_CONNECTIONS)
         self._http = _open_httpx(settings)
@@ -134,9 +141,12 @@ class AsyncClient:
             done.exception()  # asyncio would log it as never retrieved if all callers were cancelled
 
     async def _find_login(self, step: FindLogin) -> Login | Refusal:
+        if pause := self._budget.pause_before_login(self._clock()):
+            log.warning("Explorer ended many logins within an hour. The next one is in %.0f s.", pause)
+            await self._sleep(pause)
         # In threads of asyncio's: in the only one of asgiref's, Airflow answers others meanwhile.
         if self._store is None:
-            return await self._drive(step.log_in())
+            return await self._log_in(step)
         turn = self._store.turn(step.refused)
         try:
             attempts = turn.attempts()
@@ -145,12 +155,16 @@ class AsyncClient:
                 await asyncio.sleep(seconds)
             if turn.found is not None:
                 return turn.found
-            outcome = await self._drive(step.log_in())
+            outcome = await self._log_in(step)
             await asyncio.to_thread(turn.keep, outcome)
             return outcome
         finally:
             # Shielded, as a second cancellation must not leave others waiting.
             await asyncio.shield(asyncio.to_thread(turn.end))
+
+    async def _log_in(self, step: FindLogin) -> Login | Refusal:
+        self._budget.count_login(self._clock())
+        return await self._drive(step.log_in())
 
     async def _pause(self, pause: Pause) -> None:
         if pause.is_for_all:  # made before the next request of any call
@@ -160,9 +174,10 @@ class AsyncClient:
 
     async def _send(self, request: Request) -> Response | NebulaExplorerConnectionError:
         async with self._free:
-            left = self._paused_until - self._clock()
-            if left > 0:
-                await self._sleep(left)
+            now = self._clock()
+            pause = max(self._paused_until - now, self._budget.pause_before_request(now))
+            if pause > 0:
+                await self._sleep(pause)
             try:
                 # Not asyncio.wait_for, which before Python 3.12 may lose the cancellation of its caller.
                 with anyio.fail_after(self._settings.timeout):

@@ -1,4 +1,4 @@
-"""The bounds of what responses may cost: one bad Explorer must not stop everybody's waits."""
+"""The bounds of what an Explorer may cost: a bad one must not stop everybody's waits."""
 
 from __future__ import annotations
 
@@ -40,3 +40,21 @@ others move to later pages."""
 
 LONGEST_TOKEN = 8192
 """Characters. Servers accept no longer header, as a rule, and each error's text is searched for the token."""
+
+REQUESTS_PER_SECOND = 100
+"""Of one account on an event loop, in the long run: a quarter of a core. A thousand waits with an interval of
+1 s send one or two."""
+
+REQUESTS_SAVED_UP = 7_000
+"""So many more may be sent at any rate: when ten thousand waits end together, each fetches its job's details,
+300 a second."""
+
+FREE_LOGINS = 10
+"""Logins of one account on an event loop without a pause, within :data:`LOGINS_REMEMBERED_SECONDS`: Explorer
+may restart as often. After that, the pauses double, from 1 s."""
+
+LOGINS_REMEMBERED_SECONDS = 3600.0
+"""For how long Explorer keeps what a login takes; it has room for 200."""
+
+LONGEST_LOGIN_PAUSE_SECONDS = 60.0
+"""So waits recover within a minute, and there are at most 75 logins an hour."""

@@ -13,9 +13,16 @@ from raw_server import RawServer, logged_in_with
 from airflow_provider_nebula_explorer.emulator import Fault, JobPlan
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerAuthError
 from airflow_provider_nebula_explorer.explorer.client import api
+from airflow_provider_nebula_explorer.explorer.client.account_budget import AccountBudget
 from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
+from airflow_provider_nebula_explorer.explorer.client.limits import (
+    FREE_LOGINS,
+    REQUESTS_PER_SECOND,
+    REQUESTS_SAVED_UP,
+)
 from airflow_provider_nebula_explorer.explorer.client.protocol import Call, Request
 from airflow_provider_nebula_explorer.explorer.settings import Account
+from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
 
 
 def with_client(settings, use, **options):
@@ -111,6 +118,80 @@ def test_retry_after_delays_every_call(explorer, job_ids):
         return waited
 
     assert with_client(settings_of(explorer), use, sleep=sleep) > 0.8
+
+
+class FastTime:
+    """A clock that passes by what a client sleeps, and by nothing else."""
+
+    def __init__(self):
+        self.now = 0.0
+        self.pauses = []
+
+    def clock(self):
+        return self.now
+
+    async def sleep(self, seconds):
+        self.pauses.append(seconds)
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+def test_a_storm_of_lost_sessions_becomes_growing_pauses_and_not_logins(explorer, job_ids, caplog):
+    time = FastTime()
+
+    async def use(client):
+        for _ in range(60):  # each session lasts for one call, so no login is refused at once
+            await client.run(api.get_job(job_ids[0]))
+            explorer.forget_sessions()
+
+    with_client(settings_of(explorer), use, sleep=time.sleep, clock=time.clock)
+    assert time.pauses[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert explorer.logins == 60
+    assert time.now > 40 * 60, "a minute for each"
+    assert "Explorer ended many logins within an hour. The next one is in 60 s." in caplog.messages
+
+
+def test_a_client_of_the_same_account_continues_with_its_budget(explorer, job_ids):
+    time, budget = FastTime(), AccountBudget()
+    for _ in range(FREE_LOGINS + 1):
+        with_client(
+            settings_of(explorer), get_all(job_ids[:1]), sleep=time.sleep, clock=time.clock, budget=budget
+        )
+    assert time.pauses == [1]
+
+
+def test_requests_without_end_are_sent_at_the_rate_of_the_budget(explorer, job_ids):
+    time = FastTime()
+
+    async def use(client):
+        for _ in range(REQUESTS_SAVED_UP):
+            client._budget.pause_before_request(0.0)
+        await get_all(job_ids)(client)
+        await get_all(job_ids)(client)
+
+    with_client(settings_of(explorer), use, sleep=time.sleep, clock=time.clock)
+    assert time.now == pytest.approx(2 * len(job_ids) / REQUESTS_PER_SECOND, rel=0.2)
+
+
+def test_a_thousand_waits_with_an_interval_of_a_second_never_pause(explorer):
+    pauses = []
+
+    async def sleep(seconds):
+        pauses.append(seconds)
+
+    async def use(client):
+        async def opened():
+            return client
+
+        watcher = Watcher(opened, max_failures=1)
+        waits = [asyncio.create_task(watcher.job(job_id, interval=1.0)) for job_id in waited]
+        done, _ = await asyncio.wait(waits, timeout=60)
+        await watcher.close()
+        return len(done)
+
+    waited = [explorer.start_job(5, plan=JobPlan(preparing=0, running=2)) for _ in range(1000)]
+    assert with_client(settings_of(explorer), use, sleep=sleep) == 1000
+    assert pauses == []
 
 
 def test_a_pause_that_the_last_try_was_sent_delays_the_next_call(explorer, job_ids):
