@@ -33,7 +33,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo ui test test-airflow test-airflows test-pre-release test-e2e test-faults test-browser \
-    test-cluster pictures lint format build docs docs-links release-check bench bench-waiting bench-logins fuzz audit \
+    test-cluster pictures figures lint format build docs docs-links release-check bench bench-waiting bench-logins fuzz audit \
     constraints clean
 
 help: ## Show this
@@ -82,6 +82,9 @@ test-cluster: $(VENV)/installed-cluster ## Kill the parts of a cluster at work; 
 
 pictures: $(VENV)/installed-browser ## The same, and put its pictures into docs/images
 	$(BIN)/python -m pytest -x tests/browser --pictures docs/images
+
+figures: ## Draw the figures in docs/images from the tables of docs/performance.md
+	$(PYTHON) docs/figures.py
 
 lint: $(VENV)/installed-dev ## Check style, types, and the workflows in .github
 	$(BIN)/ruff check .
