@@ -9,6 +9,7 @@ INPUTS := pyproject.toml constraints.txt requirements-dev.txt scripts/make_venv.
 # Another pair of Airflow and Python gets an environment of its own:
 #   make test PYTHON=python3.12                    another Python
 #   make test AIRFLOW=3.0                          another Airflow, and the newest of what it allows beside it
+#   make test AIRFLOW=3.4.0b2                      the same with a pre-release
 #   make test VERSIONS=highest                     the newest of everything
 #   make test VERSIONS=lowest PYTHON=python3.10    what pyproject.toml names, Airflow too, at its lower bound
 OTHER_PYTHON := $(filter-out python3,$(PYTHON))
@@ -22,15 +23,18 @@ endif
 # What an Airflow does not work with, although its metadata allow it.
 BESIDE_3.0 := 'fastapi<0.117'
 BESIDE_3.2 := 'cadwyn<7' 'fastapi<0.136' 'pydantic<2.13' 'svcs<26.2'
-OTHER_AIRFLOW := $(AIRFLOW:%='apache-airflow==%.*') $(BESIDE_$(AIRFLOW))
+# 3.2 is its newest release, 3.4.0b2 is one release.
+ANY := $(if $(findstring a,$(AIRFLOW))$(findstring b,$(AIRFLOW))$(findstring rc,$(AIRFLOW)),,.*)
+OTHER_AIRFLOW := $(AIRFLOW:%='apache-airflow==%$(ANY)') $(BESIDE_$(AIRFLOW))
 
 export PYTHON
 # If this were set, each start of Airflow would compile all of it anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-e2e test-faults test-browser test-cluster pictures lint format build docs docs-links \
-    release-check bench bench-waiting bench-logins fuzz audit constraints clean
+.PHONY: help demo ui test test-airflow test-airflows test-pre-release test-e2e test-faults test-browser \
+    test-cluster pictures figures lint format build docs docs-links release-check bench bench-waiting bench-logins fuzz audit \
+    constraints clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -45,6 +49,23 @@ ui: $(VENV)/installed ## The same in Airflow's own pages, until Ctrl-C
 # Four processes, as many tests wait.
 test: $(VENV)/installed-dev ## Run all tests
 	$(BIN)/python -m pytest $(or $(ARGS),-n 4 --dist loadfile --no-loadscope-reorder)
+
+# One file's DAG runs take most of the time, one after the other.
+test-airflow: $(VENV)/installed-dev ## Run the tests that Airflow makes a difference to
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/airflow tests/packaging
+
+# The newest release of each Airflow that constraints.txt does not name, on the Pythons in turn.
+OTHER_AIRFLOWS = 2.11/python3.12 3.0/python3.12 3.1/python3.13 3.2/python3.12
+test-airflows: $(OTHER_AIRFLOWS:%=test-airflow/%) ## Run these tests on each other supported Airflow
+test-airflow/%:
+	$(MAKE) test-airflow AIRFLOW=$(*D) PYTHON=$(*F)
+
+# It succeeds in any case, as what fails there may change before the release.
+test-pre-release: ## Run these tests on the newest pre-release of Airflow, and report what fails
+	@version=$$($(PYTHON) -m pip install --pre --no-deps --dry-run --ignore-installed apache-airflow \
+	    | sed -n 's/^Would install apache-airflow-//p'); \
+	echo "The newest Airflow, pre-releases included: $${version:?cannot be looked up}"; \
+	$(MAKE) test-airflow AIRFLOW=$$version || echo "These tests fail on Airflow $$version."
 
 test-e2e: $(VENV)/installed-dev ## Kill tasks at every step on a whole Airflow, search for secrets; about six minutes
 	$(BIN)/python -m pytest tests/e2e $(ARGS)
@@ -61,6 +82,9 @@ test-cluster: $(VENV)/installed-cluster ## Kill the parts of a cluster at work; 
 
 pictures: $(VENV)/installed-browser ## The same, and put its pictures into docs/images
 	$(BIN)/python -m pytest -x tests/browser --pictures docs/images
+
+figures: ## Draw the figures in docs/images from the tables of docs/performance.md
+	$(PYTHON) docs/figures.py
 
 lint: $(VENV)/installed-dev ## Check style, types, and the workflows in .github
 	$(BIN)/ruff check .

@@ -19,7 +19,8 @@ html_css_files = ["site.css"]
 exclude_patterns = ["_build"]
 smartquotes_action = "De"  # dashes and ellipses, no quotes: error texts are searched for as they are printed
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "polls", "rooms"]  # the last two are in this folder
+# The last four are in this folder.
+extensions = ["myst_parser", "sphinx.ext.autodoc", "figures", "flow", "polls", "rooms"]
 myst_heading_anchors = 3  # links to headings are written as GitHub writes them
 
 autodoc_typehints = "description"
