@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 import warnings
 from contextlib import asynccontextmanager
 
@@ -20,17 +21,32 @@ DONE = JobPlan(running=0)
 
 
 @asynccontextmanager
-async def watching(explorer, *, max_failures=5, client_class=AsyncClient, **changes):
+async def watching(explorer, *, max_failures=5, client_class=AsyncClient, clock=time.monotonic, **changes):
     settings = settings_of(explorer, **{"max_retries": 0, **changes})
 
     async def open_client():
         return client_class(settings)
 
-    watcher = Watcher(open_client, max_failures=max_failures)
+    watcher = Watcher(open_client, max_failures=max_failures, clock=clock)
     try:
         yield watcher
     finally:
         await watcher.close()
+
+
+class Clock:
+    """A watcher's clock, which a test puts forward together with Explorer's."""
+
+    def __init__(self, explorer):
+        self._explorer = explorer
+        self._ahead = 0.0
+
+    def __call__(self):
+        return time.monotonic() + self._ahead
+
+    def advance(self, seconds):
+        self._ahead += seconds
+        self._explorer.advance(seconds)
 
 
 def run(test):

@@ -18,11 +18,15 @@ class FetchQueue:
 
     :param fetch: fetches a job; it handles all errors.
     :param start: starts the tasks in which that happens.
+    :param at_once: how many jobs are fetched at once, at most.
     """
 
-    def __init__(self, fetch: Callable[[int], Awaitable[None]], start: StartTask) -> None:
+    def __init__(
+        self, fetch: Callable[[int], Awaitable[None]], start: StartTask, at_once: int = MAX_FETCHERS
+    ) -> None:
         self._fetch = fetch
         self._start = start
+        self._at_once = at_once
         self._pending: set[int] = set()
         self._queue: deque[int] = deque()  # of those, the ones that no fetcher has taken yet
         self._fetchers = 0
@@ -35,7 +39,7 @@ class FetchQueue:
         new = [job_id for job_id in job_ids if job_id not in self._pending]
         self._pending.update(new)
         self._queue.extend(new)
-        for _ in range(min(len(self._queue), MAX_FETCHERS - self._fetchers)):
+        for _ in range(min(len(self._queue), self._at_once - self._fetchers)):
             self._fetchers += 1
             self._start(self._work(), "fetches jobs")
 

@@ -1,10 +1,8 @@
-"""What a wait logs and when it ends. Pure, so that every kind of wait logs and decides the same."""
+"""When a wait ends, and in which words. Pure, so that every kind of wait decides the same."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection, Iterator
-from datetime import timedelta
+from collections.abc import Collection
 
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerConnectionError,
@@ -58,58 +56,6 @@ def _failed_tasks(job: Job) -> str:
 
 def _more(count: int) -> str:
     return f", and {count - TASKS_SHOWN} more" if count > TASKS_SHOWN else ""
-
-
-class JobProgress:
-    """Turns what polls show of a job into log lines: one for each change, none for each poll.
-
-    :param status: the job's status, where another process has logged it already.
-    """
-
-    __slots__ = ("_since", "status")
-
-    def __init__(self, status: JobStatus | None = None) -> None:
-        self.status = status
-        self._since: float | None = None
-
-    def lines(self, job: Job, now: float) -> Iterator[LogLine]:
-        """Yield what is new about a job, and how all of it ended.
-
-        :param now: seconds of a monotonic clock.
-        """
-        changes = list(self.changes(job.status, describe(job), now))
-        yield from changes
-        if changes and job.status.is_final:
-            yield from _ending(job)
-
-    def changes(self, status: JobStatus, subject: str, now: float) -> Iterator[LogLine]:
-        """Yield what is new about a job's status.
-
-        :param subject: the job in words.
-        :param now: seconds of a monotonic clock.
-        """
-        before, since = self.status, self._since
-        if status == before:
-            return
-        self.status, self._since = status, now
-        after = "" if before is None or since is None else f", after {_seconds(now - since)} of {before.name}"
-        yield logging.INFO, f"{subject} is {status.name}{after}."
-        if not status.is_known:
-            yield logging.WARNING, f"Status {status.value} is unknown to this version; the wait continues."
-
-
-def _ending(job: Job) -> Iterator[LogLine]:
-    if job.duration:
-        yield logging.INFO, f"It ran for {_seconds(job.duration.total_seconds())}."
-    for task in job.tasks[:TASKS_SHOWN]:
-        ran = f", {_seconds(task.duration.total_seconds())}" if task.duration else ""
-        yield logging.INFO, f"  task {describe_task(task)}: {task.status.name}{ran}"
-    if len(job.tasks) > TASKS_SHOWN:
-        yield logging.INFO, f"  and {len(job.tasks) - TASKS_SHOWN} more tasks"
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
 
 
 class FailedPolls:

@@ -19,7 +19,8 @@ from airflow_provider_nebula_explorer.explorer.interval import Interval, age
 from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.models import Job
 from airflow_provider_nebula_explorer.explorer.waiting.events import read_job
-from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls, JobProgress
+from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls
+from airflow_provider_nebula_explorer.explorer.waiting.progress import JobProgress
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ class JobPoller(Poller):
         # A wait that resumes, in a retry for example, continues with the age of its job.
         created = None if job.create_time is None else job.create_time.timestamp()
         self._begun = min(self._begun, self._clock() - age(created, self._client.server_time))
-        _log_progress(self._progress, job, self._clock())
+        _log_progress(self._progress, job, self._clock(), self._begun)
         return job
 
 
@@ -202,10 +203,10 @@ def job_of_event(event: object) -> Job:
     :raises NebulaExplorerError: the error that the event contains.
     """
     job = read_job(event)
-    _log_progress(JobProgress(), job, 0.0)
+    _log_progress(JobProgress(), job, 0.0, 0.0)
     return job
 
 
-def _log_progress(progress: JobProgress, job: Job, now: float) -> None:
-    for level, line in progress.lines(job, now):
+def _log_progress(progress: JobProgress, job: Job, now: float, begun: float) -> None:
+    for level, line in progress.lines(job, now, begun):
         log.log(level, "%s", line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,17 @@ from airflow_provider_nebula_explorer.exceptions import (
 from airflow_provider_nebula_explorer.explorer.client import api
 from airflow_provider_nebula_explorer.explorer.client.api import JobSummary
 from airflow_provider_nebula_explorer.explorer.interval import age
+from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.waiting.fetch_queue import FetchQueue, StartTask
 from airflow_provider_nebula_explorer.explorer.waiting.planner import PageRequest, PollPlanner
+from airflow_provider_nebula_explorer.explorer.waiting.progress import TaskTurns
 from airflow_provider_nebula_explorer.explorer.waiting.schedule import Schedule
 from airflow_provider_nebula_explorer.explorer.waiting.waiters import Waiter, WatchedJob
 
 if TYPE_CHECKING:
     from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
+
+log = logging.getLogger(__name__)
 
 
 class SharedPoll:
@@ -48,6 +53,8 @@ class SharedPoll:
         self._planner = PollPlanner()
         self._jobs: dict[int, WatchedJob] = {}
         self._queue = FetchQueue(self._fetch_from_queue, start)
+        self._task_turns = TaskTurns()
+        self._task_queue = FetchQueue(self._fetch_tasks, start, at_once=1)  # as others must not wait for it
 
     def add(self, waiter: Waiter, seen: JobSummary | None) -> WatchedJob:
         """Report to a waiter from now on, and return its job.
@@ -56,8 +63,9 @@ class SharedPoll:
         """
         job = self._jobs.get(waiter.job_id)
         if job is None:
-            job = self._jobs[waiter.job_id] = WatchedJob()
+            job = self._jobs[waiter.job_id] = WatchedJob(self._clock())
             self._planner.watch(waiter.job_id)
+            self._task_turns.fetched(waiter.job_id, self._clock())
             if seen is not None:
                 self._planner.learn(seen)
         job.add(waiter)
@@ -70,6 +78,7 @@ class SharedPoll:
         if not job.waiters:
             del self._jobs[waiter.job_id]
             self._planner.forget(waiter.job_id)
+            self._task_turns.forget(waiter.job_id)
         return job
 
     async def poll(self, due: Iterable[int]) -> None:
@@ -84,10 +93,13 @@ class SharedPoll:
             raise
         except Exception as error:  # noqa: BLE001 - a defect, or a response that nobody thought of
             await self._poll_failed(unseen, _unexpected(error))
+        turns = self._task_turns.take(self._clock())
+        self._task_queue.add(it for it in turns if self._jobs[it].status is not JobStatus.PREPARING)
 
     async def end_all(self, error: Exception) -> None:
         """End all waits in an error."""
         self._queue.clear()
+        self._task_queue.clear()
         await self._for_each(list(self._jobs), lambda job: job.end(error))
 
     async def _poll_all(self, unseen: set[int]) -> None:
@@ -149,15 +161,20 @@ class SharedPoll:
 
     def _observe(self, seen: Mapping[int, JobSummary], server_time: float | None) -> None:
         now = self._clock()
-        self._schedule.observed({job_id: _age(it, server_time) for job_id, it in seen.items()}, now)
+        self._observe_ages({job_id: _age(it, server_time) for job_id, it in seen.items()}, now)
         for job_id, summary in seen.items():
             job = self._jobs[job_id]
-            if job.status is summary.status and now < job.deadline:
+            if not job.is_news(summary.status, now):
                 continue
             if job.is_over(summary.status):
                 self._queue.add([job_id])
             else:
                 job.observe_status(summary.status, now)
+
+    def _observe_ages(self, ages: Mapping[int, float], now: float) -> None:
+        self._schedule.observed(ages, now)
+        for job_id, seconds in ages.items():
+            self._jobs[job_id].observe_age(seconds, now)
 
     async def _fetch_from_queue(self, job_id: int) -> None:
         try:
@@ -181,12 +198,26 @@ class SharedPoll:
             _raise_if_login_is_refused(error)
             await self._poll_failed([job_id], error)
             return error if error.is_transient else None
+        self._observe_details(job_id, details, client.server_time)
+        return None
+
+    def _observe_details(self, job_id: int, details: Job, server_time: float | None) -> None:
         if job := self._jobs.get(job_id):
             summary, now = api.summary_of(details.data), self._clock()
             self._planner.learn(summary)
-            self._schedule.observed({job_id: _age(summary, client.server_time)}, now)
+            self._task_turns.fetched(job_id, now)
+            self._observe_ages({job_id: _age(summary, server_time)}, now)
             job.observe(details, now)
-        return None
+
+    async def _fetch_tasks(self, job_id: int) -> None:
+        """Fetch a job to log its tasks. If that fails, the wait is none the worse."""
+        if job_id not in self._jobs or job_id in self._queue:
+            return
+        try:
+            client = await self._client()
+            self._observe_details(job_id, await client.run(api.get_job(job_id)), client.server_time)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next poll meets it, too
+            log.debug("The tasks of job %s cannot be fetched: %s", job_id, error)
 
     async def _poll_failed(self, job_ids: Collection[int], error: NebulaExplorerError) -> None:
         self._schedule.failed(job_ids, self._clock())

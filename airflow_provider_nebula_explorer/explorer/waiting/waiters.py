@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import logging
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import and_
@@ -14,7 +14,8 @@ from operator import and_
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError, NebulaExplorerTimeoutError
 from airflow_provider_nebula_explorer.explorer.interval import Interval
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
-from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls, JobProgress, is_over
+from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls, LogLine, is_over
+from airflow_provider_nebula_explorer.explorer.waiting.progress import JobProgress, is_stuck
 
 log = logging.getLogger(__name__)
 
@@ -48,20 +49,28 @@ class Waiter:
     future: asyncio.Future[Job] = field(default_factory=_new_future)
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
 
-    def observe(self, job: Job, now: float) -> None:
-        """Take note of a job's details; they end the wait where it is over."""
-        self.observe_status(job.status, now)
-        if is_over(job.status, self.targets) and not self.future.done():
+    def observe(self, job: Job, now: float, begun: float) -> None:
+        """Take note of a job's details; they end the wait where it is over.
+
+        :param begun: when the job was created, or the first wait for it began.
+        """
+        self.observe_status(job.status, now, begun)
+        if not is_over(job.status, self.targets):
+            self._log(self.progress.task_changes(job, now, begun))
+        elif not self.future.done():
             self.future.set_result(job)
 
-    def observe_status(self, status: JobStatus, now: float) -> None:
+    def observe_status(self, status: JobStatus, now: float, begun: float) -> None:
         """Take note of a status. Where the wait is over, only the job's details end it."""
         self.failed_polls.succeeded()
         if is_over(status, self.targets):
             return  # whoever gets the details logs the end
-        for level, line in self.progress.changes(status, f"Job {self.job_id}", now):
-            self.context.run(log.log, level, "%s", line)
+        self._log(self.progress.changes(status, f"Job {self.job_id}", now, begun))
         self._give_up_if_late(now)
+
+    def _log(self, lines: Iterable[LogLine]) -> None:
+        for level, line in lines:
+            self.context.run(log.log, level, "%s", line)
 
     def poll_failed(self, error: NebulaExplorerError, now: float) -> None:
         """Take note of a failed poll; too many of them in a row end the wait."""
@@ -92,15 +101,19 @@ class Waiter:
 class WatchedJob:
     """A job and those who wait for it: what a poll shows is for all of them.
 
+    :param begun: when the job was created, or the first wait for it began.
     :param interval: at each age, the shortest of theirs.
     :param deadline: the earliest of theirs.
     :param status: the one that all of them know; ``None`` if one of them does not, or if a poll failed since.
+    :param is_stuck: whether all of them know that nothing seems to run it.
     """
 
+    begun: float
     waiters: list[Waiter] = field(default_factory=list)
     interval: Interval = _NO_INTERVAL
     deadline: float = math.inf
     status: JobStatus | None = None
+    is_stuck: bool = False
 
     def add(self, waiter: Waiter) -> None:
         """Add one who waits."""
@@ -121,17 +134,30 @@ class WatchedJob:
         """Say whether a status ends a wait, for which the job's details are needed."""
         return any(is_over(status, waiter.targets) for waiter in self.waiters)
 
+    def is_news(self, status: JobStatus, now: float) -> bool:
+        """Say whether a status that a poll shows concerns a waiter."""
+        is_newly_stuck = not self.is_stuck and is_stuck(status, now, self.begun)
+        return self.status is not status or now >= self.deadline or is_newly_stuck
+
+    def observe_age(self, seconds: float, now: float) -> None:
+        """Take note of how long ago the job was created; 0 if that is not known."""
+        self.begun = min(self.begun, now - seconds)
+
     def observe(self, job: Job, now: float) -> None:
         """Report the job's details to all."""
-        self.status = job.status
+        self._know(job.status, now)
         for waiter in self.waiters:
-            waiter.observe(job, now)
+            waiter.observe(job, now, self.begun)
 
     def observe_status(self, status: JobStatus, now: float) -> None:
         """Report the job's status to all."""
-        self.status = status
+        self._know(status, now)
         for waiter in self.waiters:
-            waiter.observe_status(status, now)
+            waiter.observe_status(status, now, self.begun)
+
+    def _know(self, status: JobStatus, now: float) -> None:
+        self.status = status
+        self.is_stuck = is_stuck(status, now, self.begun)
 
     def poll_failed(self, error: NebulaExplorerError, now: float) -> None:
         """Report a failed poll to all."""

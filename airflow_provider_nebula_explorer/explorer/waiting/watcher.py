@@ -15,7 +15,8 @@ from airflow_provider_nebula_explorer.explorer.client.protocol import Call, T
 from airflow_provider_nebula_explorer.explorer.interval import ADAPTIVE_LONGEST_SECONDS, Interval
 from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
-from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls, JobProgress
+from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls
+from airflow_provider_nebula_explorer.explorer.waiting.progress import JobProgress
 from airflow_provider_nebula_explorer.explorer.waiting.schedule import Schedule
 from airflow_provider_nebula_explorer.explorer.waiting.shared_poll import SharedPoll
 from airflow_provider_nebula_explorer.explorer.waiting.waiters import Waiter

@@ -7,9 +7,9 @@ import logging
 import time
 
 import pytest
-from watching import DONE, INTERVAL, outcome, run, seconds_of_polls, start_jobs, watching
+from watching import DONE, INTERVAL, Clock, outcome, run, seconds_of_polls, start_jobs, watching
 
-from airflow_provider_nebula_explorer.emulator import Emulator, JobPlan
+from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerTimeoutError,
 )
@@ -261,8 +261,101 @@ def test_changes_are_logged_once_and_not_each_poll(explorer, caplog):
             await wait
 
     run(test())
-    lines = [record.getMessage() for record in caplog.records if record.name.endswith(".waiters")]
-    assert lines == [
+    assert lines(caplog) == [
         f"Job {job_id} is UNKNOWN_9.",
         "Status 9 is unknown to this version; the wait continues.",
+        f"Job {job_id}, task query_1: RUNNING; 0 of 2 done, after 0 s",
     ]
+
+
+def lines(caplog):
+    return [record.getMessage() for record in caplog.records if record.name.endswith(".waiters")]
+
+
+class Waits:
+    """Waits for jobs that have been seen before, on a clock that the test puts forward."""
+
+    def __init__(self, explorer, job_ids, watcher, clock):
+        self._explorer = explorer
+        self._clock = clock
+        self._waits = [
+            asyncio.ensure_future(
+                watcher.job(job_id, interval=INTERVAL, seen=summary_of(explorer.job(job_id)))
+            )
+            for job_id in job_ids
+        ]
+
+    async def later(self, seconds):
+        """Let time pass, and several polls happen after it."""
+        await asyncio.sleep(0)  # the waits begin before
+        self._clock.advance(seconds)
+        polls = self._explorer.count("list_jobs")
+        while self._explorer.count("list_jobs") < polls + 4:
+            await seconds_of_polls(0.5)
+
+    async def end(self):
+        for wait in self._waits:
+            wait.cancel()
+        return await asyncio.gather(*self._waits, return_exceptions=True)
+
+
+def test_every_ten_minutes_a_request_for_each_job_shows_its_tasks(explorer, caplog):
+    caplog.set_level(logging.INFO)
+    job_ids = start_jobs(explorer, 3, JobPlan(running=1500))
+    clock = Clock(explorer)
+
+    async def test():
+        async with watching(explorer, clock=clock) as watcher:
+            waits = Waits(explorer, job_ids, watcher, clock)
+            counts = []
+            for seconds in (500, 110, 200, 410):
+                await waits.later(seconds)
+                counts.append(explorer.count("get_job"))
+            await waits.end()
+            return counts
+
+    assert run(test()) == [0, 3, 3, 6]
+    for job_id in job_ids:
+        assert [line for line in lines(caplog) if line.startswith(f"Job {job_id}, ")] == [
+            f"Job {job_id}, task query_1: RUNNING; 0 of 2 done, after 10 min",
+            f"Job {job_id}, task query_1: SUCCESS; 1 of 2 done, after 20 min",
+            f"Job {job_id}, task pagerank_1: RUNNING; 1 of 2 done, after 20 min",
+        ]
+
+
+def test_tasks_that_cannot_be_fetched_are_no_failed_poll(explorer, caplog):
+    job_ids = start_jobs(explorer, 3, JobPlan(running=1500))
+    clock = Clock(explorer)
+    explorer.fail(Fault("code", "get_job", code=40304000, times=None))
+
+    async def test():
+        async with watching(explorer, max_failures=1, clock=clock) as watcher:
+            waits = Waits(explorer, job_ids, watcher, clock)
+            await waits.later(610)
+            return await waits.end()
+
+    assert {type(end) for end in run(test())} == {asyncio.CancelledError}
+    assert explorer.count("get_job") == 3
+    assert lines(caplog) == []
+
+
+def test_a_job_that_nothing_runs_is_warned_of_once_and_without_a_request(explorer, caplog):
+    caplog.set_level(logging.WARNING)
+    job_ids = start_jobs(explorer, 2, JobPlan(preparing=10_000))
+    clock = Clock(explorer)
+
+    async def test():
+        async with watching(explorer, clock=clock) as watcher:
+            waits = Waits(explorer, job_ids, watcher, clock)
+            for seconds in (590, 20, 700):
+                await waits.later(seconds)
+                caplog.records.append(logging.makeLogRecord({"name": "x.waiters", "msg": f"{seconds} later"}))
+            await waits.end()
+
+    run(test())
+    first, second, *rest = lines(caplog)[1:]
+    assert lines(caplog)[0] == "590 later"
+    assert {first.split(" has")[0], second.split(" has")[0]} == {f"Job {job_id}" for job_id in job_ids}
+    assert "PREPARING for 10 min: nothing runs it" in first
+    assert rest == ["20 later", "700 later"]
+    assert explorer.count("get_job") == 0

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import logging
-
 import pytest
 from factories import a_job
 
@@ -12,7 +10,8 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerServerError,
 )
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
-from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls, JobProgress, has_reached
+from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls, has_reached
+from airflow_provider_nebula_explorer.explorer.waiting.progress import JobProgress
 
 FAILED_TASKS = [
     {"id": "a" * 32, "name": "query_1", "status": 2},
@@ -35,7 +34,7 @@ FORGING = "a\nERROR forged\x1b[31m" + "n" * 3_000_000
 
 def test_names_from_outside_are_shown_in_one_line_each():
     job = a_job(3, name=FORGING, tasks=[{"id": FORGING, "name": FORGING, "status": 3}])
-    lines = [line for _, line in JobProgress().lines(job, 0.0)]
+    lines = [line for _, line in JobProgress().lines(job, 0.0, 0.0)]
     with pytest.raises(NebulaExplorerJobError) as raised:
         has_reached(job, {JobStatus.SUCCESS})
     for line in (*lines, str(raised.value)):
@@ -48,7 +47,7 @@ def test_names_from_outside_are_shown_in_one_line_each():
 def test_no_more_of_a_jobs_tasks_are_shown_than_a_screen_holds():
     tasks = [{"id": f"{number:032x}", "name": f"query_{number}", "status": 3} for number in range(60)]
     job = a_job(3, tasks=tasks)
-    lines = [line for _, line in JobProgress().lines(job, 0.0)]
+    lines = [line for _, line in JobProgress().lines(job, 0.0, 0.0)]
     assert len([line for line in lines if line.startswith("  task ")]) == 50
     assert lines[-1] == "  and 10 more tasks"
     with pytest.raises(NebulaExplorerJobError, match=r"query_49 \(.*\): FAILED, and 10 more\.$"):
@@ -67,45 +66,6 @@ def test_a_final_status_outside_the_targets_is_an_error_with_the_job(code):
 def test_the_error_names_the_tasks_that_failed():
     with pytest.raises(NebulaExplorerJobError, match=rf"did not succeed: bfs_1 \({'b' * 32}\): FAILED\.$"):
         has_reached(a_job(3, tasks=FAILED_TASKS), {JobStatus.SUCCESS})
-
-
-def lines_of(*polls):
-    progress = JobProgress()
-    return [line for code, now in polls for line in progress.lines(a_job(code, tasks=FAILED_TASKS), now)]
-
-
-def test_a_change_of_status_is_one_line_that_says_how_long_the_status_before_lasted():
-    lines = [text for _, text in lines_of((0, 0), (0, 5), (1, 12), (1, 20), (1, 3700), (5, 3732))]
-    assert lines == [
-        "Job 1964 (workflow_xkkjf_20220712103332) is PREPARING.",
-        "Job 1964 (workflow_xkkjf_20220712103332) is RUNNING, after 12 s of PREPARING.",
-        "Job 1964 (workflow_xkkjf_20220712103332) is STOPPING, after 1:02:00 of RUNNING.",
-    ]
-
-
-@pytest.mark.parametrize("code", [2, 3, 4])
-def test_the_end_names_the_status_of_each_task(code):
-    lines = lines_of((code, 0))
-    assert [text for _, text in lines][1:] == [
-        "It ran for 3 s.",
-        f"  task query_1 ({'a' * 32}): SUCCESS",
-        f"  task bfs_1 ({'b' * 32}): FAILED",
-    ]
-    assert {level for level, _ in lines} == {logging.INFO}
-
-
-def test_an_unknown_status_is_one_warning():
-    warnings = [text for level, text in lines_of((9, 0), (9, 1), (9, 2)) if level == logging.WARNING]
-    assert warnings == ["Status 9 is unknown to this version; the wait continues."]
-
-
-def test_what_another_process_has_logged_is_neither_logged_again_nor_timed():
-    progress = JobProgress(JobStatus.RUNNING)
-    assert list(progress.changes(JobStatus.RUNNING, "Job 7", 5)) == []
-    assert list(progress.changes(JobStatus.STOPPING, "Job 7", 9)) == [(logging.INFO, "Job 7 is STOPPING.")]
-    assert list(progress.changes(JobStatus.RUNNING, "Job 7", 12)) == [
-        (logging.INFO, "Job 7 is RUNNING, after 3 s of STOPPING.")
-    ]
 
 
 PASSING = NebulaExplorerServerError("no response", http_status=503)

@@ -151,6 +151,19 @@ class TestJobPoller:
         assert lines(caplog)[:2] == [f"{name} is RUNNING.", f"{name} is SUCCESS, after 0:01:20 of RUNNING."]
         assert "BFS" in lines(caplog)[-1]
 
+    def test_a_task_that_changes_is_logged_with_the_age_of_the_job(self, caplog):
+        caplog.set_level(logging.INFO)
+        began = [{"id": "a", "name": "query_1", "status": 2}, {"id": "b", "name": "pagerank_1", "status": 1}]
+        client = ScriptedClient(RUNNING, a_job(1, tasks=began), a_job(1, tasks=began))
+        client.server_time = RUNNING.create_time.timestamp() + 41 * 60
+        poller = JobPoller(client, 1964, max_failures=3, clock=Clock())
+        for _ in range(3):
+            poller.poll()
+        assert lines(caplog)[1:] == [
+            "Job 1964, task query_1: SUCCESS; 1 of 2 done, after 41 min",
+            "Job 1964, task pagerank_1: RUNNING; 1 of 2 done, after 41 min",
+        ]
+
     def test_a_wrong_id_is_refused_before_any_request(self):
         with pytest.raises(NebulaExplorerConfigError, match="job_id is"):
             JobPoller(ScriptedClient(), "../1", max_failures=3)
