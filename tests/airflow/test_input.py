@@ -75,6 +75,6 @@ def test_another_tasks_output_is_its_dict(emulator, context, ti):
         )
     ti.xcom_pull = lambda task_ids, key=XCOM_RETURN_KEY, **rest: json.loads(json.dumps(PRODUCED))
     context["expanded_ti_count"] = None  # Airflow 2 reads this, and calls that
-    ti.get_relevant_upstream_map_indexes = lambda **mapped: None
+    ti.get_relevant_upstream_map_indexes = lambda *args, **mapped: None
     task.render_template_fields(context)
     assert emulator.input(task.execute(context)) == PRODUCED
