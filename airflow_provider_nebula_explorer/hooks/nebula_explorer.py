@@ -17,6 +17,7 @@ from airflow_provider_nebula_explorer.connection import (
     EXTRA_FIELDS,
     HOOK_NAME,
     STANDARD_FORM,
+    is_common,
     read_connection,
     unknown_extras,
 )
@@ -313,6 +314,11 @@ class NebulaExplorerHook(BaseHook):
         except Exception as error:  # noqa: BLE001 - whatever it is, the form shall say it
             return False, str(error) or type(error).__name__
         note = f" Unknown, so ignored: extra {', '.join(map(repr, extras))}." if extras else ""
+        if is_common(settings.account):
+            note += (
+                " The password is also a common word or a short number: Airflow masks it within other words and "
+                "ids of all logs, too. Choose one that is not."
+            )
         return True, f"Logged in to Explorer at {settings.base_url} as {settings.account.login!r}.{note}"
 
     @classmethod
