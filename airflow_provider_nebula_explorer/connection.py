@@ -295,7 +295,7 @@ _COMMON_TEXTS = (
     "NebulaGraph",
     "Explorer",
     "Workflow",
-    "a job of the workflow: query, task, result, status, root",
+    "a job of the workflow: graph, query, task, result, status, root",
     *(status.name for status in JobStatus),
 )
 """What logs of this package are full of."""
