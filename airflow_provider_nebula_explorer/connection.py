@@ -19,7 +19,7 @@ from airflow_provider_nebula_explorer.explorer.client.addresses import (
     read_proxy,
     read_url,
 )
-from airflow_provider_nebula_explorer.explorer.models import show
+from airflow_provider_nebula_explorer.explorer.models import JobStatus, show
 from airflow_provider_nebula_explorer.explorer.settings import Account, AccountEncoding, Settings
 
 CONNECTION_TYPE = "nebula_explorer"
@@ -287,6 +287,29 @@ def read_connection(connection: AirflowConnection) -> Settings:
 def unknown_extras(connection: AirflowConnection) -> list[str]:
     """Return the keys of ``extra`` that are not known here, such as a misspelt one."""
     return sorted(set(connection.extra_dejson) - {field.name for field in EXTRA_FIELDS})
+
+
+_COMMON_TEXTS = (
+    "airflow_provider_nebula_explorer.operators",
+    "NebulaExplorer",
+    "NebulaGraph",
+    "Explorer",
+    "Workflow",
+    "a job of the workflow: graph, query, task, result, status, root",
+    *(status.name for status in JobStatus),
+)
+"""What logs of this package are full of."""
+
+
+def is_common(account: Account) -> bool:
+    """Return whether the masking of an account's password makes logs unreadable.
+
+    Airflow masks a password wherever it appears, within other words and numbers, too.
+    """
+    password = account.password
+    is_in_numbers = password.isdigit() and len(password) < 6
+    texts = (account.login, *_COMMON_TEXTS)
+    return bool(password) and (is_in_numbers or any(password in text for text in texts))
 
 
 class _Reader:

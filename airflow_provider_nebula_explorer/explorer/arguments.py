@@ -134,15 +134,12 @@ def parse_word(name: str, value: object, allowed: tuple[str, ...]) -> str:
 def parse_input(value: object) -> dict[str, Any] | None:
     """Return a run's input, given as a mapping or as its JSON text; ``None`` if there is none."""
     if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            raise wrong("input", value, _INPUT_ALLOWED) from None
+        value = _input_of_json(value)
     if value is None:
         return None
-    if not isinstance(value, Mapping) or not all(_is_task_input(*item) for item in value.items()):
+    if not isinstance(value, Mapping):
         raise wrong("input", value, _INPUT_ALLOWED)
-    checked = {task: dict(parameters) for task, parameters in value.items()}
+    checked = {task: _parameters_of(task, parameters) for task, parameters in value.items()}
     try:
         json.dumps(checked, ensure_ascii=False).encode()
     except ValueError:  # lone surrogates, and whole numbers of thousands of digits
@@ -153,12 +150,44 @@ def parse_input(value: object) -> dict[str, Any] | None:
 _INPUT_ALLOWED = "{'<component id, such as query_1>': {'<parameter>': <text or number>}}, or its JSON text"
 
 
-def _is_task_input(task: object, parameters: object) -> bool:
+def _input_of_json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        where = show(text[max(0, error.pos - 30) : error.pos + 30])
+        raise wrong(
+            "input", text, f"{_INPUT_ALLOWED}. It is no JSON at {where}: {error.msg}{_hint_at(text)}"
+        ) from None
+    except (ValueError, RecursionError):  # whole numbers of thousands of digits, lists in lists in lists
+        raise wrong("input", text, _INPUT_ALLOWED) from None
+
+
+def _hint_at(text: str) -> str:
+    """Return what to do if a template has made the text of a dict."""
+    if not re.match(r"\s*\{\s*'", text):
+        return ""
     return (
-        isinstance(task, str)
-        and isinstance(parameters, Mapping)
-        and all(isinstance(name, str) and _is_text_or_number(value) for name, value in parameters.items())
+        ". It is a dict as Python writes it: end the template in | tojson, pass the other task's .output in "
+        "its place, or let the DAG render_template_as_native_obj"
     )
+
+
+def _parameters_of(task: object, parameters: object) -> dict[str, Any]:
+    if not isinstance(task, str):
+        raise wrong("a component's id in input", task, "text, such as 'query_1'")
+    path = f"input[{_key(task)}]"
+    if not isinstance(parameters, Mapping):
+        raise wrong(path, parameters, "{'<parameter>': <text or number>}")
+    for name, value in parameters.items():
+        if not isinstance(name, str):
+            raise wrong(f"a parameter's name in {path}", name, "text")
+        if not _is_text_or_number(value):
+            raise wrong(f"{path}[{_key(name)}]", value, "text, or a finite number")
+    return dict(parameters)
+
+
+def _key(name: str) -> str:
+    return json.dumps(name if len(name) <= 50 else f"{name[:47]}...")
 
 
 def _is_text_or_number(value: object) -> bool:

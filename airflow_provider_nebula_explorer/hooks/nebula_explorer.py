@@ -17,6 +17,7 @@ from airflow_provider_nebula_explorer.connection import (
     EXTRA_FIELDS,
     HOOK_NAME,
     STANDARD_FORM,
+    is_common,
     read_connection,
     unknown_extras,
 )
@@ -133,7 +134,7 @@ class NebulaExplorerHook(BaseHook):
         """Fetch a job with its tasks.
 
         Airflow stores a job that a task returns, but does not read it for the next task: return its ``data``,
-        its ``status``, or what else is needed of it.
+        its ``status``, or what else is needed of it. ``docs/reference/hook.md`` says what can be returned.
 
         :raises NebulaExplorerNotFoundError: if there is no such job.
         """
@@ -313,6 +314,11 @@ class NebulaExplorerHook(BaseHook):
         except Exception as error:  # noqa: BLE001 - whatever it is, the form shall say it
             return False, str(error) or type(error).__name__
         note = f" Unknown, so ignored: extra {', '.join(map(repr, extras))}." if extras else ""
+        if is_common(settings.account):
+            note += (
+                " The password is also a common word or a short number: Airflow masks it within other words "
+                "and ids of all logs, too. Choose one that is not."
+            )
         return True, f"Logged in to Explorer at {settings.base_url} as {settings.account.login!r}.{note}"
 
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -141,7 +142,8 @@ class NebulaExplorerRunWorkflowOperator(HasJob, WaitsForJob):
     """Run a workflow, and wait for its job.
 
     :param workflow_id: a number, or text of digits.
-    :param input: parameters by component id, as ``{"query_1": {"limit": 10}}``, or their JSON text.
+    :param input: parameters by component id, as ``{"query_1": {"limit": 10}}``; their JSON text; or the path
+        of a ``.json`` file below the DAG's template search path, which is read and rendered.
     :param wait_for_completion: whether the task ends with the job, or right after starting it.
     :param poll_interval: seconds between two polls of the job; ``None``: a fifth of its age, 1 to 30 s.
     :param deferrable: whether to wait in the triggerer, where one poll serves all waiting tasks.
@@ -160,6 +162,7 @@ class NebulaExplorerRunWorkflowOperator(HasJob, WaitsForJob):
     """
 
     template_fields: Sequence[str] = ("workflow_id", "input", "nebula_explorer_conn_id")
+    template_ext: Sequence[str] = (".json",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"input": "json"}
     task_result = "job_id"
 
@@ -191,6 +194,14 @@ class NebulaExplorerRunWorkflowOperator(HasJob, WaitsForJob):
         )
         self._run: TaskRun | None = None
         self._is_killed = False
+
+    def render_template(self, content: Any, *args: Any, **kwargs: Any) -> Any:
+        """Render a value. Only ``input`` itself may be a file's path: a text in it is a parameter's value."""
+        if isinstance(content, str) or not self.template_ext:
+            return super().render_template(content, *args, **kwargs)
+        within = copy(self)
+        within.template_ext = ()
+        return within.render_template(content, *args, **kwargs)
 
     def execute(self, context: Context) -> int:
         """Run the workflow, wait for the job if requested, and return its id."""

@@ -79,6 +79,14 @@ class TestTestConnection:
         explorer.set_connection(extra={"verfy": "false"})
         assert "Unknown, so ignored: extra 'verfy'." in NebulaExplorerHook().test_connection()[1]
 
+    @pytest.mark.parametrize("word", ["nebula", "Explorer", "graph", "job", "SUCCESS", "root", "12345"])
+    def test_success_warns_of_a_password_whose_masking_hides_other_words(self, monkeypatch, word):
+        with Emulator(password=word) as emulator:
+            monkeypatch.setenv("AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT", emulator.airflow_connection)
+            ok, text = NebulaExplorerHook().test_connection()
+        assert ok
+        assert "The password is also a common word or a short number" in text
+
     @pytest.mark.parametrize(
         ("changes", "words"),
         [

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime, timezone
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 from factories import a_job, settings
 
@@ -20,9 +25,33 @@ def test_settings_cannot_be_returned_from_a_task(value, wrap):
         serialize(wrap(value))
 
 
-def test_a_job_cannot_be_returned_from_a_task_but_its_data_and_its_status_can():
-    job = a_job()
-    with pytest.raises(ImportError, match="allowed_deserialization_classes"):
-        deserialize(serialize(job))
-    assert deserialize(serialize(job.data)) == job.data
-    assert deserialize(serialize(job.status)) == JobStatus.SUCCESS
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "hook.md"
+ROWS = [["player110", "0.150000"]]
+
+RETURNED = {
+    "job.data": a_job().data,
+    "[task.name for task in job.tasks]": ["BFS"],
+    "job.status": JobStatus.SUCCESS,
+    "job.status.name": "SUCCESS",
+    "job.id": 1964,
+    "job.workflow_id": "3992429968",
+    "job.create_time": datetime(2022, 7, 12, 2, 33, 32, 505000, timezone.utc),
+    'hook.get_task_result(job.id, name="BFS")': ROWS,
+}
+
+
+@pytest.mark.parametrize("value", [a_job(), a_job().tasks, [a_job()]], ids=["job", "tasks", "jobs"])
+def test_a_job_cannot_be_returned_from_a_task(value):
+    with pytest.raises(ImportError, match="was not found in allow list for deserialization imports"):
+        deserialize(serialize(value))
+
+
+def test_the_page_of_the_hook_says_what_can_be_returned():
+    assert set(re.findall(r"^\| `(.+?)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)) == set(RETURNED)
+
+
+@pytest.mark.parametrize("expression", RETURNED)
+def test_what_the_page_says_can_be_returned_is_the_same_in_the_next_task(expression):
+    hook = SimpleNamespace(get_task_result=lambda job_id, name: ROWS)
+    value = eval(expression, {"job": a_job(), "hook": hook})
+    assert deserialize(serialize(value)) == value == RETURNED[expression]

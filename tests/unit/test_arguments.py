@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -144,19 +145,54 @@ def test_no_input_is_no_input():
 
 @pytest.mark.parametrize(
     "value",
-    [[], "nonsense", 5, {"query_1": 5}, {"q": {"p": None}}, {"q": {"p": True}}, {"q": {"p": [1]}}, {1: {}}]
-    + [
-        {"q": {"p": float("nan")}},
-        {"q": {2: "x"}},
-        {"q": {"p": "\ud800"}},
-        {"q": {"p": 10**5000}},
-        "[" * 200_000,
-    ],
+    [[], "nonsense", 5, "[1, 2]", {"q": {"p": "\ud800"}}, {"q": {"p": 10**5000}}, "[" * 200_000, "9" * 5000],
     ids=lambda value: show(value)[:30],
 )
 def test_a_wrong_input_is_refused(value):
     with pytest.raises(NebulaExplorerConfigError, match="input is .*query_1"):
         arguments.parse_input(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"query_1": 5}, """input["query_1"] is 5; allowed: {'<parameter>': <text or number>}."""),
+        ({"q": {"flag": True}}, """input["q"]["flag"] is True; allowed: text, or a finite number."""),
+        ('{"q": {"flag": null}}', """input["q"]["flag"] is None; allowed: text, or a finite number."""),
+        ({"q": {"p": [1]}}, """input["q"]["p"] is [1]; allowed: text, or a finite number."""),
+        ({"q": {"p": float("nan")}}, """input["q"]["p"] is nan; allowed: text, or a finite number."""),
+        (
+            {"a": {}, "q'\"": {"p": None}},
+            """input["q'\\""]["p"] is None; allowed: text, or a finite number.""",
+        ),
+        ({"q" * 60: 1}, """input["%s..."] is 1; allowed: {'<parameter>': <text or number>}.""" % ("q" * 47)),
+        ({"q": {2: "x"}}, """a parameter's name in input["q"] is 2; allowed: text."""),
+        ({1: {}}, "a component's id in input is 1; allowed: text, such as 'query_1'."),
+    ],
+)
+def test_an_error_in_a_nested_input_names_the_path_and_the_value_there(value, text):
+    with pytest.raises(NebulaExplorerConfigError) as error:
+        arguments.parse_input(value)
+    assert str(error.value) == text
+
+
+def test_an_error_in_json_text_shows_the_place_however_long_the_text_is():
+    text = json.dumps({f"query_{number}": {"limit": 10} for number in range(100)})
+    with pytest.raises(NebulaExplorerConfigError, match='no JSON at .*query_50" {"limit": 10}'):
+        arguments.parse_input(text.replace('"query_50":', '"query_50"'))
+
+
+@pytest.mark.parametrize("rendered", [str({"query_1": {"limit": 10}}), " { 'query_1': {}}"])
+def test_a_dict_that_a_template_wrote_gets_a_hint_at_what_to_write(rendered):
+    with pytest.raises(NebulaExplorerConfigError, match=r"\| tojson.*\.output.*as_native_obj"):
+        arguments.parse_input(rendered)
+
+
+@pytest.mark.parametrize("text", ['{"query_1": {]', "input.txt", "None", ""])
+def test_other_texts_get_no_hint_at_templates(text):
+    with pytest.raises(NebulaExplorerConfigError) as error:
+        arguments.parse_input(text)
+    assert "tojson" not in str(error.value)
 
 
 def test_a_long_value_is_cut_in_the_text():
