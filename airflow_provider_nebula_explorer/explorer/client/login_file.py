@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -45,9 +46,7 @@ class LoginFile:
     """
 
     def __init__(self, settings: Settings) -> None:
-        account = settings.account
-        self._password = account.password
-        self._encodings = account.encodings
+        account = self._account = settings.account
         self._subject = (
             _FORMAT,
             settings.base_url,
@@ -84,7 +83,7 @@ class LoginFile:
         """Return the login in a file; ``None`` if it has none that this account can use."""
         value = self._unseal("login", content)
         token, encoding, cookies = (value.get(name) for name in ("token", "encoding", "cookies"))
-        if not isinstance(token, str) or not is_token(token) or encoding not in self._encodings:
+        if not isinstance(token, str) or not is_token(token) or encoding not in self._account.encodings:
             return None
         if not isinstance(cookies, list) or not all(isinstance(it, str) and is_cookie(it) for it in cookies):
             return None
@@ -126,15 +125,25 @@ class LoginFile:
     def _cipher(self, salt: bytes) -> AESGCM:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        return AESGCM(derive_key(self._password, salt))
+        return AESGCM(derive_key(self._account.password, salt))
 
     def _bound_to(self, kind: str) -> bytes:
         return _json([kind, *self._subject])
 
 
-@lru_cache(maxsize=256)
 def derive_key(password: str, salt: bytes) -> bytes:
-    """Derive a key, once in a process: 16 MiB and about 50 ms (RFC 7914)."""
+    """Derive a key, once in a process, and one at a time: 16 MiB and about 50 ms (RFC 7914)."""
+    with _DERIVING.setdefault(os.getpid(), threading.RLock()):
+        return _derive(password, salt)
+
+
+_DERIVING: dict[int, threading.RLock] = {}
+"""By process, as a forked child would wait for ever for a thread that it does not have. A signal handler may
+derive a key amid a derivation of its own thread."""
+
+
+@lru_cache(maxsize=256)
+def _derive(password: str, salt: bytes) -> bytes:
     return hashlib.scrypt(password.encode(), salt=salt, n=2**14, r=8, p=1, dklen=32)
 
 

@@ -8,9 +8,11 @@ import hashlib
 import os
 import pickle
 import shutil
+import signal
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -353,7 +355,7 @@ def no_cryptography(shared, monkeypatch):
 
 
 def no_scrypt(shared, monkeypatch):
-    login_file.derive_key.cache_clear()
+    login_file._derive.cache_clear()
     monkeypatch.delattr(hashlib, "scrypt")
 
 
@@ -384,7 +386,7 @@ def test_the_key_is_derived_once_in_a_process_at_the_cost_of_the_format(shared, 
         return scrypt(password, **cost, salt=derived[-1][0])
 
     monkeypatch.setattr(hashlib, "scrypt", observed)
-    login_file.derive_key.cache_clear()
+    login_file._derive.cache_clear()
     shared.keep(FIRST)
     shared.keep(SECOND, FIRST.token)
     shared.keep(REFUSAL, SECOND.token)
@@ -392,6 +394,68 @@ def test_the_key_is_derived_once_in_a_process_at_the_cost_of_the_format(shared, 
     (cost,) = [cost for _, cost in derived]
     assert cost == {"n": 2**14, "r": 8, "p": 1, "dklen": 32}
     assert 128 * cost["n"] * cost["r"] <= 32 * 2**20
+
+
+def test_threads_that_need_keys_at_once_derive_each_once_and_one_at_a_time(monkeypatch):
+    under_way, derived = [], []
+    scrypt = hashlib.scrypt
+
+    def observed(password, *, salt, **cost):
+        derived.append((salt, len(under_way)))
+        under_way.append(salt)
+        key = scrypt(password, salt=salt, **cost)
+        under_way.remove(salt)
+        return key
+
+    monkeypatch.setattr(hashlib, "scrypt", observed)
+    login_file._derive.cache_clear()
+    together = threading.Barrier(8)
+
+    def derive(salt):
+        together.wait()
+        return login_file.derive_key("password", salt)
+
+    with ThreadPoolExecutor(8) as threads:
+        keys = list(threads.map(derive, (b"one", b"two") * 4))
+    assert len(set(keys)) == 2
+    assert sorted(derived) == [(b"one", 0), (b"two", 0)]
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_child_of_a_process_that_derives_a_key_derives_it_for_itself(monkeypatch):
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def lasting(password, *, salt, **cost):
+        has_begun.set()
+        may_end.wait()
+        return salt
+
+    monkeypatch.setattr(hashlib, "scrypt", lasting)
+    login_file._derive.cache_clear()
+    thread = threading.Thread(target=login_file.derive_key, args=("password", b"salt"))
+    thread.start()
+    has_begun.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)  # ends a child that waits for its parent's thread
+        may_end.set()
+        os._exit(login_file.derive_key("password", b"salt") != b"salt")
+    may_end.set()
+    thread.join()
+    login_file._derive.cache_clear()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_signal_handler_derives_a_key_amid_the_derivation_that_it_interrupts(monkeypatch):
+    def derive(password, *, salt, **cost):
+        return salt if salt == b"handler's" else login_file.derive_key("password", b"handler's")
+
+    monkeypatch.setattr(hashlib, "scrypt", derive)
+    thread = threading.Thread(target=login_file.derive_key, args=("password", b"interrupted"), daemon=True)
+    thread.start()
+    thread.join(10)
+    login_file._derive.cache_clear()
+    assert not thread.is_alive()
 
 
 def test_no_two_files_of_different_passwords_have_a_salt_in_common(shared):
@@ -417,7 +481,8 @@ def test_the_key_is_in_no_text_and_no_pickle(shared):
         repr(login_file.derive_key),
     )
     assert not [text for text in shown if repr(key) in text or key.hex() in text]
-    assert key not in pickle.dumps(file)
+    with pytest.raises(TypeError, match="Account"):
+        pickle.dumps(file)
 
 
 @pytest.mark.parametrize(
