@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-from figures import Figures
+from figures import Figures, return_large_blocks
 from scenes import Stage
 from served import Explorer
 from stand_ins import forget_secrets
@@ -37,18 +37,26 @@ def figures(request: pytest.FixtureRequest) -> Figures:
 
 @pytest.fixture(scope="session")
 def process() -> Iterator[Explorer]:
+    return_large_blocks()
     explorer = Explorer()
     yield explorer
     explorer.close()
 
 
+@pytest.fixture(scope="session")
+def state_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tmp_path_factory.mktemp("shared") / "state")
+
+
 @pytest.fixture
-def stage(process: Explorer, figures: Figures) -> Iterator[Stage]:
+def stage(process: Explorer, figures: Figures, state_dir: str) -> Iterator[Stage]:
     """Where scenes are played; when a test ends, no fault and no disruption is left."""
     forget_secrets()
     # Otherwise the logs of a run would take megabytes.
     logging.getLogger("airflow_provider_nebula_explorer").setLevel(logging.ERROR)
-    yield Stage(process.served, figures)
+    stage = Stage(process.served, figures, state_dir)
+    with stage.overtakers.counted():
+        yield stage
     process.served.calm_down()
 
 
@@ -69,5 +77,6 @@ def evidence(stage: Stage) -> Iterator[str]:
     yield f"requests: {dict(traffic.by_endpoint)}, logins: {traffic.logins}"
     yield f"faults: {dict(traffic.faults)}"
     yield f"lost sessions: {traffic.lost_sessions}, restarts: {traffic.restarts}, {jumps}"
+    yield f"logins while another client logged in: {stage.overtakers.count}"
     yield f"refusals reported: {dict(stage.repeat.reported)}"
     yield from stage.explorer.latest(LATEST)

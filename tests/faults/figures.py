@@ -18,6 +18,7 @@ from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError
 T = TypeVar("T")
 MEBIBYTE = 2**20
 _TRIES = 20
+_MMAP_THRESHOLD = -3  # its number in malloc.h
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,16 @@ class Resources:
         return cls(
             process.memory_info().rss, tuple(map(str, process.net_connections())), threading.active_count()
         )
+
+
+def return_large_blocks() -> None:
+    """Have malloc give back each large block as soon as it is freed, for the rest of this process.
+
+    By default it keeps all up to the size of the largest that was ever freed: 16 MiB, once the key of a
+    shared login was derived (mallopt(3), ``M_MMAP_THRESHOLD``).
+    """
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
+        mallopt(_MMAP_THRESHOLD, 128 * 1024)
 
 
 @dataclass

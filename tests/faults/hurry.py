@@ -72,9 +72,9 @@ class AsyncHurry:
             await asyncio.to_thread(self.until_there)
 
 
-def settings_for(url: str) -> Settings:
+def settings_for(url: str, state_dir: str) -> Settings:
     account = Account("root", "stand-in-secret", "graphd")
-    return Settings(url, account, timeout=TIMEOUT, max_retries=RETRIES)
+    return Settings(url, account, timeout=TIMEOUT, max_retries=RETRIES, state_dir=state_dir)
 
 
 def open_client(stage: Stage) -> Client:

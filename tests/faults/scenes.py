@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from figures import MEBIBYTE, Figures, Repeater, Resources, Scene
@@ -14,6 +16,7 @@ from hurry import settings_for
 from served import Served, Traffic
 
 from airflow_provider_nebula_explorer.emulator import Fault
+from airflow_provider_nebula_explorer.explorer.client import login_store
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 
 T = TypeVar("T")
@@ -22,17 +25,43 @@ _GROWTH = 32 * MEBIBYTE
 """How much the process may grow; its allocator keeps freed memory. The long waits measure what is in use."""
 
 
+class Overtakers:
+    """Counts the clients that logged in while another one did, as that took longer than the timeout.
+
+    A login here takes up to that long where Explorer restarts meanwhile, or the machine is busy.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count them in this block."""
+        log, level = login_store.log, login_store.log.level
+        log.setLevel(logging.INFO)
+        log.addFilter(self._count)
+        yield
+        log.removeFilter(self._count)
+        log.setLevel(level)
+
+    def _count(self, record: logging.LogRecord) -> bool:
+        self.count += "not waiting" in record.msg
+        return record.levelno > logging.INFO
+
+
 class Stage:
     """Where scenes are played: an emulator, which is empty at the beginning of each.
 
+    :param state_dir: the folder through which all clients of all scenes share their logins.
     :ivar repeat: repeats calls that ended in a permanent error.
     """
 
-    def __init__(self, explorer: Served, figures: Figures) -> None:
+    def __init__(self, explorer: Served, figures: Figures, state_dir: str) -> None:
         self.explorer = explorer
         self.figures = figures
-        self.settings: Settings = settings_for("http://nowhere")
+        self.settings: Settings = settings_for("http://nowhere", state_dir)
         self.repeat = Repeater()
+        self.overtakers = Overtakers()
 
     @property
     def times(self) -> int:
@@ -44,7 +73,7 @@ class Stage:
 
     def clear(self) -> None:
         """Begin with an empty emulator."""
-        self.settings = settings_for(self.explorer.begin(self.figures.seed))
+        self.settings = replace(self.settings, base_url=self.explorer.begin(self.figures.seed))
         self.repeat = Repeater()
 
     @contextmanager
@@ -56,8 +85,6 @@ class Stage:
         done: int,
         needed: Callable[[], int],
         most: float,
-        clients: int,
-        at_once: int = 1,
         disruptions: Sequence[str] = DISRUPTIONS,
         every: int = 75,
     ) -> Iterator[None]:
@@ -66,8 +93,6 @@ class Stage:
         :param done: how many calls, waits or starts the block makes.
         :param needed: returns how many requests those take without faults.
         :param most: how many times as many requests they may take.
-        :param clients: how many clients the block opens in all.
-        :param at_once: how many clients are open at any moment; each logs in again when the sessions end.
         :param disruptions: what else happens to Explorer; see :meth:`.served.Served.disrupt`.
         :param every: the mean number of requests between two disruptions.
         """
@@ -81,7 +106,8 @@ class Stage:
         scene = Scene(name, done, needed(), traffic, self.repeat.refusals, before, after, seconds)
         self.figures.scenes.append(scene)
         assert scene.factor <= most, f"{traffic.requests} requests, {scene.needed} without faults"
-        assert traffic.logins <= clients + at_once * traffic.ended_sessions + traffic.broken_logins
+        once_each = 1 + traffic.ended_sessions + traffic.broken_logins
+        assert traffic.logins <= once_each + self.overtakers.count, "not all share a login"
         assert after.memory - before.memory < _GROWTH
         assert after.left_open == before.left_open, "left behind"
 

@@ -46,7 +46,8 @@ class Traffic:
 
     @property
     def lost_sessions(self) -> int:
-        return self.disruptions["sessions"] + self.faults["session_loss"]
+        """How often Explorer or graphd forgot all sessions, without a restart."""
+        return self.disruptions["sessions"] + self.faults["session_loss"] + self.faults["graphd_session_loss"]
 
     @property
     def restarts(self) -> int:
@@ -81,9 +82,7 @@ class Served:
     def begin(self, seed: int) -> str:
         """Replace the emulator by an empty one, and return its address."""
         self.stop()
-        # Each client of a scene logs in by itself, and again whenever its session is lost.
-        unlimited = {"max_clients": 0, "max_graphd_sessions": 0}
-        self._emulator = Emulator(max_page_size=PAGE, seed=seed, **unlimited).start()
+        self._emulator = Emulator(max_page_size=PAGE, seed=seed).start()
         self._done = Counter()
         self._is_there.set()
         return self._emulator.url

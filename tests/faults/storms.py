@@ -71,6 +71,10 @@ REFUSALS = (
 REFUSALS_BUT_NOT_FOUND = REFUSALS[:-1]
 """Without "not found", after which a job is no longer observed."""
 
+_SESSION_LOSSES = (Fault("session_loss"), Fault("graphd_session_loss"))
+"""Explorer forgets all logins, or graphd drops their sessions. Those of logins that Explorer forgot stay at
+graphd for hours, and there is room for 300."""
+
 _TOO_LARGE = (Fault("huge"), Fault("gzip_bomb"))
 
 
@@ -92,7 +96,7 @@ def all_kinds(refusals: tuple[Fault, ...] = REFUSALS) -> list[Fault]:
         *mixed(_ODD_PAUSES, 0.02),
         *mixed(_LONG_PAUSES, 0.001),
         *mixed(_BEYOND_THE_TIMEOUT, 0.004),
-        *mixed((Fault("session_loss"),), 0.01),
+        *mixed(_SESSION_LOSSES, 0.01),
         *mixed(refusals, 0.01, "[!c]*"),  # but logins and cancels
         *mixed(_TOO_LARGE, 0.001, "[!c]*"),
     ]
@@ -102,7 +106,7 @@ def transient_ones() -> list[Fault]:
     """Return a mixture that hits a fifth of all requests, each fault of it transient."""
     return [
         *mixed((*_STATUSES, *_TRANSIENT_REFUSALS, *_WIRE), 0.18),
-        *mixed((Fault("session_loss"),), 0.01),
+        *mixed(_SESSION_LOSSES, 0.01),
         *mixed(_BEYOND_THE_TIMEOUT, 0.004),
     ]
 
@@ -127,7 +131,7 @@ def around_starts() -> list[Fault]:
         *mixed(acted, 0.15, "run_workflow"),
         *mixed(not_acted, 0.1, "run_workflow"),
         *mixed(refused, 0.05, "run_workflow"),
-        *mixed((Fault("session_loss"),), 0.005),
+        *mixed(_SESSION_LOSSES, 0.005),
         *mixed((*_STATUSES, *_WIRE), 0.18, "list_*"),
         *mixed((*_STATUSES, *_WIRE), 0.18, "connect"),
     ]

@@ -106,7 +106,6 @@ def test_each_success_is_reported_once(stage: Stage):
         done=WORKFLOWS * JOBS * stage.times * 2 // 3,
         needed=lambda: needed,
         most=MOST,
-        clients=1,
         every=30,
     ):
         observers = asyncio.run(observe_all(stage))
@@ -150,7 +149,6 @@ def test_the_first_success_of_each_workflow_is_found(stage: Stage):
         done=WORKFLOWS,
         needed=lambda: needed,
         most=MOST,
-        clients=1,
         every=20,
     ):
         firsts = asyncio.run(wait_for_firsts(stage))

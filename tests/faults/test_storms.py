@@ -19,7 +19,7 @@ def play(stage: Stage, faults: Sequence[Fault]) -> None:
     stage.clear()
     job_id = stage.explorer.start_job(5)
     with (
-        stage.storm("calm", faults, done=CALLS, needed=lambda: CALLS + 1, most=9, clients=1, every=SELDOM),
+        stage.storm("calm", faults, done=CALLS, needed=lambda: CALLS + 1, most=9, every=SELDOM),
         open_hook(stage) as hook,
     ):
         for _ in range(CALLS):

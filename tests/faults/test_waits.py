@@ -88,8 +88,6 @@ def test_waits_that_block(stage: Stage):
         done=waits * stage.times,
         needed=lambda: needed * stage.times,
         most=MOST_ALONE,
-        clients=THREADS * stage.times,
-        at_once=THREADS,
         every=EVERY,
     ):
         ended = [one for _ in range(stage.times) for one in wait_in_threads(stage, WAITS_OF_A_THREAD)]
@@ -126,7 +124,6 @@ def test_waits_that_share_a_watcher(stage: Stage):
         done=waits,
         needed=lambda: needed * stage.times,
         most=MOST_TOGETHER,
-        clients=stage.times,
         every=EVERY,
     ):
         ended = [one for _ in range(stage.times) for one in asyncio.run(wait_together(stage, WAITS))]
@@ -148,6 +145,7 @@ def connect(monkeypatch: pytest.MonkeyPatch):
         }
         monkeypatch.setenv("AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT", json.dumps(connection))
         monkeypatch.setattr(account_budget, "FREE_LOGINS", 10**6)
+        monkeypatch.setenv("AIRFLOW__NEBULA_EXPLORER__STATE_DIR", str(stage.settings.state_dir))
 
     return connect
 
@@ -184,7 +182,6 @@ def test_each_trigger_sends_one_event(stage: Stage, connect: Any):
         done=TRIGGERS * stage.times,
         needed=lambda: needed * stage.times,
         most=MOST_TOGETHER,
-        clients=stage.times,
         every=EVERY,
     ):
         ended = [one for _ in range(stage.times) for one in asyncio.run(trigger_together(stage, TRIGGERS))]
