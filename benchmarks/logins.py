@@ -1,12 +1,13 @@
 """Count logins: of tasks that each run in a process of their own, and of deferred waits in one triggerer.
 
 The same run counts those of other providers, if they are installed and log in at all. It prints a table of
-docs/performance.md.
+docs/performance.md, and what the key of a shared login costs.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -82,7 +83,19 @@ def rows() -> Iterator[tuple[object, ...]]:
                 yield peer, count_of_tasks(peer, server), count_of_waits(peer, server)
 
 
+def cost_of_key() -> str:
+    """Return what it takes to derive a key, as a process that shares a login does once."""
+    from airflow_provider_nebula_explorer.explorer.client.login_file import derive_key
+
+    memory, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    derive_key("stand-in-secret", os.urandom(16))
+    milliseconds = 1000 * (time.process_time() - begun)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) / 1024
+    return f"Deriving the key of a shared login: {milliseconds:.0f} ms of CPU, {grown:.0f} MiB"
+
+
 def main() -> None:
+    print(cost_of_key())
     with tempfile.TemporaryDirectory(prefix="nebula-explorer-bench-") as home:
         os.environ["AIRFLOW_HOME"] = home
         print(
