@@ -355,7 +355,6 @@ def no_cryptography(shared, monkeypatch):
 
 
 def no_scrypt(shared, monkeypatch):
-    login_file._derive.cache_clear()
     monkeypatch.delattr(hashlib, "scrypt")
 
 
@@ -386,7 +385,6 @@ def test_the_key_is_derived_once_in_a_process_at_the_cost_of_the_format(shared, 
         return scrypt(password, **cost, salt=derived[-1][0])
 
     monkeypatch.setattr(hashlib, "scrypt", observed)
-    login_file._derive.cache_clear()
     shared.keep(FIRST)
     shared.keep(SECOND, FIRST.token)
     shared.keep(REFUSAL, SECOND.token)
@@ -408,7 +406,7 @@ def test_threads_that_need_keys_at_once_derive_each_once_and_one_at_a_time(monke
         return key
 
     monkeypatch.setattr(hashlib, "scrypt", observed)
-    login_file._derive.cache_clear()
+    salts = sorted(os.urandom(16) for _ in range(2))
     together = threading.Barrier(8)
 
     def derive(salt):
@@ -416,14 +414,14 @@ def test_threads_that_need_keys_at_once_derive_each_once_and_one_at_a_time(monke
         return login_file.derive_key("password", salt)
 
     with ThreadPoolExecutor(8) as threads:
-        keys = list(threads.map(derive, (b"one", b"two") * 4))
+        keys = list(threads.map(derive, salts * 4))
     assert len(set(keys)) == 2
-    assert sorted(derived) == [(b"one", 0), (b"two", 0)]
+    assert sorted(derived) == [(salt, 0) for salt in salts]
 
 
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_a_child_of_a_process_that_derives_a_key_derives_it_for_itself(monkeypatch):
-    has_begun, may_end = threading.Event(), threading.Event()
+    has_begun, may_end, salt = threading.Event(), threading.Event(), os.urandom(16)
 
     def lasting(password, *, salt, **cost):
         has_begun.set()
@@ -431,30 +429,29 @@ def test_a_child_of_a_process_that_derives_a_key_derives_it_for_itself(monkeypat
         return salt
 
     monkeypatch.setattr(hashlib, "scrypt", lasting)
-    login_file._derive.cache_clear()
-    thread = threading.Thread(target=login_file.derive_key, args=("password", b"salt"))
+    thread = threading.Thread(target=login_file.derive_key, args=("password", salt))
     thread.start()
     has_begun.wait()
     child = os.fork()
     if child == 0:
         signal.alarm(10)  # ends a child that waits for its parent's thread
         may_end.set()
-        os._exit(login_file.derive_key("password", b"salt") != b"salt")
+        os._exit(login_file.derive_key("password", salt) != salt)
     may_end.set()
     thread.join()
-    login_file._derive.cache_clear()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_a_signal_handler_derives_a_key_amid_the_derivation_that_it_interrupts(monkeypatch):
+    interrupted, handlers = os.urandom(16), os.urandom(16)
+
     def derive(password, *, salt, **cost):
-        return salt if salt == b"handler's" else login_file.derive_key("password", b"handler's")
+        return salt if salt == handlers else login_file.derive_key("password", handlers)
 
     monkeypatch.setattr(hashlib, "scrypt", derive)
-    thread = threading.Thread(target=login_file.derive_key, args=("password", b"interrupted"), daemon=True)
+    thread = threading.Thread(target=login_file.derive_key, args=("password", interrupted), daemon=True)
     thread.start()
     thread.join(10)
-    login_file._derive.cache_clear()
     assert not thread.is_alive()
 
 
