@@ -18,7 +18,7 @@ from whole_airflow import Airflow, free_ports
 
 DAGS = Path(__file__).with_name("dags")
 DAG_IDS = {"run_in_worker", "run_deferred", "wait"}
-WORKERS, TRIGGERERS = 2, 2
+MACHINES, TRIGGERERS = 1, 2
 SLOTS = 8
 """How many tasks a worker runs at a time."""
 

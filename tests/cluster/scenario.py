@@ -50,6 +50,7 @@ class Scenario:
         self.calls = Counter[str]()
         self.attempts, self.most_attempts = 0, 0
         self.seconds = 0.0
+        self.ends_of_sessions = 0
         self._new_runs = self._runs()
 
     def play(self) -> None:
@@ -166,6 +167,7 @@ class Scenario:
     def _kill_explorer(self) -> None:
         explorer = self.cluster.explorer
         explorer.kill()
+        self.ends_of_sessions += 1
         time.sleep(OUTAGE_SECONDS)
         explorer.start()
         before = explorer.calls()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from cluster import SLOTS, TRIGGERERS, WORKERS
+from cluster import MACHINES, TRIGGERERS
 from scenario import RUN_SECONDS, RUN_WORKFLOW, WAIT_WORKFLOW, Scenario
 
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
@@ -59,10 +59,8 @@ def test_no_job_was_cancelled_or_left(scenario: Scenario):
     assert scenario.calls["cancels"] == 0
 
 
-def test_logins_are_one_for_each_attempt_and_triggerer_and_another_after_explorers_end(scenario: Scenario):
-    processes_at_a_time = WORKERS * SLOTS + TRIGGERERS
-
-    assert scenario.calls["logins"] <= scenario.attempts + TRIGGERERS + 1 + processes_at_a_time
+def test_logins_are_one_for_the_machine_and_triggerers_and_one_more_after_explorers_end(scenario: Scenario):
+    assert scenario.calls["logins"] <= MACHINES + TRIGGERERS + scenario.ends_of_sessions
 
 
 def test_polls_are_one_for_each_triggerer_interval_and_page(scenario: Scenario):
