@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from airflow.sdk import Connection
 from parts import end_of, wait_for
 from whole_airflow import Airflow
 
+from airflow_provider_nebula_explorer.connection import read_connection
 from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
+from airflow_provider_nebula_explorer.explorer.settings import Settings
 
 WORKFLOW_ID = 3992429968
 CLAIM_KEY = "nebula_explorer_claim"
@@ -139,6 +142,12 @@ class Run:
         return self._certificate.read_text() if self._certificate.exists() else ""
 
     @property
+    def settings(self) -> Settings:
+        """What the task's hook makes of the run's connection."""
+        connection = Connection(conn_id=self.id, **self._connection())
+        return replace(read_connection(connection), state_dir=str(self._airflow.home / "nebula_explorer"))
+
+    @property
     def jobs(self) -> list[dict[str, Any]]:
         """The jobs that Explorer has, oldest first."""
         return self.explorer.jobs
@@ -180,11 +189,11 @@ class Run:
         )
 
     def _add_connection(self) -> None:
+        self._airflow.request("POST", "/connections", json={"connection_id": self.id, **self._connection()})
+
+    def _connection(self) -> dict[str, Any]:
         connection = json.loads(self.explorer.airflow_connection)
-        extra = json.dumps(connection.pop("extra"))
-        self._airflow.request(
-            "POST", "/connections", json={"connection_id": self.id, **connection, "extra": extra}
-        )
+        return {**connection, "extra": json.dumps(connection["extra"])}
 
     def _has_job(self, attempt: int, jobs: int) -> bool:
         if self.attempts != attempt or len(self.jobs) != jobs:

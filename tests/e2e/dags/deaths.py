@@ -1,10 +1,10 @@
 """Kills a task's first attempt at a named step, as if its machine were lost: SIGKILL lets no code run.
 
 A death is a text: ``before``, ``amid`` or ``after``; a step; and its number, unless it is the first such
-step: ``after xcom job``, ``before note 2``. The steps are the task's requests to Explorer (``list``,
-``start``, ``get``), its messages to Airflow (``note``, ``xcom KEY``, ``deferral``, ``success``), and
-``resume``, the begin of the part after a deferral. They are detected where they leave the process: in the
-libraries, not in the provider.
+step: ``after xcom job``, ``before note 2``. The steps are the task's requests to Explorer (``login``,
+``list``, ``start``, ``get``), its messages to Airflow (``note``, ``xcom KEY``, ``deferral``, ``success``),
+and ``resume``, the begin of the part after a deferral. They are detected where they leave the process: in
+the libraries, not in the provider.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ SECONDS_INTO = 1.0
 """How long after the begin of a step a death ``amid`` it comes."""
 
 _REQUESTS = (
+    ("POST", r"/connect$", "login"),
     ("GET", r"/workflows/\d+/jobs$", "list"),
     ("POST", r"/workflows/\d+/jobs$", "start"),
     ("GET", r"/jobs/\d+$", "get"),
