@@ -6,6 +6,7 @@ import asyncio
 import base64
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -148,6 +149,22 @@ def test_a_second_client_makes_no_login(open_client, explorer, sharing):
     open_client(replace(sharing, share_login=False)).run(api.get_job(101))
     open_client(replace(sharing, state_dir=None)).run(api.get_job(101))
     assert explorer.logins == 3
+
+
+def test_a_client_that_has_its_login_lets_others_have_their_turn(open_client, explorer, sharing):
+    open_client(sharing).run(api.get_job(101))
+    turns = []
+
+    def begin(refused):
+        turns.append(LoginStore.of(sharing).turn(refused))
+        return list(turns[-1].attempts())
+
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(begin, None).result() == []
+        token = turns[0].found.token
+        assert other.submit(begin, token).result() == [], "no pause: the lock is free"
+        assert turns[1].found is None
+        turns[1].end()
 
 
 def test_a_client_that_is_told_to_log_in_does_not_use_a_shared_login(open_client, explorer, sharing):
