@@ -15,11 +15,12 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer.arguments import WorkflowInput, parse_id, parse_input
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
-from airflow_provider_nebula_explorer.explorer.starting.attempts import RunSpec, WorkflowRun
+from airflow_provider_nebula_explorer.explorer.starting.attempts import Memory, RunSpec, WorkflowRun
 from airflow_provider_nebula_explorer.explorer.starting.submit import Submitter
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe, has_reached
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
 from airflow_provider_nebula_explorer.operators.task_job import HasKillableJob, TaskJob
+from airflow_provider_nebula_explorer.operators.task_runs import OWN_RUN, runs_of
 from airflow_provider_nebula_explorer.operators.task_state import (
     NO_ATTEMPT,
     TaskClaims,
@@ -71,7 +72,7 @@ class TaskRun:
         self._task = task
         self._context = context
         self._hook = hook
-        self._memory = memory_of(context) if task.durable else None
+        self._name = OWN_RUN
         self._job = TaskJob(task, hook)
 
     def begin(self) -> int:
@@ -79,6 +80,7 @@ class TaskRun:
 
         :raises NebulaExplorerAmbiguousSubmitError: see :meth:`final`.
         """
+        self._name = runs_of(self._context).name(self._task, self._spec)
         if self._task.durable and self._task.retries and self._memory is None:
             log.info("durable has no effect, as Airflow before 3.3 stores no notes: a retry runs a new job.")
         found = self._workflow_run.resume_or_intend()
@@ -111,15 +113,24 @@ class TaskRun:
         )
 
     @cached_property
+    def _memory(self) -> Memory | None:
+        return memory_of(self._context, self._name) if self._task.durable else None
+
+    @cached_property
+    def _spec(self) -> RunSpec:
+        workflow_id = parse_id("workflow_id", self._task.workflow_id)
+        return RunSpec(self._hook.settings.base_url, workflow_id, parse_input(self._task.input))
+
+    @cached_property
     def _claims(self) -> TaskClaims:
-        return TaskClaims(self._task.get_dag(), self._context, self._hook.settings.base_url)
+        dag = self._task.get_dag() or self._context.get("dag")  # an operator within a @task has none
+        return TaskClaims(dag, self._context, self._hook.settings.base_url, self._name)
 
     @cached_property
     def _workflow_run(self) -> WorkflowRun:
         task, hook = self._task, self._hook
-        workflow_id = parse_id("workflow_id", task.workflow_id)
         return WorkflowRun(
-            RunSpec(hook.settings.base_url, workflow_id, parse_input(task.input)),
+            self._spec,
             attempt_of(self._context) if self._memory else NO_ATTEMPT,
             submitter=Submitter(
                 hook.get_conn(),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError
 from airflow_provider_nebula_explorer.explorer.models import JsonObject
 from airflow_provider_nebula_explorer.explorer.starting.attempts import Attempt
+from airflow_provider_nebula_explorer.operators.task_runs import OWN_RUN, runs_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import DAG, Context
@@ -25,26 +26,28 @@ class TaskMemory:
     """A note in Airflow's task state store: it survives a killed worker, retries and a user's clear.
 
     :param store: ``context["task_state_store"]``.
+    :param run: the name of the run, if the task makes several.
     """
 
     KEY = "nebula_explorer_run"
 
-    def __init__(self, store: Any) -> None:
+    def __init__(self, store: Any, run: str = OWN_RUN) -> None:
         self._store = store
+        self._key = f"{self.KEY}.{run}" if run else self.KEY
 
     def read(self) -> object:
         """Return the note; ``None`` if there is none."""
-        return call_airflow(_STORE, lambda: self._store.get(self.KEY))
+        return call_airflow(_STORE, lambda: self._store.get(self._key))
 
     def write(self, note: JsonObject) -> None:
         """Replace the note."""
-        call_airflow(_STORE, lambda: self._store.set(self.KEY, note))
+        call_airflow(_STORE, lambda: self._store.set(self._key, note))
 
 
-def memory_of(context: Context) -> TaskMemory | None:
+def memory_of(context: Context, run: str = OWN_RUN) -> TaskMemory | None:
     """Return where a task's attempts leave notes; ``None`` before Airflow 3.3, which has no such place."""
     store = context.get("task_state_store")
-    return None if store is None else TaskMemory(store)
+    return None if store is None else TaskMemory(store, run)
 
 
 def attempt_of(context: Context) -> Attempt:
@@ -58,12 +61,15 @@ class TaskClaims:
 
     :param dag: the tasks' DAG; ``None`` if the task has none.
     :param explorer: the base address of the task's Explorer, as two may give a job the same id.
+    :param run: the name of the run, if the task makes several.
     """
 
-    def __init__(self, dag: DAG | None, context: Context, explorer: str) -> None:
+    def __init__(self, dag: DAG | None, context: Context, explorer: str, run: str = OWN_RUN) -> None:
         self._task_ids = list(dag.task_ids) if dag else []
         self._ti = context["ti"]
         self._explorer = explorer
+        self._run = run
+        self._of_task = runs_of(context).claims
 
     def claimed(self) -> list[int]:
         """Return the ids of the jobs that any of the tasks claims."""
@@ -72,12 +78,19 @@ class TaskClaims:
         claims = call_airflow(
             "XComs", lambda: list(self._ti.xcom_pull(task_ids=self._task_ids, key=CLAIM_KEY))
         )
-        return [claim["job_id"] for claim in claims if claim and claim["explorer"] == self._explorer]
+        all_claims = [claim for of_task in claims if of_task for claim in _as_list(of_task)]
+        return [claim["job_id"] for claim in all_claims if claim["explorer"] == self._explorer]
 
     def claim(self, job_id: int) -> None:
-        """Let the other tasks know that a job is ours."""
-        claim = {"explorer": self._explorer, "job_id": job_id}
-        call_airflow("XComs", lambda: self._ti.xcom_push(key=CLAIM_KEY, value=claim))
+        """Let the other tasks know that a job is ours, as are those of the task's other runs."""
+        self._of_task[self._run] = {"explorer": self._explorer, "job_id": job_id}
+        ours = list(self._of_task.values())
+        value = ours[0] if len(ours) == 1 else ours
+        call_airflow("XComs", lambda: self._ti.xcom_push(key=CLAIM_KEY, value=value))
+
+
+def _as_list(claims: Any) -> list[Any]:
+    return claims if isinstance(claims, list) else [claims]
 
 
 def call_airflow(service: str, call: Callable[[], Any]) -> Any:

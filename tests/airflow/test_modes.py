@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSkipException,
 )
 from deferral import run_to_its_end
+from stand_ins import TaskInstance
 
 from airflow_provider_nebula_explorer.emulator import Fault, JobPlan
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError, NebulaExplorerJobError
@@ -65,6 +66,11 @@ def outcome(make_task, context, ti):
             text = re.sub(r"run duration of [\d.e-]+ seconds", "run duration of … seconds", str(error))
             text = re.sub(r"(newest jobs: .*), [A-Z]+\.$", r"\1, ….", text)  # each request moves the clock on
             return type(error), text, dict(ti.xcoms)
+
+
+def of_a_new_task():
+    ti = TaskInstance()
+    return {"ti": ti, "task_instance": ti}, ti
 
 
 def outcomes(sensor, context, ti, **arguments):
@@ -197,7 +203,7 @@ def test_the_workflow_sensor(emulator, context, ti, status, soft_fail):
 
 
 @pytest.mark.parametrize("status", FINAL)
-def test_the_run_operator(emulator, context, ti, status):
+def test_the_run_operator(emulator, status):
     emulator.plan(5, PLANS[status])
     ends = []
     for deferrable in (False, True):
@@ -207,7 +213,7 @@ def test_the_run_operator(emulator, context, ti, status):
                 task_id="t", workflow_id=5, poll_interval=0.1, deferrable=deferrable
             )
 
-        kind, result, xcoms = outcome(make_task, context, ti)
+        kind, result, xcoms = outcome(make_task, *of_a_new_task())
         job = xcoms.pop("job")
         assert xcoms.pop("nebula_explorer_claim")["job_id"] == xcoms.pop("job_id") == job["id"]
         assert job == emulator.job(job["id"])
@@ -244,7 +250,7 @@ def test_the_cancel_operator(emulator, context, ti, status):
 
 @pytest.mark.parametrize("code", [40404000, 50004003, 40304000])
 @pytest.mark.parametrize("first", [0, 1])
-def test_trouble_of_the_run_operator(emulator, context, ti, code, first):
+def test_trouble_of_the_run_operator(emulator, code, first):
     emulator.plan(5, PLANS[1])
     ends = []
     for deferrable in (False, True):
@@ -256,7 +262,7 @@ def test_trouble_of_the_run_operator(emulator, context, ti, code, first):
                 task_id="t", workflow_id=5, poll_interval=0.1, deferrable=deferrable
             )
 
-        kind, text, xcoms = outcome(make_task, context, ti)
+        kind, text, xcoms = outcome(make_task, *of_a_new_task())
         assert xcoms.pop("nebula_explorer_claim")["job_id"] == xcoms.pop("job_id") == emulator.jobs[-1]["id"]
         ends.append((kind, re.sub(r"jobs/\d+", "jobs/<job>", text), xcoms))
     assert ends[0] == ends[1]
