@@ -284,6 +284,22 @@ def read_connection(connection: AirflowConnection) -> Settings:
     return Settings(base_url=reader.base_url(), account=account, **extra)
 
 
+def read_fields(values: Mapping[str, object]) -> dict[str, Any]:
+    """Read and check values of extra fields that a caller gives; ``None`` is left out.
+
+    :raises NebulaExplorerConfigError: names the field, its value and what is allowed.
+    """
+    fields = [field for field in EXTRA_FIELDS if values.get(field.name) is not None]
+    return {field.name: _read_given(field, values[field.name]) for field in fields}
+
+
+def _read_given(field: ExtraField, value: object) -> Any:
+    try:
+        return field.read(value)
+    except (ValueError, TypeError, OverflowError):
+        raise NebulaExplorerConfigError(f"{field.name} is {show(value)}; allowed: {field.allowed}.") from None
+
+
 def unknown_extras(connection: AirflowConnection) -> list[str]:
     """Return the keys of ``extra`` that are not known here, such as a misspelt one."""
     return sorted(set(connection.extra_dejson) - {field.name for field in EXTRA_FIELDS})

@@ -7,12 +7,17 @@ from typing import Literal
 
 Metric = Literal[
     "cancels",  # of jobs, that Explorer accepted
+    "details",  # of a job, fetched
     "events",  # successes of workflows, delivered to those who observe them
+    "jobs.failed",  # that ended otherwise than their task wanted
+    "lists",  # pages of lists of jobs, fetched
     "logins",
     "logins.refused",  # each try, for whatever reason
     "polls",  # one for all jobs of a watcher, and one for each job that is waited for alone
     "reconciliations",  # searches for the job of a start whose response was lost
+    "results",  # of a job's task, fetched
     "retries",  # of requests
+    "starts",  # of jobs, that Explorer accepted
     "waits.ended",  # in a watcher
     "waits.started",
 ]

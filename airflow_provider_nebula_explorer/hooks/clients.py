@@ -23,7 +23,7 @@ def open_client(settings: Settings) -> Client:
     # Imported here, so that a DAG file does not load an HTTP library.
     from airflow_provider_nebula_explorer.explorer.client.sync_client import Client
 
-    install(_measure)
+    install(measure)
     _mask_proxy(settings)
     return Client(settings, on_secret=_mask)
 
@@ -38,7 +38,7 @@ async def open_async_client(settings: Settings, budget: AccountBudget) -> AsyncC
     def build() -> AsyncClient:
         from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
 
-        install(_measure)
+        install(measure)
         _mask_proxy(settings)
         return AsyncClient(settings, on_secret=sync_to_async(_mask), budget=budget)
 
@@ -54,7 +54,8 @@ def load_metrics() -> Any:
     return Stats
 
 
-def _measure(metric: Metric) -> None:
+def measure(metric: Metric) -> None:
+    """Add one to a metric of Airflow's, whether this process has opened a client or not."""
     with suppress(Exception):  # an error of the metrics backend stops no work
         load_metrics().incr(f"nebula_explorer.{metric}")
 

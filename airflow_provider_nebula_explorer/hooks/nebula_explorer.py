@@ -19,6 +19,7 @@ from airflow_provider_nebula_explorer.connection import (
     STANDARD_FORM,
     is_common,
     read_connection,
+    read_fields,
     unknown_extras,
 )
 from airflow_provider_nebula_explorer.exceptions import (
@@ -28,6 +29,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerNotFoundError,
 )
 from airflow_provider_nebula_explorer.explorer.arguments import (
+    in_seconds,
     parse_count,
     parse_id,
     parse_poll_interval,
@@ -78,6 +80,9 @@ class NebulaExplorerHook(BaseHook):
     HTTP connection serve all calls of a hook; ``with`` or :meth:`close` closes the HTTP connection.
 
     :param nebula_explorer_conn_id: the Airflow connection; see ``docs/connection.md`` for its fields.
+    :param timeout: seconds for one request, in the place of the connection's.
+    :param max_retries: further tries of a request that is safe to repeat, in the place of the connection's.
+    :param max_consecutive_failures: failed polls in a row that end a wait, in the place of the connection's.
     """
 
     conn_name_attr = "nebula_explorer_conn_id"
@@ -85,9 +90,22 @@ class NebulaExplorerHook(BaseHook):
     conn_type = CONNECTION_TYPE
     hook_name = HOOK_NAME
 
-    def __init__(self, nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID,
+        *,
+        timeout: float | timedelta | None = None,
+        max_retries: int | None = None,
+        max_consecutive_failures: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.nebula_explorer_conn_id = nebula_explorer_conn_id
+        self._own_values = {
+            "timeout": in_seconds(timeout),
+            "max_retries": max_retries,
+            "max_consecutive_failures": max_consecutive_failures,
+        }
         self._known_settings: Settings | None = None
         self._client: Client | None = None
 
@@ -103,7 +121,9 @@ class NebulaExplorerHook(BaseHook):
 
     def _read_settings(self) -> Settings:
         connection = self.get_connection(self.nebula_explorer_conn_id)
-        settings = replace(read_connection(connection), state_dir=state_dir())
+        settings = replace(
+            read_connection(connection), **read_fields(self._own_values), state_dir=state_dir()
+        )
         for key in unknown_extras(connection):
             log.warning(
                 "Connection %r: extra %r is unknown and is ignored; known are %s.",

@@ -1,9 +1,9 @@
-"""Which job a task has: for its page, for the events of its outlets, and for OpenLineage."""
+"""Which jobs a task has: for its page, for the events of its outlets, and for OpenLineage."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nebula_explorer.connection import SCHEME
@@ -20,13 +20,52 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class HasJob:
+SHOWN_JOBS = 100
+"""How many jobs of a list the run facet names; an event of OpenLineage is no place for thousands."""
+
+
+class HasRunFacet:
+    """A task that tells OpenLineage which jobs it deals with."""
+
+    _run_facet: tuple[str, dict[str, Any]] | None = None
+
+    def name_job(self, job_id: int, workflow_id: str | None = None) -> None:
+        """Name one job in the run facet.
+
+        :param workflow_id: the job's workflow; ``None`` if it is not known.
+        """
+        self._run_facet = "nebulaExplorerJob", {"jobId": job_id, "workflowId": workflow_id}
+
+    def name_jobs(self, job_ids: Sequence[int], workflow_id: object) -> None:
+        """Name a list of jobs in the run facet.
+
+        :param workflow_id: the workflow that the list is of; ``None`` if it is of all.
+        """
+        facts = {
+            "jobIds": list(job_ids[:SHOWN_JOBS]),
+            "count": len(job_ids),
+            "workflowId": None if workflow_id is None else str(workflow_id),
+        }
+        self._run_facet = "nebulaExplorerJobs", facts
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Return the run facet; OpenLineage's extractor calls this, on failure too."""
+        from airflow.providers.openlineage.extractors import OperatorLineage
+
+        from airflow_provider_nebula_explorer.lineage.facets import FACETS
+
+        if self._run_facet is None:
+            return OperatorLineage()
+        name, facts = self._run_facet
+        return OperatorLineage(run_facets={name: FACETS[name](**facts)})
+
+
+class HasJob(HasRunFacet):
     """A task that deals with one job, and shows which one."""
 
     operator_extra_links: Collection[BaseOperatorLink] = (NebulaExplorerJobLink(),)
     outlets: list[Any]
     do_xcom_push: bool
-    _job_facts: tuple[int, str] | None = None
 
     def report_job(
         self, context: Context, job_id: int, workflow_id: int | str, page: str | None = None
@@ -37,7 +76,7 @@ class HasJob:
         :param page: the address of the job's page, for the task's page and its XCom ``job_url``; best
             given as soon as the job's id is known.
         """
-        self._job_facts = job_id, str(workflow_id)
+        self.name_job(job_id, str(workflow_id))
         for outlet in self.outlets:
             if getattr(outlet, "uri", "").startswith(f"{SCHEME}://"):
                 _name_in_event(context, outlet, {"job_id": job_id, "workflow_id": str(workflow_id)})
@@ -46,16 +85,6 @@ class HasJob:
             if self.do_xcom_push:
                 store_link(context["ti"], page)
                 context["ti"].xcom_push(key=JOB_URL_KEY, value=page)
-
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
-        """Return the run facet; OpenLineage's extractor calls this, on failure too."""
-        from airflow.providers.openlineage.extractors import OperatorLineage
-
-        from airflow_provider_nebula_explorer.lineage.facets import NebulaExplorerJobRunFacet
-
-        if self._job_facts is None:
-            return OperatorLineage()
-        return OperatorLineage(run_facets={"nebulaExplorerJob": NebulaExplorerJobRunFacet(*self._job_facts)})
 
 
 def _name_in_event(context: Context, outlet: Any, facts: dict[str, Any]) -> None:

@@ -23,8 +23,13 @@ from airflow_provider_nebula_explorer.explorer.arguments import (
 )
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe
-from airflow_provider_nebula_explorer.hooks.nebula_explorer import DEFAULT_DEFERRABLE, NebulaExplorerHook
-from airflow_provider_nebula_explorer.lineage import HasJob
+from airflow_provider_nebula_explorer.hooks.nebula_explorer import (
+    DEFAULT_DEFERRABLE,
+    NebulaExplorerHook,
+    parse_job_id,
+)
+from airflow_provider_nebula_explorer.hooks.of_task import HasHook
+from airflow_provider_nebula_explorer.lineage import HasJob, HasRunFacet
 from airflow_provider_nebula_explorer.operators.deferral import WaitsForJob
 from airflow_provider_nebula_explorer.operators.task_run import (
     NebulaExplorerFinalAmbiguousSubmitError,
@@ -46,26 +51,33 @@ __all__ = [
 ]
 
 
-class NebulaExplorerGetJobOperator(HasJob, BaseOperator):
+class NebulaExplorerGetJobOperator(HasHook, HasJob, BaseOperator):
     """Fetch a job's details.
 
     :param job_id: a number, or text of digits.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
+    :param hook_params: further arguments of the hook, such as ``{"timeout": 120}``.
     :return: in XCom: the job's object as Explorer's API returns it, keys and values unchanged.
     """
 
     template_fields: Sequence[str] = ("job_id", "nebula_explorer_conn_id")
 
     def __init__(
-        self, *, job_id: int | str, nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID, **kwargs: Any
+        self,
+        *,
+        job_id: int | str,
+        nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID,
+        hook_params: dict[str, Any] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.job_id = job_id
         self.nebula_explorer_conn_id = nebula_explorer_conn_id
+        self.hook_params = hook_params or {}
 
     def execute(self, context: Context) -> JsonObject:
         """Fetch the job and return its object."""
-        with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
+        with self.hook as hook:
             job = hook.get_job(self.job_id)
             page = hook.settings.job_link(job.id, job.workflow_id)
             self.report_job(context, job.id, job.workflow_id, page)
@@ -73,7 +85,7 @@ class NebulaExplorerGetJobOperator(HasJob, BaseOperator):
         return job.data
 
 
-class NebulaExplorerListJobsOperator(BaseOperator):
+class NebulaExplorerListJobsOperator(HasHook, HasRunFacet, BaseOperator):
     """Find jobs, of one workflow or of all.
 
     :param workflow_id: a number, or text of digits; ``None`` for all workflows.
@@ -84,6 +96,7 @@ class NebulaExplorerListJobsOperator(BaseOperator):
     :param order: by creation, ``desc`` (newest first) or ``asc``.
     :param limit: the maximum number of jobs; ``None`` for all.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
+    :param hook_params: further arguments of the hook, such as ``{"timeout": 120}``.
     :return: in XCom: a list of the jobs' objects as Explorer's API returns them, without their tasks.
     """
 
@@ -109,6 +122,7 @@ class NebulaExplorerListJobsOperator(BaseOperator):
         order: str = "desc",
         limit: int | str | None = 100,
         nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID,
+        hook_params: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -120,10 +134,11 @@ class NebulaExplorerListJobsOperator(BaseOperator):
         self.order = order
         self.limit = limit
         self.nebula_explorer_conn_id = nebula_explorer_conn_id
+        self.hook_params = hook_params or {}
 
     def execute(self, context: Context) -> list[JsonObject]:
         """Fetch as many pages as the limit needs and return the jobs' objects."""
-        with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
+        with self.hook as hook:
             jobs = hook.list_jobs(
                 self.workflow_id,
                 name=self.name,
@@ -133,12 +148,13 @@ class NebulaExplorerListJobsOperator(BaseOperator):
                 order=self.order,
                 limit=self.limit,
             )
-            found = [job.data for job in jobs]
+            found = list(jobs)
+        self.name_jobs([job.id for job in found], self.workflow_id)
         log.info("Found %d jobs.", len(found))
-        return found
+        return [job.data for job in found]
 
 
-class NebulaExplorerRunWorkflowOperator(HasJob, WaitsForJob):
+class NebulaExplorerRunWorkflowOperator(HasHook, HasJob, WaitsForJob):
     """Run a workflow, and wait for its job.
 
     :param workflow_id: a number, or text of digits.
@@ -154,6 +170,7 @@ class NebulaExplorerRunWorkflowOperator(HasJob, WaitsForJob):
     :param on_ambiguous_submit: what to do if Explorer's response to the start was lost: ``reconcile``, search
         for the job that was started; ``fail``, leave it to a person.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
+    :param hook_params: further arguments of the hook, such as ``{"timeout": 120}``.
     :return: in XCom: the job's id. Under the keys ``job_id`` and ``job_url``: the id and the address of the
         job's page, as soon as they are known; under ``job``: the finished job's object, if the task waited.
     :raises NebulaExplorerJobError: if the job ended without success; a retry runs a new one.
@@ -178,6 +195,7 @@ class NebulaExplorerRunWorkflowOperator(HasJob, WaitsForJob):
         durable: bool = True,
         on_ambiguous_submit: str = "reconcile",
         nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID,
+        hook_params: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -187,6 +205,7 @@ class NebulaExplorerRunWorkflowOperator(HasJob, WaitsForJob):
         self.poll_interval = parse_poll_interval("poll_interval", poll_interval)
         self.deferrable = deferrable
         self.nebula_explorer_conn_id = nebula_explorer_conn_id
+        self.hook_params = hook_params or {}
         self.cancel_on_kill = cancel_on_kill
         self.durable = durable
         self.on_ambiguous_submit = parse_word(
@@ -205,6 +224,7 @@ class NebulaExplorerRunWorkflowOperator(HasJob, WaitsForJob):
 
     def execute(self, context: Context) -> int:
         """Run the workflow, wait for the job if requested, and return its id."""
+        _warn_if_pointless(self)
         with self._open_run(context) as run:
             return run.begin()
 
@@ -217,7 +237,7 @@ class NebulaExplorerRunWorkflowOperator(HasJob, WaitsForJob):
     @contextmanager
     def _open_run(self, context: Context) -> Iterator[TaskRun]:
         """Provide the run of this process, so that a kill finds it, even after an error."""
-        with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
+        with self.hook as hook:
             self._run = run = TaskRun(self, context, hook)
             if self._is_killed:  # Airflow 3 continues with a task that was killed before it came here
                 run.kill()
@@ -234,7 +254,7 @@ class NebulaExplorerRunWorkflowOperator(HasJob, WaitsForJob):
             self._run.kill()
 
 
-class NebulaExplorerCancelJobOperator(HasJob, WaitsForJob):
+class NebulaExplorerCancelJobOperator(HasHook, HasJob, WaitsForJob):
     """Cancel a job. A job that is already final is left as it is.
 
     :param job_id: a number, or text of digits.
@@ -242,6 +262,7 @@ class NebulaExplorerCancelJobOperator(HasJob, WaitsForJob):
     :param poll_interval: seconds between two polls of the job; ``None``: a fifth of its age, 1 to 30 s.
     :param deferrable: whether to wait in the triggerer, where one poll serves all waiting tasks.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
+    :param hook_params: further arguments of the hook, such as ``{"timeout": 120}``.
     :return: in XCom: the job's object as last seen.
     """
 
@@ -256,6 +277,7 @@ class NebulaExplorerCancelJobOperator(HasJob, WaitsForJob):
         poll_interval: float | timedelta | None = None,
         deferrable: bool = DEFAULT_DEFERRABLE,
         nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID,
+        hook_params: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -264,10 +286,12 @@ class NebulaExplorerCancelJobOperator(HasJob, WaitsForJob):
         self.poll_interval = parse_poll_interval("poll_interval", poll_interval)
         self.deferrable = deferrable
         self.nebula_explorer_conn_id = nebula_explorer_conn_id
+        self.hook_params = hook_params or {}
 
     def execute(self, context: Context) -> JsonObject:
         """Cancel the job, wait for its end if requested, and return its object."""
-        with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
+        _warn_if_pointless(self)
+        with self.hook as hook:
             job = self._cancel(hook)
             page = hook.settings.job_link(job.id, job.workflow_id)
             self.report_job(context, job.id, job.workflow_id, page)
@@ -288,7 +312,7 @@ class NebulaExplorerCancelJobOperator(HasJob, WaitsForJob):
         return job
 
 
-class NebulaExplorerGetTaskResultOperator(BaseOperator):
+class NebulaExplorerGetTaskResultOperator(HasHook, HasRunFacet, BaseOperator):
     """Fetch the first rows of the result of one of a job's tasks.
 
     :param job_id: a number, or text of digits.
@@ -296,6 +320,7 @@ class NebulaExplorerGetTaskResultOperator(BaseOperator):
     :param explorer_task_name: the task's name, if exactly one task of the job has it.
     :param limit: the maximum number of rows.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
+    :param hook_params: further arguments of the hook, such as ``{"timeout": 120}``.
     :return: in XCom: a list of rows, each 2 or 3 columns of text.
     """
 
@@ -315,6 +340,7 @@ class NebulaExplorerGetTaskResultOperator(BaseOperator):
         explorer_task_name: str | None = None,
         limit: int | str = 10,
         nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID,
+        hook_params: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -328,12 +354,20 @@ class NebulaExplorerGetTaskResultOperator(BaseOperator):
         self.explorer_task_name = explorer_task_name
         self.limit = limit
         self.nebula_explorer_conn_id = nebula_explorer_conn_id
+        self.hook_params = hook_params or {}
 
     def execute(self, context: Context) -> list[list[str]]:
         """Find the task, if it was named, and return its rows."""
-        with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
+        self.name_job(parse_job_id(self.job_id))
+        with self.hook as hook:
             rows = hook.get_task_result(
                 self.job_id, self.explorer_task_id, self.limit, name=self.explorer_task_name
             )
         log.info("Fetched %d rows of task %s.", len(rows), self.explorer_task_name or self.explorer_task_id)
         return rows
+
+
+def _warn_if_pointless(task: NebulaExplorerRunWorkflowOperator | NebulaExplorerCancelJobOperator) -> None:
+    # Where Airflow's setting makes all operators deferrable, nobody has asked this one to be.
+    if task.deferrable and not task.wait_for_completion and not DEFAULT_DEFERRABLE:
+        log.warning("deferrable=True has no effect, as wait_for_completion is False: nothing is waited for.")

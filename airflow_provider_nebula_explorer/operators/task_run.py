@@ -18,6 +18,7 @@ from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.starting.attempts import Memory, RunSpec, WorkflowRun
 from airflow_provider_nebula_explorer.explorer.starting.submit import Submitter
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe, has_reached
+from airflow_provider_nebula_explorer.hooks.clients import measure
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
 from airflow_provider_nebula_explorer.operators.task_job import HasKillableJob, TaskJob
 from airflow_provider_nebula_explorer.operators.task_runs import OWN_RUN, runs_of
@@ -151,6 +152,8 @@ class TaskRun:
             self._job.raise_if_killed()
             if job.status is not JobStatus.INTERRUPTED or not self._workflow_run.is_of_earlier(job.id):
                 self._push("job", job.data)
+                if job.status is not JobStatus.SUCCESS:
+                    measure("jobs.failed")
                 has_reached(job, {JobStatus.SUCCESS}, self._page_of(job.id))  # raises if it ended otherwise
                 return job.id
             log.warning(

@@ -37,11 +37,13 @@ from airflow_provider_nebula_explorer.explorer.waiting.pollers import (
     WorkflowPoller,
     job_of_event,
 )
+from airflow_provider_nebula_explorer.hooks.clients import measure
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import (
     DEFAULT_DEFERRABLE,
     NebulaExplorerHook,
     parse_job_id,
 )
+from airflow_provider_nebula_explorer.hooks.of_task import HasHook
 from airflow_provider_nebula_explorer.lineage import HasJob
 from airflow_provider_nebula_explorer.sensors.start_from_trigger import (
     start_trigger_args,
@@ -74,7 +76,7 @@ _EXECUTE = inspect.unwrap(BaseSensorOperator.execute)
 """The ``execute`` of all sensors; unwrapped, as Airflow 2 warns if one ``execute`` calls another."""
 
 
-class _ExplorerSensor(HasJob, BaseSensorOperator):
+class _ExplorerSensor(HasHook, HasJob, BaseSensorOperator):
     """What both sensors share: one login and one poller for all polls of a process.
 
     Every mode decides in :meth:`poke`, so that Airflow's own ``execute`` treats what a poll shows and what a
@@ -86,6 +88,7 @@ class _ExplorerSensor(HasJob, BaseSensorOperator):
         *,
         deferrable: bool,
         nebula_explorer_conn_id: str,
+        hook_params: dict[str, Any] | None = None,
         poke_interval: timedelta | float | None = None,
         **kwargs: Any,
     ) -> None:
@@ -95,7 +98,7 @@ class _ExplorerSensor(HasJob, BaseSensorOperator):
         self._airflows_interval = self.poke_interval if poke_interval is None else None
         self.deferrable = deferrable
         self.nebula_explorer_conn_id = nebula_explorer_conn_id
-        self._hook: NebulaExplorerHook | None = None
+        self.hook_params = hook_params or {}
         self._poller: Poller | None = None
         self._is_reported = False
         self._event: JsonObject | None = None
@@ -206,11 +209,10 @@ class _ExplorerSensor(HasJob, BaseSensorOperator):
         if self.deferrable and self._limits.is_timeout_over:
             # Airflow itself measures from the last resumption, which with silent_fail follows each error.
             raise self._timeout_error(self.timeout)
-        hook = self._hook = self._hook or NebulaExplorerHook(self.nebula_explorer_conn_id)
-        poller = self._poller = self._poller or self._open_poller(context, hook)
+        poller = self._poller = self._poller or self._open_poller(context, self.hook)
         job = poller.poll()
         if job is not None and not self._is_reported:
-            page = hook.settings.job_link(job.id, job.workflow_id)
+            page = self.hook.settings.job_link(job.id, job.workflow_id)
             self.report_job(context, job.id, job.workflow_id, page)
             self._is_reported = True
         return job
@@ -219,7 +221,8 @@ class _ExplorerSensor(HasJob, BaseSensorOperator):
         try:
             return has_reached(job, targets)
         except NebulaExplorerJobError as error:
-            page = NebulaExplorerHook(self.nebula_explorer_conn_id).settings.job_link(job.id, job.workflow_id)
+            measure("jobs.failed")
+            page = self.hook.settings.job_link(job.id, job.workflow_id)
             raise NebulaExplorerFinalJobError(str(error), error.job, page) from None
 
     @property
@@ -242,10 +245,9 @@ class _ExplorerSensor(HasJob, BaseSensorOperator):
         return self._poller.pause(Interval.of(None, self.longest_interval))
 
     def _close(self) -> None:
-        if self._hook is not None:
-            self._hook.close()
+        self.hook.close()
         # Another execute of this object reports the job anew, as Airflow clears the task's XComs before it.
-        self._hook, self._poller, self._is_reported = None, None, False
+        self._poller, self._is_reported = None, False
 
 
 class NebulaExplorerJobSensor(_ExplorerSensor):
@@ -261,6 +263,7 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
         reaches a target status, so that it needs no worker (Airflow 3.3 and later). If that is not possible,
         the wait starts in a worker, and the log says why.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
+    :param hook_params: further arguments of the hook, such as ``{"timeout": 120}``.
     :return: in XCom: the job's object as Explorer's API returns it.
     :raises NebulaExplorerFinalJobError: if the job ended in another status; the task is not retried.
     """
@@ -275,9 +278,15 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
         deferrable: bool = DEFAULT_DEFERRABLE,
         start_from_trigger: bool = False,
         nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID,
+        hook_params: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(deferrable=deferrable, nebula_explorer_conn_id=nebula_explorer_conn_id, **kwargs)
+        super().__init__(
+            deferrable=deferrable,
+            nebula_explorer_conn_id=nebula_explorer_conn_id,
+            hook_params=hook_params,
+            **kwargs,
+        )
         self.job_id = job_id
         self.target_statuses = target_statuses
         self._reason_for_worker: str | None = None
@@ -337,6 +346,7 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
         none has succeeded.
     :param deferrable: whether to wait in the triggerer, where one poll serves all waiting tasks.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.
+    :param hook_params: further arguments of the hook, such as ``{"timeout": 120}``.
     :return: in XCom: the job's object as Explorer's API returns it.
     :raises NebulaExplorerFinalJobError: for a failed job, if ``fail_on_failed_job``; the task is not retried.
     """
@@ -357,9 +367,15 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
         fail_on_failed_job: bool = False,
         deferrable: bool = DEFAULT_DEFERRABLE,
         nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID,
+        hook_params: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(deferrable=deferrable, nebula_explorer_conn_id=nebula_explorer_conn_id, **kwargs)
+        super().__init__(
+            deferrable=deferrable,
+            nebula_explorer_conn_id=nebula_explorer_conn_id,
+            hook_params=hook_params,
+            **kwargs,
+        )
         self.workflow_id = workflow_id
         self.name = name
         self.created_after = created_after
@@ -405,7 +421,7 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
         since = start_of_window(self.created_after, context)
         wanted = f"No job of workflow {self.workflow_id}, created at {since} or later, has succeeded."
         try:
-            with NebulaExplorerHook(self.nebula_explorer_conn_id) as hook:
+            with self.hook as hook:
                 jobs = list(hook.list_jobs(self.workflow_id, name=self.name, limit=_SHOWN_JOBS))
         except NebulaExplorerError as error:
             log.warning("The newest jobs of workflow %s cannot be listed: %s", self.workflow_id, error)

@@ -9,6 +9,8 @@ from airflow_provider_nebula_explorer.emulator import JobPlan
 from airflow_provider_nebula_explorer.operators.nebula_explorer import (
     NebulaExplorerCancelJobOperator,
     NebulaExplorerGetJobOperator,
+    NebulaExplorerGetTaskResultOperator,
+    NebulaExplorerListJobsOperator,
     NebulaExplorerRunWorkflowOperator,
 )
 from airflow_provider_nebula_explorer.sensors.nebula_explorer import (
@@ -80,3 +82,26 @@ def test_a_failure_names_the_job_too(emulator, context):
 
 def test_a_task_that_has_no_job_yet_names_none(emulator):
     assert facet(NebulaExplorerGetJobOperator(task_id="t", job_id=7)) == {}
+
+
+@pytest.mark.parametrize("limit", [2, None])
+def test_a_list_names_its_jobs(emulator, context, limit):
+    ids = [emulator.start_job(5, plan=JobPlan(running=0)) for _ in range(130)][::-1]
+    task = NebulaExplorerListJobsOperator(task_id="t", workflow_id=5, limit=limit)
+    task.execute(context)
+    (facet,) = base.DefaultExtractor(task).extract_on_complete(None).run_facets.values()
+    assert (facet.jobIds, facet.count, facet.workflowId) == (ids[: limit or 100], limit or 130, "5")
+
+
+def test_a_list_of_all_jobs_names_no_workflow(emulator, context):
+    task = NebulaExplorerListJobsOperator(task_id="t")
+    task.execute(context)
+    facets = base.DefaultExtractor(task).extract_on_complete(None).run_facets
+    assert facets["nebulaExplorerJobs"].workflowId is None
+
+
+def test_a_result_names_its_job_though_it_cannot_be_read(emulator, context):
+    task = NebulaExplorerGetTaskResultOperator(task_id="t", job_id=7, explorer_task_name="no_such_1")
+    with pytest.raises(Exception, match="404"):
+        task.execute(context)
+    assert facet(task) == {"nebulaExplorerJob": (7, None)}

@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from pathlib import Path
+from typing import get_args
 
 import pytest
 from airflow.providers.common.compat import sdk
-from deferral import first_event
+from deferral import first_event, run_to_its_end
 
 from airflow_provider_nebula_explorer.emulator import Fault, JobPlan
+from airflow_provider_nebula_explorer.explorer.metrics import Metric
 from airflow_provider_nebula_explorer.hooks import clients
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
+from airflow_provider_nebula_explorer.operators.nebula_explorer import (
+    NebulaExplorerCancelJobOperator,
+    NebulaExplorerGetJobOperator,
+    NebulaExplorerGetTaskResultOperator,
+    NebulaExplorerListJobsOperator,
+    NebulaExplorerRunWorkflowOperator,
+)
+from airflow_provider_nebula_explorer.sensors.nebula_explorer import (
+    NebulaExplorerJobSensor,
+    NebulaExplorerWorkflowSensor,
+)
 from airflow_provider_nebula_explorer.triggers.nebula_explorer import (
     NebulaExplorerJobTrigger,
     NebulaExplorerWorkflowTrigger,
 )
 
+PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 CONNECTION = "nebula_explorer_default"
 
 
@@ -49,6 +64,7 @@ def test_a_hook_counts_logins_retries_and_cancels(explorer, metrics, pauses):
         "nebula_explorer.logins": 2,
         "nebula_explorer.retries": 1,
         "nebula_explorer.cancels": 1,
+        "nebula_explorer.details": 3,  # one of them after the cancel, whether there is such a job
     }
 
 
@@ -105,3 +121,40 @@ def test_an_event_of_a_workflow_is_counted_when_it_is_acknowledged(emulator, met
 def test_an_airflow_without_metrics_is_as_quiet_as_before(emulator):
     job_id = emulator.start_job(5, plan=JobPlan(running=0))
     assert first_event(NebulaExplorerJobTrigger(job_id, CONNECTION, 0.1))["job_id"] == job_id
+
+
+OF_TASKS = [
+    (NebulaExplorerGetJobOperator, {"job_id": 101}, "details"),
+    (NebulaExplorerListJobsOperator, {}, "lists"),
+    (NebulaExplorerRunWorkflowOperator, {"workflow_id": 5}, "starts"),
+    (NebulaExplorerCancelJobOperator, {"job_id": 102}, "cancels"),
+    (NebulaExplorerGetTaskResultOperator, {"job_id": 101, "explorer_task_name": "query_1"}, "results"),
+    (NebulaExplorerJobSensor, {"job_id": 101}, "polls"),
+    (NebulaExplorerWorkflowSensor, {"workflow_id": 5, "created_after": "2020-01-01T00:00:00Z"}, "polls"),
+]
+
+
+@pytest.mark.parametrize(("kind", "arguments", "metric"), OF_TASKS)
+def test_each_operator_and_sensor_is_counted(emulator, metrics, context, kind, arguments, metric):
+    emulator.plan(5, JobPlan(running=0))
+    assert emulator.start_job(5, plan=JobPlan(running=0)) == 101
+    assert emulator.start_job(5, plan=JobPlan(running=1000)) == 102
+    kind(task_id="t", **arguments).execute(context)
+    assert metrics[f"nebula_explorer.{metric}"] == 1
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+@pytest.mark.parametrize("kind", [NebulaExplorerRunWorkflowOperator, NebulaExplorerJobSensor])
+def test_a_failed_job_is_counted_once_wherever_the_task_waited(emulator, metrics, context, kind, deferrable):
+    plan = JobPlan(running=1, ends="FAILED")
+    emulator.plan(5, plan)
+    sensor = {"job_id": emulator.start_job(5, plan=plan), "poke_interval": 0.1}
+    arguments = sensor if kind is NebulaExplorerJobSensor else {"workflow_id": 5, "poll_interval": 0.1}
+    with pytest.raises(Exception, match="ended FAILED"):
+        run_to_its_end(lambda: kind(task_id="t", deferrable=deferrable, **arguments), context)
+    assert metrics["nebula_explorer.jobs.failed"] == 1
+
+
+@pytest.mark.parametrize("metric", get_args(Metric))
+def test_the_page_of_operations_names_every_metric(metric):
+    assert f"`nebula_explorer.{metric}`" in PAGE.read_text(encoding="utf-8")

@@ -176,9 +176,12 @@ class TestJobSensor:
     def test_a_sensor_leaves_no_connection_open(self, emulator, context):
         job_id = emulator.start_job(5, plan=JobPlan(running=0, ends="FAILED"))
         sensor = NebulaExplorerJobSensor(task_id="t", job_id=job_id)
+        closed = []
+        close = sensor.hook.close
+        sensor.hook.close = lambda: closed.append(close())
         with pytest.raises(NebulaExplorerJobError):
             sensor.execute(context)
-        assert sensor._hook is None
+        assert closed
 
 
 class TestWorkflowSensor:

@@ -61,13 +61,13 @@ def add_job(workflow_id: int | str, input: object = None) -> Call[int]:
     path = f"{ROOT}/workflows/{parse_id('workflow_id', workflow_id)}/jobs"
     checked = parse_input(input)
     body = _json_body({} if checked is None else {"input": checked})
-    return Call(Request("POST", path, JSON, body), _read_new_id, is_repeatable=False)
+    return Call(Request("POST", path, JSON, body), _read_new_id, is_repeatable=False, metric="starts")
 
 
 def get_job(job_id: int | str) -> Call[Job]:
     """Fetch a job's details; those of another job are not believed."""
     number = parse_id("job_id", job_id)
-    return Call(Request("GET", f"{ROOT}/jobs/{number}"), partial(_read_details, number))
+    return Call(Request("GET", f"{ROOT}/jobs/{number}"), partial(_read_details, number), metric="details")
 
 
 def cancel_job(job_id: int | str) -> Call[None]:
@@ -79,7 +79,8 @@ def cancel_job(job_id: int | str) -> Call[None]:
 def get_task_result(job_id: int | str, task_id: str, limit: int | str = 10) -> Call[list[list[str]]]:
     """Fetch the first rows of a task's result: 2 or 3 columns of text each."""
     task = f"{ROOT}/jobs/{parse_id('job_id', job_id)}/tasks/{parse_task_id('task_id', task_id)}"
-    return Call(Request("GET", f"{task}/sample_result?limit={parse_count('limit', limit)}"), _read_rows)
+    path = f"{task}/sample_result?limit={parse_count('limit', limit)}"
+    return Call(Request("GET", path), _read_rows, metric="results")
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def list_jobs(
     :param page: counted from 1.
     """
     read = partial(_read_page, page_size, _workflow_text(workflow_id), parse_job)
-    return Call(_list_request(workflow_id, filter, page, page_size), read)
+    return Call(_list_request(workflow_id, filter, page, page_size), read, metric="lists")
 
 
 class JobSummary(NamedTuple):
@@ -168,7 +169,7 @@ def list_summaries(
         fields["name"] = parse_text("name", name)
     read_item = partial(_read_summary, known or {})
     read = partial(_read_page, page_size, _workflow_text(workflow_id), read_item)
-    return Call(_list_request(workflow_id, fields, page, page_size), read)
+    return Call(_list_request(workflow_id, fields, page, page_size), read, metric="lists")
 
 
 def _list_request(workflow_id: int | str | None, filter: JsonObject, page: int, page_size: int) -> Request:
