@@ -21,14 +21,17 @@ hypothesis.settings.load_profile("untimed")
 
 
 def make_dags_folder() -> Path:
-    """Copy the example DAGs, and those of README and tutorial, into a folder, and return it."""
+    """Copy the example DAGs, and those that stand in README and docs, into a folder, and return it."""
     folder = HOME / "dags"
     shutil.copytree(ROOT / "example_dags", folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for page in (ROOT / "README.md", ROOT / "docs" / "tutorial.md"):
-        first_dag = re.search(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
-        (folder / f"{page.stem}.py").write_text(
-            first_dag[1].replace("airflow.sdk", "airflow.providers.common.compat.sdk")
-        )
+    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+        for number, block in enumerate(
+            block for block in blocks if re.search(r"^@dag\b|\bDAG\(", block, re.MULTILINE)
+        ):
+            name = f"{page.stem}{number or ''}.py"
+            code = block.replace("airflow.sdk", "airflow.providers.common.compat.sdk")
+            (folder / name).write_text(code, encoding="utf-8")
     return folder
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import operator
 import os
+import re
 import subprocess
 import sys
 from datetime import datetime, timezone
+from functools import partialmethod
 from pathlib import Path
 
 import airflow
 import pytest
+from factories import PUBLISHED_JOB
 
 from airflow_provider_nebula_explorer.emulator import JobPlan
 
@@ -152,17 +155,84 @@ def test_the_first_dag_of_the_readme_and_of_the_tutorial(run, emulator, name):
     assert xcoms["rows", "return_value", -1] == [["player110", "0.150000"], ["player106", "0.120000"]]
 
 
-DATE = "execution_date" if airflow.__version__.startswith("2.") else "logical_date"
-STARTED = {"scheduled": {DATE: datetime(2026, 1, 31, tzinfo=timezone.utc)}}
-if not ONLY_ON_AIRFLOW_3:  # by hand or by an asset
-    STARTED["without a logical date"] = {"logical_date": None}
+AS_SCHEDULED = datetime(2026, 1, 31, tzinfo=timezone.utc)
+RUN_IDS = {"scheduled": "manual__"}  # what dag.test() makes of a date
+if not ONLY_ON_AIRFLOW_3:
+    RUN_IDS = {"scheduled": "scheduled__", "by hand": "manual__", "by an asset": "asset_triggered__"}
 
 
-@pytest.mark.parametrize("how", STARTED)
-@pytest.mark.parametrize(
-    "name", ["ranks", "top_ranks", "nebula_explorer_run_workflow", "nebula_explorer_wait_for_workflow"]
-)
-def test_an_example_runs_however_it_is_started(run, emulator, name, how):
-    emulator.plan(3992429968, JobPlan(running=0))
-    states, _ = run(name, **STARTED[how])
-    assert set(states.values()) <= {"success", "skipped"}
+@pytest.fixture
+def started(monkeypatch, dags):
+    """Return the arguments with which ``dag.test()`` runs as if it was started in one of the ways."""
+    if ONLY_ON_AIRFLOW_3:
+        return lambda how: {"execution_date": AS_SCHEDULED}
+    from airflow.utils.types import DagRunType
+
+    def started(how):
+        kind = {"scheduled": DagRunType.SCHEDULED, "by an asset": DagRunType.ASSET_TRIGGERED}.get(how)
+        if kind is not None:
+            kind_of_dag = stored_dag()
+            create = partialmethod(create_run, really_create=kind_of_dag.create_dagrun, kind=kind)
+            monkeypatch.setattr(kind_of_dag, "create_dagrun", create)
+        return {"logical_date": AS_SCHEDULED if how == "scheduled" else None}
+
+    return started
+
+
+def stored_dag():
+    """Return Airflow's class of the DAGs that create runs."""
+    try:
+        from airflow.serialization.definitions.dag import SerializedDAG
+    except ImportError:  # Airflow before 3.2
+        from airflow.models.dag import DAG
+
+        return DAG
+    return SerializedDAG
+
+
+def create_run(dag, *, really_create, kind, run_id, session, **arguments):
+    """Create a run as Airflow's scheduler does; ``dag.test()`` itself creates runs by hand alone."""
+    _, _, when = run_id.partition("__")
+    run = really_create(
+        dag, **{**arguments, "run_type": kind, "run_id": f"{kind.value}__{when}", "session": session}
+    )
+    if arguments["logical_date"] is None:
+        run.consumed_asset_events.append(an_asset_event(session))
+        session.flush()
+    return run
+
+
+def an_asset_event(session):
+    """Return the event of a job that succeeded, as the watcher of an asset stores it."""
+    from airflow.models.asset import AssetEvent, AssetModel
+
+    asset = session.query(AssetModel).filter_by(name="ranks of a test").one_or_none()
+    if asset is None:
+        asset = AssetModel(name="ranks of a test", uri="nebula-explorer://a/workflows/5", group="asset")
+        session.add(asset)
+        session.flush()
+    event = AssetEvent(asset_id=asset.id, extra={"from_trigger": True, "payload": PUBLISHED_JOB})
+    session.add(event)
+    session.flush()
+    return event
+
+
+def plans_of(file):
+    """Return a plan for each workflow of an example: its jobs succeed at once, unless the example cancels."""
+    running = 1000 if file.name == "cancel_job.py" else 0
+    ids = re.findall(r"\b[0-9]{8,}\b", file.read_text(encoding="utf-8"))
+    return {int(workflow): JobPlan(running=running) for workflow in ids}
+
+
+@pytest.mark.parametrize("how", RUN_IDS)
+@pytest.mark.parametrize("name", sorted(file.name for file in DAGS.glob("*.py")))
+def test_every_example_runs_however_it_is_started(dags, emulator, started, name, how):
+    if name in ONLY_ON_AIRFLOW_3:
+        pytest.skip("its page says that it needs Airflow 3")
+    (dag_id,) = (dag_id for dag_id, dag in dags.items() if Path(dag.fileloc).name == name)
+    for workflow, plan in plans_of(DAGS / name).items():
+        emulator.plan(workflow, plan)
+    ended = dags[dag_id].test(**started(how))
+    states = {str(ti.state) for ti in ended.get_task_instances()}
+    assert {"success"} <= states <= {"success", "skipped"}
+    assert ended.run_id.startswith(RUN_IDS[how])
