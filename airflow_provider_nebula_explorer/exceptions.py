@@ -15,11 +15,16 @@
     ├── NebulaExplorerJobError              a job ended in another status than the wanted one: .job, .url
     ├── NebulaExplorerTimeoutError          a wait took longer than its timeout (also a TimeoutError)
     └── NebulaExplorerAmbiguousSubmitError  a job may or may not have been started: .candidates
+
+``NebulaExplorerFinalJobError`` and ``NebulaExplorerFinalAmbiguousSubmitError``, which Airflow does not retry,
+and ``NebulaExplorerTaskKilledError`` are also errors of Airflow's: :mod:`.final_errors` has them, and loads
+Airflow when one of them is first read from here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from airflow_provider_nebula_explorer.explorer.models import Job
@@ -254,3 +259,16 @@ def class_of(code: int, http_status: int) -> type[NebulaExplorerApiError]:
         return _CLASS_BY_CATEGORY[category]
     is_of_the_server = 500 <= category < 600 or http_status >= 500
     return NebulaExplorerServerError if is_of_the_server else NebulaExplorerApiError
+
+
+_OF_AIRFLOW = {
+    "NebulaExplorerFinalAmbiguousSubmitError",
+    "NebulaExplorerFinalJobError",
+    "NebulaExplorerTaskKilledError",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OF_AIRFLOW:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("airflow_provider_nebula_explorer.final_errors"), name)

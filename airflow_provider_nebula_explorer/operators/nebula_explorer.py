@@ -23,6 +23,7 @@ from airflow_provider_nebula_explorer.explorer.arguments import (
 )
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe
+from airflow_provider_nebula_explorer.final_errors import NebulaExplorerFinalAmbiguousSubmitError
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import (
     DEFAULT_DEFERRABLE,
     NebulaExplorerHook,
@@ -31,10 +32,7 @@ from airflow_provider_nebula_explorer.hooks.nebula_explorer import (
 from airflow_provider_nebula_explorer.hooks.of_task import HasHook
 from airflow_provider_nebula_explorer.lineage import HasJob, HasRunFacet
 from airflow_provider_nebula_explorer.operators.deferral import WaitsForJob
-from airflow_provider_nebula_explorer.operators.task_run import (
-    NebulaExplorerFinalAmbiguousSubmitError,
-    TaskRun,
-)
+from airflow_provider_nebula_explorer.operators.task_run import TaskRun
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

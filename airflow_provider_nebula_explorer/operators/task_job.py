@@ -9,8 +9,6 @@ from concurrent.futures import Future
 from threading import Thread
 from typing import Protocol
 
-from airflow.providers.common.compat.sdk import AirflowException
-
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerAmbiguousSubmitError,
     NebulaExplorerError,
@@ -22,6 +20,7 @@ from airflow_provider_nebula_explorer.explorer.models import Job
 from airflow_provider_nebula_explorer.explorer.waiting.abandoned import AbandonedJob
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls
 from airflow_provider_nebula_explorer.explorer.waiting.pollers import poll_until_seen
+from airflow_provider_nebula_explorer.final_errors import NebulaExplorerTaskKilledError
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
 
 log = logging.getLogger(__name__)
@@ -122,7 +121,7 @@ class TaskJob:
     def raise_if_killed(self) -> None:
         """Raise if the task was killed: in Airflow 3 its code runs for seconds after the signal."""
         if self._is_killed:
-            raise AirflowException("The task was killed.")
+            raise NebulaExplorerTaskKilledError("The task was killed.")
 
     def _warn_if_unknown(self) -> None:
         if self._may_be_unknown:

@@ -7,8 +7,6 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
-from airflow.providers.common.compat.sdk import AirflowFailException
-
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerAmbiguousSubmitError,
     NebulaExplorerError,
@@ -18,6 +16,7 @@ from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.starting.attempts import Memory, RunSpec, WorkflowRun
 from airflow_provider_nebula_explorer.explorer.starting.submit import Submitter
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe, has_reached
+from airflow_provider_nebula_explorer.final_errors import NebulaExplorerFinalAmbiguousSubmitError
 from airflow_provider_nebula_explorer.hooks.clients import measure
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
 from airflow_provider_nebula_explorer.operators.task_job import HasKillableJob, TaskJob
@@ -34,10 +33,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import DAG, Context
 
 log = logging.getLogger(__name__)
-
-
-class NebulaExplorerFinalAmbiguousSubmitError(NebulaExplorerAmbiguousSubmitError, AirflowFailException):
-    """A task may have started a job: Airflow must not retry it, as that could start another."""
 
 
 class RunsWorkflow(HasKillableJob, Protocol):

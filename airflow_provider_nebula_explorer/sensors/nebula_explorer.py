@@ -12,8 +12,6 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
-    AirflowException,
-    AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
     BaseSensorOperator,
@@ -37,6 +35,7 @@ from airflow_provider_nebula_explorer.explorer.waiting.pollers import (
     WorkflowPoller,
     job_of_event,
 )
+from airflow_provider_nebula_explorer.final_errors import NebulaExplorerFinalJobError
 from airflow_provider_nebula_explorer.hooks.clients import measure
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import (
     DEFAULT_DEFERRABLE,
@@ -61,9 +60,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-
-class NebulaExplorerFinalJobError(NebulaExplorerJobError, AirflowFailException):
-    """A job that a sensor waits for ended in a status that is no target: a retry would see the same."""
+__all__ = ["NebulaExplorerFinalJobError", "NebulaExplorerJobSensor", "NebulaExplorerWorkflowSensor"]
 
 
 _TIMED_OUT = "Sensor has timed out"
@@ -179,7 +176,7 @@ class _ExplorerSensor(HasHook, HasJob, BaseSensorOperator):
                     raise self._timeout_error(time.monotonic() - begun) from None
                 time.sleep(max(0.0, (pause.reschedule_date - datetime.now(timezone.utc)).total_seconds()))
 
-    def _timeout_error(self, seconds: float) -> AirflowException:
+    def _timeout_error(self, seconds: float) -> AirflowSensorTimeout | AirflowSkipException:
         kind = AirflowSkipException if self.soft_fail else AirflowSensorTimeout
         return kind(
             f"{_TIMED_OUT}; run duration of {seconds} seconds exceeds "

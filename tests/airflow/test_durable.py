@@ -4,7 +4,7 @@ import time
 
 import pytest
 import requests
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException
 from stand_ins import CLAIM_KEY, Crash, TaskInstance, a_claim, crash_at, ids
 
 from airflow_provider_nebula_explorer.emulator import Fault, JobPlan
@@ -12,6 +12,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerAmbiguousSubmitError,
     NebulaExplorerError,
     NebulaExplorerJobError,
+    NebulaExplorerTaskKilledError,
 )
 from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerRunWorkflowOperator
 from airflow_provider_nebula_explorer.operators.task_state import TaskMemory
@@ -291,7 +292,7 @@ def killed_while_it_waits(task, context, monkeypatch):
         task.on_kill()
 
     monkeypatch.setattr(time, "sleep", kill)
-    with pytest.raises(AirflowException, match="The task was killed"):
+    with pytest.raises(NebulaExplorerTaskKilledError, match="The task was killed"):
         task.execute(context)
 
 

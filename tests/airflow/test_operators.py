@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import requests
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException
 from stand_ins import CLAIM_KEY, a_claim
 
 from airflow_provider_nebula_explorer.emulator import Fault, JobPlan, TaskPlan
@@ -18,6 +18,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerConfigError,
     NebulaExplorerJobError,
     NebulaExplorerNotFoundError,
+    NebulaExplorerTaskKilledError,
 )
 from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink
 from airflow_provider_nebula_explorer.operators.nebula_explorer import (
@@ -321,7 +322,7 @@ class TestRunWorkflow:
     def test_a_task_that_is_killed_before_it_begins_starts_no_job(self, emulator, context):
         operator = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5)
         operator.on_kill()
-        with pytest.raises(AirflowException, match="The task was killed"):
+        with pytest.raises(NebulaExplorerTaskKilledError, match="The task was killed"):
             operator.execute(context)
         assert emulator.jobs == []
 
