@@ -32,7 +32,7 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-airflow test-airflows test-pre-release test-e2e test-faults test-browser \
+.PHONY: help demo ui test test-airflow test-airflows test-pre-release test-e2e test-faults test-system test-browser \
     test-cluster pictures figures lint format build docs docs-links release-check bench bench-waiting bench-logins fuzz audit \
     constraints clean
 
@@ -73,6 +73,10 @@ test-e2e: $(VENV)/installed-dev ## Kill tasks at every step on a whole Airflow, 
 # Another seed, or more of everything:  make test-faults SEED=7 TIMES=10
 test-faults: $(VENV)/installed-dev ## Thousands of calls and waits while a fifth of all requests fails; a minute
 	$(BIN)/python -m pytest tests/faults $(SEED:%=--seed %) $(TIMES:%=--times %) $(ARGS)
+
+# By the connection in AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT:  make test-system WORKFLOW=<the id of yours>
+test-system: $(VENV)/installed-dev ## Run the examples against your own Explorer; see CONTRIBUTING.md
+	$(BIN)/python -m pytest tests/system $(WORKFLOW:%=--workflow %) $(ARGS)
 
 test-browser: $(VENV)/installed-browser ## Use the package in Airflow's pages, in a browser; about two minutes
 	$(BIN)/python -m pytest -x tests/browser $(ARGS)

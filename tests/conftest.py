@@ -26,15 +26,15 @@ def make_dags_folder() -> Path:
     shutil.copytree(ROOT / "example_dags", folder, ignore=shutil.ignore_patterns("__pycache__"))
     for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-        for number, block in enumerate(
-            block for block in blocks if re.search(r"^@dag\b|\bDAG\(", block, re.MULTILINE)
-        ):
+        dags = [block for block in blocks if re.search(r"^@dag\b|\bDAG\(", block, re.MULTILINE)]
+        for number, block in enumerate(dags):
             name = f"{page.stem}{number or ''}.py"
             code = block.replace("airflow.sdk", "airflow.providers.common.compat.sdk")
             (folder / name).write_text(code, encoding="utf-8")
     return folder
 
 
+USERS_CONNECTION = os.environ.get("AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT")
 for name in list(os.environ):
     if name.startswith("AIRFLOW") or name.lower().endswith("_proxy"):
         del os.environ[name]
@@ -45,6 +45,12 @@ os.environ.update(
     AIRFLOW__CORE__UNIT_TEST_MODE="False",
     AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS="False",
 )
+
+
+@pytest.fixture(scope="session")
+def users_connection() -> str | None:
+    """The connection that the user has set; only the system's tests use it (``tests/system``)."""
+    return USERS_CONNECTION
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -3,44 +3,27 @@
 from __future__ import annotations
 
 import operator
-import os
 import re
-import subprocess
-import sys
 from datetime import datetime, timezone
 from functools import partialmethod
-from pathlib import Path
 
-import airflow
 import pytest
+from example_runs import DAGS, ONLY_ON_AIRFLOW_3, dag_of, load_dags, make_database, states_of
 from factories import PUBLISHED_JOB
 
 from airflow_provider_nebula_explorer.emulator import JobPlan
-
-DAGS = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
-
-ONLY_ON_AIRFLOW_3 = {"on_success.py"} if airflow.__version__.startswith("2.") else set()
 
 pytestmark = pytest.mark.filterwarnings("default")  # Airflow's own warnings are not ours
 
 
 @pytest.fixture(scope="module", autouse=True)
 def database():
-    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
+    make_database()
 
 
 @pytest.fixture(scope="module")
 def dags(database):
-    try:
-        from airflow.dag_processing.dagbag import DagBag
-    except ImportError:  # Airflow before 3.2
-        from airflow.models.dagbag import DagBag
-
-    bag = DagBag(DAGS)
-    for file, error in bag.import_errors.items():
-        assert Path(file).name in ONLY_ON_AIRFLOW_3, error
-        assert "needs Airflow 3.0 or newer" in error
-    return bag.dags
+    return load_dags()
 
 
 @pytest.fixture
@@ -229,10 +212,8 @@ def plans_of(file):
 def test_every_example_runs_however_it_is_started(dags, emulator, started, name, how):
     if name in ONLY_ON_AIRFLOW_3:
         pytest.skip("its page says that it needs Airflow 3")
-    (dag_id,) = (dag_id for dag_id, dag in dags.items() if Path(dag.fileloc).name == name)
     for workflow, plan in plans_of(DAGS / name).items():
         emulator.plan(workflow, plan)
-    ended = dags[dag_id].test(**started(how))
-    states = {str(ti.state) for ti in ended.get_task_instances()}
-    assert {"success"} <= states <= {"success", "skipped"}
+    ended = dag_of(dags, name).test(**started(how))
+    assert {"success"} <= set(states_of(ended).values()) <= {"success", "skipped"}
     assert ended.run_id.startswith(RUN_IDS[how])
