@@ -17,7 +17,7 @@
     └── NebulaExplorerAmbiguousSubmitError  a job may or may not have been started: .candidates
 
 ``NebulaExplorerFinalJobError`` and ``NebulaExplorerFinalAmbiguousSubmitError``, which Airflow does not retry,
-and ``NebulaExplorerTaskKilledError`` are also errors of Airflow's: :mod:`.final_errors` has them, and loads
+and ``NebulaExplorerTaskKilledError`` are also errors of Airflow's: ``final_errors.py`` has them, and loads
 Airflow when one of them is first read from here.
 """
 

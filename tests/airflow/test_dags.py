@@ -139,6 +139,16 @@ def test_the_first_dag_of_the_readme_and_of_the_tutorial(run, emulator, name):
 
 
 AS_SCHEDULED = datetime(2026, 1, 31, tzinfo=timezone.utc)
+
+
+def test_several_runs_in_one_task(run, emulator):
+    emulator.plan(3992429968, JobPlan(running=0))
+    states, xcoms = run("several_runs")
+    assert states == {"run_each": "success"}
+    jobs = xcoms["run_each", "return_value", -1]
+    assert [emulator.input(job)["query_1"]["limit"] for job in jobs] == [10, 20, 30]
+
+
 RUN_IDS = {"scheduled": "manual__"}  # what dag.test() makes of a date
 if not ONLY_ON_AIRFLOW_3:
     RUN_IDS = {"scheduled": "scheduled__", "by hand": "manual__", "by an asset": "asset_triggered__"}
