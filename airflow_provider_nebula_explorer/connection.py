@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The fields of an Airflow connection to Explorer: one table to read them, check them and show the form.
 
 Airflow's discovery of providers imports this module, which therefore does not import Airflow.

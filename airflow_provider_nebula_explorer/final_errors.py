@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The errors that are Airflow's as well as ours; :mod:`.exceptions` exports them, but imports no Airflow."""
 
 from __future__ import annotations

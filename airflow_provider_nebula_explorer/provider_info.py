@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What Airflow discovers about this package; plain data."""
 
 from __future__ import annotations

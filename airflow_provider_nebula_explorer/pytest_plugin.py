@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The pytest plugin: a started emulator, and an Airflow connection to it."""
 
 from __future__ import annotations

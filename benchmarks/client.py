@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Measure what the package costs: importing it in a DAG file, one get-job task, a thousand calls of one hook.
 
 Other providers are measured in the same run, if they are installed. Prints the tables of docs/performance.md.

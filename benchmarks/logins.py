@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Count logins: of tasks that each run in a process of their own, and of deferred waits in one triggerer.
 
 The same run counts those of other providers, if they are installed and log in at all. It prints a table of

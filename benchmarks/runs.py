@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Measure one case of waiting: start the triggers, let them wait, let their jobs finish."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The processes of benchmarks/waiting.py: a child that is called through a pipe, and the triggers' server.
 
 A server has one table of jobs and serves it with the API of one product. The package's emulator would do for

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The triggerer of benchmarks/waiting.py: a process that runs one provider's triggers, and their cost."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Measure what waiting costs: many deferred tasks in one triggerer, against servers on this machine.
 
 The same run measures the triggers of other providers. It prints the tables of docs/performance.md, and which

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How Sphinx makes the site of these pages; `make docs` runs it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The figures of the page about performance, drawn from its tables: a panel of bars for each measure.
 
 In the repository, a figure is a file in ``docs/images`` that brings its own colors, light and dark;

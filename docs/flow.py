@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The drawing on the page about exactly once: the build makes a picture of the page's chart in text.
 
 In the text, an empty line ends a step. A step begins with its name in capitals, unless it is the first, and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The drawing on the page about waiting: when the default interval polls, computed by the package itself."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The drawing on the architecture page: the build makes a picture of the text that the page has.
 
 In the text, a line is a box: the path of a folder or file of the package, and what it owns. An empty line

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Start a job and cancel it, as a DAG might if the job is no longer needed."""
 
 from __future__ import annotations

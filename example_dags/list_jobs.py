@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """List a workflow's jobs, and get each of them in a mapped task."""
 
 from __future__ import annotations

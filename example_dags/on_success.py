@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Start whenever a job of a workflow succeeds, no matter who ran it. Needs Airflow 3."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Wait for several jobs in one task, however they end, with an operator of your own and the job trigger."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run a workflow with input, wait for its job, branch by its status, and read a task's result."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Wait for many jobs at once: all waits are in the triggerer and share one poll."""
 
 from __future__ import annotations

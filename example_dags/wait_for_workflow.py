@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Wait for a job that someone else started, in Explorer or elsewhere."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tries values from outside with a coverage-guided fuzzer: ``make fuzz``.
 
 The first argument names the target; the others go to libFuzzer. ``tests/properties.py`` says what must be

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Follow every link inside a built site, and fail if one leads nowhere: check_site.py FOLDER."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Show the provider at work: an emulated Explorer, a real Airflow, and the job of a workflow in XCom.
 
 Everything is in a temporary folder and ends with this program. With ``--ui``, a whole Airflow runs until

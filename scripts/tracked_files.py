@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an sdist contains: the files that git tracks, and so nothing that lies about in somebody's clone.
 
 Hatchling's own rule is ``.gitignore``, which only leaves out what someone thought of.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Settings for the whole suite: an Airflow home of its own, and none of the user's settings."""
 
 from __future__ import annotations

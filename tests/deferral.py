@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs deferrable tasks without a triggerer: through all that is stored between a worker and a triggerer."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs the example DAGs as Airflow itself tests them, in a database of the test's own."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An Explorer that lies: some of its responses are true, the others are any bytes."""
 
 from __future__ import annotations

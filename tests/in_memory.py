@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An Explorer without a server, in a time of its own: it responds to ``requests`` within the process."""
 
 from __future__ import annotations

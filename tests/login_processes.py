@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What other processes do with a shared login: functions that multiprocessing can start, and nothing else."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A list of jobs from an Explorer that obeys parts of a filter, or nothing; without a socket."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The processes that tests start: each can be ended in every way, and none outlives its end."""
 
 from __future__ import annotations

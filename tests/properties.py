@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is true of every value from outside: from Explorer, from a connection's form, from a template.
 
 Both hypothesis, in ``tests/unit/test_hostile_values.py``, and the fuzzer in ``fuzz`` test it.

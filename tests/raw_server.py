@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A server that responds with given bytes, and records the requests."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an operator uses of Airflow, without an Airflow."""
 
 from __future__ import annotations

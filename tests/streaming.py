@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs streams of successes against an emulator."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs a watcher against an emulator, and checks what it leaves behind."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A whole Airflow in a folder of its own: API server, scheduler with workers, DAG processor, triggerer."""
 
 from __future__ import annotations

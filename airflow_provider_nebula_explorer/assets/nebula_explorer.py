@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The asset of a workflow: what its jobs produce, for outlets and for the schedules of other DAGs."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command line: ``python -m airflow_provider_nebula_explorer.doctor --conn-id ID``."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A check: one assumption, and how it is tried."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The table: every assumption that can be tried."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is assumed of every response: the envelope and its codes; and what answers beside the API."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A whole examination: the login, the trial if one is wanted, and all checks."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is assumed of the filters of a list of jobs."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What comes of a check. No text in here is the user's or the server's."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is assumed of jobs and tasks: their fields, times and statuses, and a task's rows."""
 
 from __future__ import annotations

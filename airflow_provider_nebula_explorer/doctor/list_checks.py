@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is assumed of lists of jobs: their pages and their order."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is assumed of a login: the account's encoding, the token's cookie, and refusals."""
 
 from __future__ import annotations

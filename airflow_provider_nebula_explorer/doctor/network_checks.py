@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is assumed of the way to Explorer: its clock, its speed, TLS, proxies and graphd's address."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One request of the doctor's and its response, and what may be said of it: never the server's own text."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The doctor's options, and the settings that they lead to."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sends the doctor's requests: few, one after the other, each recorded; one login in all."""
 
 from __future__ import annotations

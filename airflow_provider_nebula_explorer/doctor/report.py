@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An examination as a report that can be shown to others, and as a table for a terminal."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is assumed of a job that is started and cancelled; each is seen of one trial."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A job that is started to see what becomes of it: started, found, watched, cancelled."""
 
 from __future__ import annotations

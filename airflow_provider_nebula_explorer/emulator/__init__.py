@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A stand-in for NebulaGraph Explorer, to test DAGs and clients with; it needs the extra ``emulator``."""
 
 from __future__ import annotations

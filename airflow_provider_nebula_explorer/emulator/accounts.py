@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How clients write their account in the ``Authorization`` header of a login."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Explorer's HTTP interface as a pure function: a request in, a response out; no socket."""
 
 from __future__ import annotations

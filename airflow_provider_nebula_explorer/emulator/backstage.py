@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the emulator has beside Explorer's API: its web pages and its control requests."""
 
 from __future__ import annotations

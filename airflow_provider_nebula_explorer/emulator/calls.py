@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The requests that an emulator received."""
 
 from __future__ import annotations

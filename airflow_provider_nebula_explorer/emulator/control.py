@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Controls an emulator in another process: the methods of ``Emulator``, over HTTP."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How an Explorer behaves where versions and installations differ, in the words of a doctor's report."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which fault hits which request."""
 
 from __future__ import annotations

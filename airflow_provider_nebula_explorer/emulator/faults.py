@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What goes wrong on purpose: one fault, what it does to a request, and its response."""
 
 from __future__ import annotations

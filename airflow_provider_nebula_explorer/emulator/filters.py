@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The filter of a list of jobs: its keys, what each may hold, and which jobs it shows."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decides what responds to a request: the emulator's own pages, a fault, or the emulated Explorer."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The graphd that Explorer logs in to: it checks the account and keeps a session for each client.
 
 The rules and texts are NebulaGraph's (``GraphSessionManager.cpp``, ``MetaClient.cpp``, ``QueryEngine``).

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Keeps other websites away from the emulator's own pages and control requests.
 
 Those need no login, so no website that a developer visits may use them through the developer's browser. A

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A job: its state at a given moment, from its plan, its creation and its cancellation."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The changes of an emulator, in a file: after a kill, it restarts with its jobs, workflows and clock."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How many logins Explorer and graphd bear."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The HTTP server: it listens in a thread, and can be stopped and started again on its port."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """HTTP messages as values: what was requested, and what to respond. No socket."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The emulator's web pages, for people: its jobs, and each job with its tasks. They reload themselves."""
 
 from __future__ import annotations

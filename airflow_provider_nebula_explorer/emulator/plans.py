@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an emulated job will do: plain values, written in Python or read from JSON."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The emulated Explorer as one object: a server, its jobs, and the requests it received."""
 
 from __future__ import annotations

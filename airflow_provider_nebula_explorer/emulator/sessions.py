@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Logins: what Explorer keeps for each, its token, and when it refuses one."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The workflows and jobs of the emulated Explorer. No clock, no HTTP."""
 
 from __future__ import annotations

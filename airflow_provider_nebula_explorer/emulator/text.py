@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Text from outside, before it reaches a log line, an error or a web page."""
 
 from __future__ import annotations

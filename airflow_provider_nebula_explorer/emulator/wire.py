@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a response is sent: whole, or broken as a fault says."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """NebulaGraph Explorer for any Python program: nothing here imports Airflow."""
 
 from __future__ import annotations

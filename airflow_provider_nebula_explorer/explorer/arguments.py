@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checks a caller's arguments: a wrong one becomes an error before any request."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How long a wait pauses between two polls."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The metrics of this process, and where they go: a program may install a sink, as hooks do for Airflow's."""
 
 from __future__ import annotations

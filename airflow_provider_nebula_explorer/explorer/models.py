@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What Explorer returns about jobs and their tasks: statuses, times and values, all frozen."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How to reach one Explorer, and with which account: plain values, already checked."""
 
 from __future__ import annotations

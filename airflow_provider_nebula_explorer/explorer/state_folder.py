@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A folder in which the processes of one user share small files, and nobody else can read or plant one.
 
 All of the rules:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Opens clients within Airflow: no secret that a client learns may appear in a log."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Makes calls to Explorer's API with an Airflow connection."""
 
 from __future__ import annotations

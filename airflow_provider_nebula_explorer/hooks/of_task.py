@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The hook of an operator or a sensor."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where Airflow's option says that processes share what must outlive them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Finds Airflow's connections in a process that is no task's."""
 
 from __future__ import annotations

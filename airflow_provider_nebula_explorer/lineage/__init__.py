@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which jobs a task has: for its page, for the events of its outlets, and for OpenLineage."""
 
 from __future__ import annotations

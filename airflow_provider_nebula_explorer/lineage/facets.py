@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The run facets; importing this needs OpenLineage's client."""
 
 from __future__ import annotations

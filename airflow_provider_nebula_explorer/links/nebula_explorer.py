@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The link from an Airflow task to its job's page in Explorer."""
 
 from __future__ import annotations

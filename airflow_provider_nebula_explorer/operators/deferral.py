@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a task waits for the job that it runs or cancels: in its worker, or deferred."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operators that run workflows, and get, list and cancel their jobs."""
 
 from __future__ import annotations

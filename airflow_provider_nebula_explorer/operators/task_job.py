@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Starts a task's job, and cancels it after a kill: in a signal handler, so it loads and locks nothing."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the run operator does in one process: it gets its job, waits for it, and ends it when it is killed."""
 
 from __future__ import annotations

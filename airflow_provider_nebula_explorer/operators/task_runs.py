@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tells apart the runs of workflows that one task makes: a ``@task`` may execute several run operators."""
 
 from __future__ import annotations

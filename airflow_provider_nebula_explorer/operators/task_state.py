@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the attempts of a task share within Airflow: notes in its state store, ids in its XComs."""
 
 from __future__ import annotations

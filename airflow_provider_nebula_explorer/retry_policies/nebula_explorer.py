@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which of Explorer's errors are worth a retry of the task."""
 
 from __future__ import annotations

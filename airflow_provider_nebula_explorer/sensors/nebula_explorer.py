@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sensors that wait for Explorer's jobs."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whether a sensor's wait can start, and succeed, in the triggerer, so that no worker is needed."""
 
 from __future__ import annotations

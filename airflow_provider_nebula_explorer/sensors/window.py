@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Since when a workflow's jobs count for a sensor."""
 
 from __future__ import annotations

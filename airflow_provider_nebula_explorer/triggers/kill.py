@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a trigger does when a user ended its task, as ``on_kill`` (Airflow 3.3) or the task's state shows."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How long a deferred task may wait: Airflow's own limits do not end a wait as they end one in a worker."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Triggers that wait for Explorer's jobs; all those of a triggerer share one poll."""
 
 from __future__ import annotations

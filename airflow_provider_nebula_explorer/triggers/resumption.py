@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whether a deferred task needs a worker to end, and how soon after its deferral it may resume in one."""
 
 from __future__ import annotations

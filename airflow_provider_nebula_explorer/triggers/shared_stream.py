@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Events of a workflow through Airflow's shared streams, which confirm when an event is stored (Airflow 3.3).
 
 A stream has only one trigger, and serves for that confirmation alone. Triggers share their watcher instead.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a trigger ends its task in success, without a worker (Airflow 3.3 and later)."""
 
 from __future__ import annotations

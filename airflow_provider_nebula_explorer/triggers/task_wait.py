@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the triggers share that a task waits for: each joins its account's watcher, and fires one event."""
 
 from __future__ import annotations

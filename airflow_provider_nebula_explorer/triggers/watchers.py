@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One watcher for each Explorer account in an event loop, shared by all triggers that run there."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The events of a workflow that start DAGs, and the bookmark from which another triggerer resumes them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The trigger of the workflow sensor; for every success, there is ``NebulaExplorerWorkflowTrigger``."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The asset of a workflow: its address, its events, and what they contain of the job."""
 
 from __future__ import annotations

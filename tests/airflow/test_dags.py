@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The example DAGs, run by a real Airflow against the emulator."""
 
 from __future__ import annotations

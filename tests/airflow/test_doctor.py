@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The doctor, with an Airflow connection."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Made-up histories of one task: starts that fail in every way, crashes, retries, kills, others' jobs."""
 
 from __future__ import annotations

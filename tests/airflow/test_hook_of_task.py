@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The hook of operators and sensors, and its parameters."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The run operator's ``input``, as templates, files and other tasks give it."""
 
 from __future__ import annotations

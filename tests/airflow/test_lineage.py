@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The run facet that OpenLineage gets of a task: which job it had."""
 
 from __future__ import annotations

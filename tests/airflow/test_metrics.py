@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The metrics that Airflow gets."""
 
 from __future__ import annotations

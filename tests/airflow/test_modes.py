@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every way to wait ends alike: same XComs, same exception, same text."""
 
 from __future__ import annotations

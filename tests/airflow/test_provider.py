@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What Airflow itself sees of the package: metadata, form, links, hooks."""
 
 from __future__ import annotations

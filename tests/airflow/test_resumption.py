@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a deferred task ends: in the triggerer, or in a worker that it does not resume in too early."""
 
 from __future__ import annotations

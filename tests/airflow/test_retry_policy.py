@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which of our errors fail a task at once, and which are retried (Airflow 3.3 and later)."""
 
 from __future__ import annotations

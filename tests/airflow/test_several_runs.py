@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Several run operators that one task executes: in a ``@task``, or in a subclass."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One login for all tasks that share a state_dir, and what the option and the field may be."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What 0.1 stored of a task in flight, as docs/support.md promises that each later version reads it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The workflow trigger that starts DAGs: each success is one event, over restarts of the triggerer."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What Airflow makes of values of ours that a task returns."""
 
 from __future__ import annotations

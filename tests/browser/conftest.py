@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A whole Airflow, an Explorer and a browser, for a newcomer's first hour with the package.
 
 The tests are steps, in the order of their files' numbers; the first that fails ends the run.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The example DAGs that a newcomer runs, and the plan of their workflow's jobs."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The parts of Airflow's pages, found by the words that a person reads there."""
 
 from __future__ import annotations

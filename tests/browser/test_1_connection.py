@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A newcomer looks for the package in Airflow's pages, makes the connection, and tests it."""
 
 from __future__ import annotations

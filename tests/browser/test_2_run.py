@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """With the connection in place, a newcomer runs an example DAG and follows its job."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A newcomer schedules a DAG by somebody's jobs, and reads the asset's page."""
 
 from __future__ import annotations

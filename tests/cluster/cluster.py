@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Airflow on Celery with all that it needs, an Explorer that can be killed, and the state of both."""
 
 from __future__ import annotations

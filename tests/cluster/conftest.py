@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One scenario for all tests here: a cluster at work, whose processes are killed in turn."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What happens to a cluster at work, and how long it takes to recover."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """PostgreSQL and Redis as ordinary processes in a folder of their own, on this machine alone."""
 
 from __future__ import annotations

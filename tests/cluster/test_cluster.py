@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whatever is killed, each run succeeds with one job of its own, and each wait ends with its job."""
 
 from __future__ import annotations

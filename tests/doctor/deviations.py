@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """For each row of the doctor's table: Explorers, or settings, for which it must turn ✗."""
 
 from __future__ import annotations

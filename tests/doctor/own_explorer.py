@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An Explorer of the tests' own: written from Explorer's API pages, with nothing of the emulator's."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command line: what a user sees, and the exit status, whatever is at the other end."""
 
 from __future__ import annotations

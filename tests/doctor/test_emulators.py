@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The emulator examined: as assumed, or deviating as it was set to; its report makes another one like it."""
 
 from __future__ import annotations

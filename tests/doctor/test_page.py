@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """docs/doctor.md has each row of the table, each fact and each option."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Each row of the table: ✓ for an Explorer as documented, ✗ for one that differs in this."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whatever Explorer sends, the report has nothing of the user's, and each row is made."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Waits, starts and events with an Explorer that deviates as a report may say: right, only dearer."""
 
 from __future__ import annotations

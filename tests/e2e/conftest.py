@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A whole Airflow for all tests here, and DAG runs that play their scenarios at the same time."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A server whose responses repeat the account and the token of the request, in many spellings."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One run of the DAG ``every_class``, at DEBUG, against Explorers whose password is awkward."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One DAG run with an Explorer of its own: what a person can do with it, and its state."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a person or a time limit does to a task, the package does to its job."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A task whose first attempt dies at any moment has one job, which its second attempt takes up."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Jobs that succeed start DAGs, each once, though the triggerer ends in between."""
 
 from __future__ import annotations

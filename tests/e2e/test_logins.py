@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A worker that is killed while it logs in: its task's next attempt has one job, and nobody waits for it."""
 
 from __future__ import annotations

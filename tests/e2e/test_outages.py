@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parts of Airflow that end while a task waits neither end its job nor start a second one."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Nothing that Airflow stores or logs contains a password or a token, even at DEBUG."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Searches for secrets, in many spellings, in all that an Airflow leaves: files, database, processes, API."""
 
 from __future__ import annotations

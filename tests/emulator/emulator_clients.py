@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Clients of the emulator: one that needs no HTTP, and one that uses it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An emulator that behaves as a doctor's report says."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What Explorer and graphd keep for each login, and when they refuse the next."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Responses about what does not exist, in each way that is known."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The emulator's web pages, and who may see them and use its control requests."""
 
 from __future__ import annotations

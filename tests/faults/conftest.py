@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The campaign's options, its Explorer, and the report at its end."""
 
 from __future__ import annotations

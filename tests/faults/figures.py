@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a campaign counts and measures, and the tables that show it."""
 
 from __future__ import annotations

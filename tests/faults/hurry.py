@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Clients whose pauses pass a hundred times as fast as real time."""
 
 from __future__ import annotations

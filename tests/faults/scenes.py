@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a scene is played: first without faults, to warm up and to count its requests; then in a storm."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An emulator in a process of its own, so that its memory and CPU time are not those of its clients."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which faults hit requests, and how often: a fifth of all requests, every kind of fault that there is."""
 
 from __future__ import annotations

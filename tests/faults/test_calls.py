@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Thousands of calls while a fifth of all requests fails: each succeeds, with a correct result."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Successes of workflows while Explorer fails and its clock is set: each is reported once."""
 
 from __future__ import annotations

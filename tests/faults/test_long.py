@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Long waits while jobs come and go: memory, sockets, threads and asyncio tasks do not grow."""
 
 from __future__ import annotations

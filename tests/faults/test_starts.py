@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hundreds of starts whose responses are lost: each makes one job, or an error that names what may be it."""
 
 from __future__ import annotations

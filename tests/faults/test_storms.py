@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The campaign itself: a scene in which nothing went wrong proves nothing, and fails."""
 
 from __future__ import annotations

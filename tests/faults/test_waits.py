@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hundreds of waits while Explorer fails, restarts and loses sessions: each ends once, with its job's end."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The architecture page: its drawing shows how the package is built, and its text names what exists."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where errors live, and of which classes they are."""
 
 from __future__ import annotations

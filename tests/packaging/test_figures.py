@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The figures of performance: true to the tables, and the same in the repository as on the site."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The picture of an attempt on the page about exactly once: it says what the page's text says."""
 
 from __future__ import annotations

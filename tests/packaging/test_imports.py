@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the import of each part loads; which part may import what is in ``test_walls.py``."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The picture of polls on the page about waiting: computed by the package, and true to its text."""
 
 from __future__ import annotations

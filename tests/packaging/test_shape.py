@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The shape of the package's functions: each fits on half a page, and most need a few lines."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The documentation: what has a page, and the checker of the built site's links."""
 
 from __future__ import annotations

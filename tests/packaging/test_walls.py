@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The walls between the package's rooms, read from its source: an import counts wherever it stands.
 
 An import for annotations alone, or within a function, joins two files as much as one at the top.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a release contains: run by ``make release-check``, which builds it into ``dist/`` first."""
 
 from __future__ import annotations
@@ -105,12 +106,13 @@ def test_the_metadata_says_what_it_needs(wheel):
 
 
 def test_the_licence_is_in_the_wheel(wheel):
-    assert f"{NAME}.dist-info/licenses/LICENSE" in wheel.namelist()
+    assert {f"{NAME}.dist-info/licenses/{file}" for file in ("LICENSE", "NOTICE")} <= set(wheel.namelist())
 
 
 def test_the_sdist_can_be_tested_and_documented_from(unpacked):
     names = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*")}
-    assert {"Makefile", "README.md", "CHANGELOG.md", "LICENSE", "constraints.txt", "pyproject.toml"} <= names
+    assert {"Makefile", "README.md", "CHANGELOG.md", "LICENSE", "NOTICE", "pyproject.toml"} <= names
+    assert "constraints.txt" in names
     assert {"tests/conftest.py", "example_dags/run_workflow.py", "docs/connection.md"} <= names
     assert {"docs/conf.py", "docs/howto/index.md", "requirements-docs.txt", "scripts/check_site.py"} <= names
 

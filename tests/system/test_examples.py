@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The example DAGs, run by a real Airflow against a real Explorer: the user's own."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Any value from Explorer, a connection or a template; ``tests/properties.py`` says what must be true."""
 
 from __future__ import annotations

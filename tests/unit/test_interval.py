@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The default pause between two polls: how late a wait notices the end of its job, and what that costs."""
 
 from __future__ import annotations

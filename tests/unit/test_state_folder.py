@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a state folder shares, and with whom it does not."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """docs/troubleshooting.md has every error, every code of Explorer's, and every text that a user can meet."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How often an account may send requests and log in, however many waits it has. Pure: the time is given."""
 
 from __future__ import annotations

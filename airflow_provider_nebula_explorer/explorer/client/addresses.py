@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The addresses that a connection may contain: for others, these raise ``ValueError`` or ``TypeError``."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The seven calls of Explorer's workflow API, one function each (Explorer's API pages, 3.1 to 3.8)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The asynchronous client, based on httpx: it performs the steps of a session's exchanges."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A response's body: unpacked as it arrives, and never further than its budget allows."""
 
 from __future__ import annotations

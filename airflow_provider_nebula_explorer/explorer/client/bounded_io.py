@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A response of Python's HTTP library that arrives, header and all, by a deadline and within a bound.
 
 The timeout of a socket is for each read. Whoever sends a byte from time to time could make a header, the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What both clients share: headers, limits, and the error for a response that did not arrive."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The bounds of what an Explorer may cost: a bad one must not stop everybody's waits."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads lists of jobs over many pages, whatever Explorer obeys of a filter. Pure: a client makes the calls.
 
 An Explorer may ignore a filter, cap its pages, or order them in its own way (``docs/doctor.md``). So each job

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Why Explorer refused a login, and what to do about it.
 
 Explorer refuses nearly every login with the same code. Only its text, which may be graphd's or that of Go's

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The content of the files in which processes share a login: encrypted, and bound to what it is for.
 
 * The key comes from the account's password, by scrypt with a salt of the file's own. So the file is worth

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Shares one login among all processes that use the same folder, Explorer, account and graphd.
 
 Nothing here ever fails a call: whatever is wrong with the folder, the process logs in for itself.

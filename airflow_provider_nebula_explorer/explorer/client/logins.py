@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What comes of a login: a token and what else has to be sent with calls, or a refusal."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What goes to Explorer and what comes back, as values: this module opens no socket."""
 
 from __future__ import annotations

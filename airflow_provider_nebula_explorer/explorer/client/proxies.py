@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The proxy on the way to Explorer: the connection's, else the environment's.
 
 Both clients obey this decision alone. What requests and httpx read of the environment themselves differs: one

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Removes secrets from a server's messages, however they are escaped: it may quote what it was sent."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The rules for talking to Explorer: login, renewal, retry. They are pure: a driver sends and pauses."""
 
 from __future__ import annotations

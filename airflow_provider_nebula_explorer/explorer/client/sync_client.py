@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The blocking client, based on requests: it performs the steps of a session's exchanges."""
 
 from __future__ import annotations

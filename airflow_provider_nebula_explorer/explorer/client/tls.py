@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TLS: which certificates are trusted, and which one the client shows; one rule for both clients."""
 
 from __future__ import annotations

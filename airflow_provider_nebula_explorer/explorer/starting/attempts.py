@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One run of a workflow for one task, across all of the task's attempts, which share a note about its job."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Starts a job once, even if Explorer's response is lost.
 
 Explorer has no idempotency key, and callers cannot name a job. Our job is one that did not exist before it

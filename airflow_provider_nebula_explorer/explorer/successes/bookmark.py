@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which successes of a workflow have been reported, in a form that outlives the process."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lists the new jobs of workflows: one list serves all workflows that are requested at the same time."""
 
 from __future__ import annotations

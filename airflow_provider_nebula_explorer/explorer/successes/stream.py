@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Waits for successes of a workflow, no matter who started the jobs: for the first one, or for each."""
 
 from __future__ import annotations

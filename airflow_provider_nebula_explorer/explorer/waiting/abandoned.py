@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the log says of the cancelling of a job that nobody waits for any more."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The outcome of a wait as JSON, so that another process gets the same job or the same error."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fetches jobs by their ids in the background, not too many of them at once."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When a wait ends, and in which words. Pure, so that every kind of wait decides the same."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which requests show the state of many waiting jobs at the lowest cost. Pure: a watcher sends them.
 
 Explorer has no call for a given set of jobs. It has lists, which take a time of creation, a status and a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Blocking polls, for a wait in a worker: of one job, or for a workflow's first success."""
 
 from __future__ import annotations

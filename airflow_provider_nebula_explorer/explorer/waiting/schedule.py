@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When a watcher polls which jobs. Pure: the time is given, and so are random numbers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Polls jobs for their waiters: makes the requests that the planner plans, and reports what they show."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Who waits for a job on an event loop, and how a wait reacts to what polls show."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Waits for any number of jobs of one Explorer on one event loop: one login, one client, one poll for all."""
 
 from __future__ import annotations

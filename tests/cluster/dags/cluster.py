@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The cluster's work: runs of a workflow, in a worker and deferred, and waits for other people's jobs."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What only the asynchronous client does: concurrent calls."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Both clients against a real server: each test runs over requests and over httpx."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A server that is no Explorer, or a malicious one: both clients keep working and leak nothing."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Any bytes as responses, and any order of true and false ones: for the clients, for starts, for waits."""
 
 from __future__ import annotations

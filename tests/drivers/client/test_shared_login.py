@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One login for all processes that share a folder: real processes, and both drivers."""
 
 from __future__ import annotations

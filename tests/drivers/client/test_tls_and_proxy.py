@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TLS and proxies: both clients obey the same settings and the same environment."""
 
 from __future__ import annotations

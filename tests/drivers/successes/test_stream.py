@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Streams of successes against a real server: what they return, what they request, and how others resume."""
 
 from __future__ import annotations

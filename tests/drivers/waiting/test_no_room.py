@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """More machines than Explorer has room for, which share no login: each wait ends as room comes back."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Waits end with their own job, whatever the lists of jobs show."""
 
 from __future__ import annotations

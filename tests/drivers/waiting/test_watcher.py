@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The watcher against a real server: what it requests, and what it leaves behind."""
 
 from __future__ import annotations

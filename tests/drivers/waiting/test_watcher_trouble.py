@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The watcher against a real server that refuses, fails and forgets."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Kills a task's first attempt at a named step, as if its machine were lost: SIGKILL lets no code run.
 
 A death is a text: ``before``, ``amid`` or ``after``; a step; and its number, unless it is the first such

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every class of the package, at work and in every kind of trouble, and texts that a search must find."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A DAG that starts when a job of one of two workflows has succeeded, and leaves the jobs' ids."""
 
 from __future__ import annotations

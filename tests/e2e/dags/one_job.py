@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """DAGs of one task that runs a workflow: in a worker or deferred, with retries or with a time limit."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """However many waits an account has, and whatever Explorer does to its sessions, its budget bounds it."""
 
 from __future__ import annotations

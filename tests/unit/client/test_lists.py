@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lists over many pages, where Explorer obeys the filter, and where it obeys parts of it or nothing."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One login for all who share a folder, and nothing of it for anyone else."""
 
 from __future__ import annotations

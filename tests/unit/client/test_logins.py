@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is read from a login's response, and sent back with calls."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which login a session uses: another process's, its own, or none, and what it says then."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a bookmark remembers of a workflow's jobs: pure."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """New jobs are listed right, whatever Explorer obeys, and at little cost."""
 
 from __future__ import annotations

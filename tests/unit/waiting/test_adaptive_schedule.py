@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When jobs whose interval adapts to their age are polled, and how many polls a crowd of them shares."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Blocking waits, without a server and in a time of their own."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a wait logs of its job, and whose tasks are fetched for it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When jobs are polled; no test here waits, as the schedule is given the time."""
 
 from __future__ import annotations
