@@ -34,8 +34,8 @@ STARTS = 12
 SHARED = 3
 ATTEMPTS = 6
 MOST, MOST_OF_ONE_WORKFLOW = 5.5, 9.0
-"""How many times as many requests as without faults: the job of a lost start is searched for six times. Where
-all start jobs of one workflow, several may be the lost one, so more searches last to their end."""
+"""How many times as many requests as without faults: the job of a lost start is searched for six times. With
+ten times as many starts of one workflow, each list of its new jobs takes up to five pages."""
 
 ENDLESS = JobPlan(ends=None)
 
