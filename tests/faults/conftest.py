@@ -12,6 +12,8 @@ from scenes import Stage
 from served import Explorer
 from stand_ins import forget_secrets
 
+from airflow_provider_nebula_explorer.explorer.client import account_budget
+
 FIGURES = pytest.StashKey[Figures]()
 LATEST = 30
 
@@ -50,8 +52,11 @@ def state_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def stage(process: Explorer, figures: Figures, state_dir: str) -> Iterator[Stage]:
+def stage(
+    process: Explorer, figures: Figures, state_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stage]:
     """Where scenes are played; when a test ends, no fault and no disruption is left."""
+    monkeypatch.setattr(account_budget, "FREE_LOGINS", 10**6)  # a session is lost each second
     forget_secrets()
     # Otherwise the logs of a run would take megabytes.
     logging.getLogger("airflow_provider_nebula_explorer").setLevel(logging.ERROR)

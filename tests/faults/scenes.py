@@ -88,6 +88,7 @@ class Stage:
         most: float,
         disruptions: Sequence[str] = DISRUPTIONS,
         every: int = 75,
+        growth: int = _GROWTH,
     ) -> Iterator[None]:
         """Run the block while requests fail, record the scene, and check its bounds.
 
@@ -96,6 +97,7 @@ class Stage:
         :param most: how many times as many requests they may take.
         :param disruptions: what else happens to Explorer; see :meth:`.served.Served.disrupt`.
         :param every: the mean number of requests between two disruptions.
+        :param growth: how many bytes the process may grow.
         """
         before, begun = Resources.now(), time.monotonic()
         self.explorer.fail(faults)
@@ -109,7 +111,7 @@ class Stage:
         assert scene.factor <= most, f"{traffic.requests} requests, {scene.needed} without faults"
         once_each = 1 + traffic.ended_sessions + traffic.broken_logins
         assert traffic.logins <= once_each + self.overtakers.count, "not all share a login"
-        assert after.memory - before.memory < _GROWTH
+        assert after.memory - before.memory < growth
         assert after.left_open == before.left_open, "left behind"
 
 

@@ -77,7 +77,7 @@ async def observe_all(stage: Stage) -> dict[int, Observer]:
     tasks = [asyncio.ensure_future(observer.observe(watcher, new_jobs)) for observer in observers.values()]
     await asyncio.gather(*(observer.has_begun.wait() for observer in observers.values()))
     await asyncio.gather(*(start_jobs(stage, number) for number in observers))
-    await wait_until_reported(list(observers.values()), JOBS * stage.times * 2 // 3)
+    await wait_until_reported(list(observers.values()), JOBS * stage.times * 2 // 3, PATIENCE * stage.times)
     await asyncio.sleep(5 * INTERVAL)  # a second report of a success would come now
     for task in tasks:
         task.cancel()
@@ -88,8 +88,8 @@ async def observe_all(stage: Stage) -> dict[int, Observer]:
     return observers
 
 
-async def wait_until_reported(observers: list[Observer], count: int) -> None:
-    until = asyncio.get_running_loop().time() + PATIENCE
+async def wait_until_reported(observers: list[Observer], count: int, seconds: float) -> None:
+    until = asyncio.get_running_loop().time() + seconds
     while any(len(observer.reported) < count for observer in observers):
         assert asyncio.get_running_loop().time() < until, {it.workflow_id: it.reported for it in observers}
         await asyncio.sleep(INTERVAL)
