@@ -29,6 +29,7 @@ def get_provider_info() -> dict[str, Any]:
         "integrations": [_integration()],
         **{kind: [_modules(kind)] for kind in ("hooks", "operators", "sensors", "triggers")},
         "asset-uris": [_asset_uris()],
+        "dataset-uris": [_asset_uris()],  # what Airflow 2 calls them
         "connection-types": [_connection_type()],
         "extra-links": [f"{_PACKAGE}.links.nebula_explorer.NebulaExplorerJobLink"],
         "config": {
@@ -43,9 +44,10 @@ def get_provider_info() -> dict[str, Any]:
 def _state_dir() -> dict[str, Any]:
     return {
         "description": (
-            "The folder in which processes share what must outlive them: the login to Explorer. It is made "
-            "at first use, for this Unix user alone; the folder above it has to exist. Machines that mount "
-            "the same folder share it, too. Default: nebula_explorer below AIRFLOW_HOME."
+            "The folder in which processes share what must outlive them: the login to Explorer and, before "
+            "Airflow 3.3, the notes of tasks that run a workflow. It is made at first use, for this Unix "
+            "user alone; the folder above it has to exist. Machines that mount the same folder share it, "
+            "too. Default: nebula_explorer below AIRFLOW_HOME."
         ),
         "version_added": "0.1.0",
         "type": "string",

@@ -3,8 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
+from pathlib import Path
+from unittest import mock
+
+from airflow_provider_nebula_explorer.explorer.state_folder import file_name, open_state_folder
 
 CLAIM_KEY = "nebula_explorer_claim"
 
@@ -28,7 +34,7 @@ def forget_secrets():
 class TaskInstance:
     """A task instance that keeps its own XComs."""
 
-    map_index = -1
+    dag_id, run_id, task_id, map_index = "d", "r", "t", -1
 
     def __init__(self, try_number=1, max_tries=0):
         self.xcoms = {}
@@ -42,13 +48,20 @@ class TaskInstance:
 class Store:
     """Airflow's task state store: what is written survives the process.
 
-    ``before_set`` is called with the number of each writing.
+    ``before_set`` is called with the number of each writing. ``context`` is what Airflow gives a task.
     """
 
+    reaches_every_attempt = True
+
     def __init__(self):
+        self.context = {"task_state_store": self}
         self.kept = {}
         self.writings = 0
         self.before_set = lambda number: None
+
+    def watching(self):
+        """Do what the other kind of store needs to notice writings."""
+        return contextlib.nullcontext()
 
     def get(self, key, default=None):
         return json.loads(self.kept[key]) if key in self.kept else default
@@ -58,6 +71,54 @@ class Store:
         self.before_set(self.writings)
         self.kept[key] = json.dumps(value)
         assert json.loads(self.kept[key]) == value, "Airflow takes JSON values alone: no tuples"
+
+
+class NoteInFolder:
+    """Where Airflow has no such store: files, with the methods of :class:`Store` for a task of one run.
+
+    :param path: of the ``state_dir`` that tasks are told.
+    """
+
+    reaches_every_attempt = False
+
+    def __init__(self, path):
+        self.context = {}
+        self._path = Path(path)
+        task = TaskInstance
+        self._name = file_name("note", task.dag_id, task.run_id, task.task_id, task.map_index, "")
+        self.writings = 0
+        self.before_set = self.after_set = lambda number: None
+
+    def watching(self):
+        """Call ``before_set`` and ``after_set`` around each writing, for as long as this is entered."""
+        return mock.patch.object(os, "rename", self._rename(os.rename))
+
+    @property
+    def file(self):
+        return self._path / self._name
+
+    @property
+    def kept(self):
+        return {self._name: self.get(None)} if self.file.exists() else {}
+
+    def get(self, key, default=None):
+        return json.loads(self.file.read_text())
+
+    def set(self, key, value):
+        with open_state_folder(str(self._path)) as folder:
+            folder.replace(self._name, json.dumps(value).encode(), until=4e9)
+
+    def _rename(self, really_rename):
+        def rename(source, target, **arguments):
+            is_note = str(target).endswith(".note")
+            if is_note:
+                self.writings += 1
+                self.before_set(self.writings)
+            really_rename(source, target, **arguments)
+            if is_note:
+                self.after_set(self.writings)
+
+        return rename
 
 
 class Crash(BaseException):

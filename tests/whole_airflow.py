@@ -204,7 +204,7 @@ class Airflow:
             if "Authorization" not in self._http.headers:
                 token = self._http.get("/auth/token").raise_for_status().json()["access_token"]
                 self._http.headers["Authorization"] = f"Bearer {token}"
-            self._http.get(self._task_api).raise_for_status()
+            httpx.get(self._task_api).raise_for_status()
             health = self.request("GET", "/monitor/health")
             known = {dag["dag_id"] for dag in self.request("GET", "/dags")["dags"]}
         except httpx.HTTPError:

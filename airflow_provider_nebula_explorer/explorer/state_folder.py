@@ -19,6 +19,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
 import os
 import re
 import secrets
@@ -56,6 +57,10 @@ def file_name(kind: str, *subject: object) -> str:
     """
     text = json.dumps(subject, ensure_ascii=True, separators=(",", ":"))
     return f"{hashlib.sha256(text.encode()).hexdigest()}.{kind}"
+
+
+_SWEPT = file_name("swept")
+"""A file that is empty; it was written when the folder was swept."""
 
 
 @contextlib.contextmanager
@@ -149,6 +154,21 @@ class StateFolder:
                 found = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
                 if found.st_mtime < now - _SWEEP_AFTER_SECONDS:
                     os.unlink(name, dir_fd=self._descriptor)
+
+    def sweep_if_due(self, now: float) -> None:
+        """Sweep, unless somebody did within the last hour: where there are many files, that takes a while.
+
+        :param now: epoch seconds.
+        """
+        if not 0 <= now - self._swept_at() < _SWEEP_AFTER_SECONDS:
+            self.replace(_SWEPT, b"", until=now)
+            self.sweep(now)
+
+    def _swept_at(self) -> float:
+        try:
+            return os.stat(_SWEPT, dir_fd=self._descriptor, follow_symlinks=False).st_mtime
+        except FileNotFoundError:
+            return -math.inf
 
     def lock(self, name: str, *, owner: threading.Thread | None = None) -> FileLock | None:
         """Take the lock on a subject, without waiting; ``None`` while somebody else has it.

@@ -165,7 +165,8 @@ class NebulaExplorerRunWorkflowOperator(HasHook, HasJob, WaitsForJob):
     :param cancel_on_kill: whether to cancel the job when the task is killed or exceeds its
         ``execution_timeout`` while it waits. (Airflow notifies a deferred task of a kill from 3.3 on.)
     :param durable: whether a retry resumes the job of the previous attempt, if that is running or succeeded
-        (Airflow 3.3 and later; ``docs/exactly-once.md``). A user's clear always requests a new job.
+        (before Airflow 3.3, if both use the same ``state_dir``; ``docs/exactly-once.md``). A user's clear
+        always requests a new job.
     :param on_ambiguous_submit: what to do if Explorer's response to the start was lost: ``reconcile``, search
         for the job that was started; ``fail``, leave it to a person.
     :param nebula_explorer_conn_id: the Airflow connection to Explorer.

@@ -128,7 +128,7 @@ class TaskJob:
         if self._may_be_unknown:
             log.warning(
                 "Killed before its job's id was known: a job of workflow %s may be running. The next "
-                "attempt, if there is one, searches for it on Airflow 3.3 and later; otherwise, check the "
+                "attempt searches for it, if there is one and it finds this one's note; otherwise, check the "
                 "workflow's jobs.",
                 self._task.workflow_id,
             )

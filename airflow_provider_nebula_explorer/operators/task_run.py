@@ -14,7 +14,7 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer.arguments import WorkflowInput, parse_id, parse_input
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
-from airflow_provider_nebula_explorer.explorer.starting.attempts import Memory, RunSpec, WorkflowRun
+from airflow_provider_nebula_explorer.explorer.starting.attempts import RunSpec, WorkflowRun
 from airflow_provider_nebula_explorer.explorer.starting.submit import Submitter
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe, has_reached
 from airflow_provider_nebula_explorer.final_errors import NebulaExplorerFinalAmbiguousSubmitError
@@ -24,7 +24,9 @@ from airflow_provider_nebula_explorer.operators.task_job import HasKillableJob, 
 from airflow_provider_nebula_explorer.operators.task_runs import OWN_RUN, runs_of
 from airflow_provider_nebula_explorer.operators.task_state import (
     NO_ATTEMPT,
+    FolderMemory,
     TaskClaims,
+    TaskMemory,
     attempt_of,
     call_airflow,
     memory_of,
@@ -44,7 +46,6 @@ class RunsWorkflow(HasKillableJob, Protocol):
     durable: bool
     do_xcom_push: bool
     on_ambiguous_submit: str
-    retries: int | None
 
     def get_dag(self) -> DAG | None:
         """Return the task's DAG."""
@@ -78,8 +79,6 @@ class TaskRun:
         :raises NebulaExplorerAmbiguousSubmitError: see :meth:`final`.
         """
         self._name = runs_of(self._context).name(self._task, self._spec)
-        if self._task.durable and self._task.retries and self._memory is None:
-            log.info("durable has no effect, as Airflow before 3.3 stores no notes: a retry runs a new job.")
         found = self._workflow_run.resume_or_intend()
         if isinstance(found, Job):
             job_id, seen = found.id, found
@@ -101,7 +100,7 @@ class TaskRun:
     def final(self, error: NebulaExplorerAmbiguousSubmitError) -> NebulaExplorerAmbiguousSubmitError:
         """Return the error for Airflow: one that it retries only if the next attempt can find out more."""
         is_for_a_person = bool(error.candidates) or self._task.on_ambiguous_submit == "fail"
-        if self._memory and not is_for_a_person:
+        if self._memory and self._memory.reaches_every_attempt and not is_for_a_person:
             return error
         return NebulaExplorerFinalAmbiguousSubmitError(
             f"{error} Airflow does not retry the task. Clear it to request a new job, or mark it as success "
@@ -110,7 +109,7 @@ class TaskRun:
         )
 
     @cached_property
-    def _memory(self) -> Memory | None:
+    def _memory(self) -> TaskMemory | FolderMemory | None:
         return memory_of(self._context, self._name) if self._task.durable else None
 
     @cached_property

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the attempts of a task share within Airflow: notes in its state store, ids in its XComs."""
+"""What the attempts of a task share: a note in Airflow's state store or in a file, and ids in XComs."""
 
 from __future__ import annotations
 
+import json
+import socket
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError
 from airflow_provider_nebula_explorer.explorer.models import JsonObject
 from airflow_provider_nebula_explorer.explorer.starting.attempts import Attempt
+from airflow_provider_nebula_explorer.explorer.state_folder import file_name, open_state_folder, warn_once
+from airflow_provider_nebula_explorer.hooks.state_dir import state_dir
 from airflow_provider_nebula_explorer.operators.task_runs import OWN_RUN, runs_of
 
 if TYPE_CHECKING:
@@ -18,6 +23,10 @@ CLAIM_KEY = "nebula_explorer_claim"
 """The XCom in which other tasks see which job is this one's, as soon as its id is known."""
 
 _STORE = "task state store (not needed with durable=False)"
+
+NOTE_SECONDS = 30 * 86400.0
+"""How long the file of a note is kept: as long as Airflow's task state store keeps its entries, unless
+``[state_store] default_retention_days`` says otherwise."""
 
 NO_ATTEMPT = Attempt(number=1, generation=0)
 """The attempt of a task without a memory: its task instance may lack the numbers, as in tests by hand."""
@@ -31,10 +40,14 @@ class TaskMemory:
     """
 
     KEY = "nebula_explorer_run"
+    reaches_every_attempt = True
 
     def __init__(self, store: Any, run: str = OWN_RUN) -> None:
         self._store = store
         self._key = f"{self.KEY}.{run}" if run else self.KEY
+
+    def __str__(self) -> str:
+        return "Airflow's task state store"
 
     def read(self) -> object:
         """Return the note; ``None`` if there is none."""
@@ -45,10 +58,64 @@ class TaskMemory:
         call_airflow(_STORE, lambda: self._store.set(self._key, note))
 
 
-def memory_of(context: Context, run: str = OWN_RUN) -> TaskMemory | None:
-    """Return where a task's attempts leave notes; ``None`` before Airflow 3.3, which has no such place."""
-    store = context.get("task_state_store")
-    return None if store is None else TaskMemory(store, run)
+class FolderMemory:
+    """A note in a file, which the attempts find that use the same folder.
+
+    If the folder cannot be used, there is no note, and a warning says why.
+
+    :param path: of the folder; see :func:`.state_folder.open_state_folder`.
+    :param ti: the task instance.
+    :param run: the name of the run, if the task makes several.
+    :param clock: epoch seconds.
+    """
+
+    reaches_every_attempt = False
+
+    def __init__(
+        self, path: str, ti: Any, run: str = OWN_RUN, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._path = path
+        self._name = file_name("note", ti.dag_id, ti.run_id, ti.task_id, ti.map_index, run)
+        self._clock = clock
+
+    def __str__(self) -> str:
+        return f"state_dir {self._path!r} on {socket.gethostname()}"
+
+    def read(self) -> object:
+        """Return the note; ``None`` if there is none, and the text of a file that is not JSON."""
+        try:
+            with open_state_folder(self._path) as folder:
+                content = folder.read(self._name)
+        except OSError as error:
+            warn_once(self._path, error)
+            return None
+        if content is None:
+            return None
+        try:
+            return json.loads(content)
+        except (ValueError, RecursionError):
+            return content.decode(errors="replace")
+
+    def write(self, note: JsonObject) -> None:
+        """Replace the note, if the folder can be used."""
+        now = self._clock()
+        try:
+            with open_state_folder(self._path) as folder:
+                folder.replace(self._name, json.dumps(note).encode(), until=now + NOTE_SECONDS)
+                folder.sweep_if_due(now)
+        except OSError as error:
+            warn_once(self._path, error)
+
+
+def memory_of(context: Context, run: str = OWN_RUN) -> TaskMemory | FolderMemory | None:
+    """Return where a task's attempts leave notes: before Airflow 3.3, which has no store, in a file.
+
+    ``None`` for what stands in for a task instance, in tests by hand: it has no attempts.
+    """
+    store, ti = context.get("task_state_store"), context["ti"]
+    if store is not None:
+        return TaskMemory(store, run)
+    return FolderMemory(state_dir(), ti, run) if isinstance(getattr(ti, "run_id", None), str) else None
 
 
 def attempt_of(context: Context) -> Attempt:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from deferral import WHOSE, run_to_its_end
-from stand_ins import Crash, Store, TaskInstance, forget_secrets, ids
+from stand_ins import Crash, NoteInFolder, Store, TaskInstance, forget_secrets, ids
 
 from airflow_provider_nebula_explorer.emulator import Emulator
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
@@ -94,18 +94,25 @@ def pauses(emulator, monkeypatch):
     return made
 
 
-@pytest.fixture
-def store():
-    return Store()
+IN_AIRFLOW, IN_FOLDER = "Airflow's store", "state_dir"
+
+
+@pytest.fixture(params=[IN_AIRFLOW, IN_FOLDER])
+def store(request, tmp_path):
+    """Where a task's note is: on Airflow 3.3, and before."""
+    store = Store() if request.param == IN_AIRFLOW else NoteInFolder(tmp_path / "state")
+    with store.watching():
+        yield store
 
 
 @pytest.fixture
 def attempt(store):
     """Run one attempt of a task."""
 
-    def attempt(number, *, max_tries=5, **arguments):
+    def attempt(number, *, max_tries=5, whose=None, **arguments):
         ti = TaskInstance(number, max_tries)
-        context = {"ti": ti, "task_instance": ti, "task_state_store": store}
+        vars(ti).update(whose or {})
+        context = {"ti": ti, "task_instance": ti, **store.context}
         arguments = {"task_id": "t", "workflow_id": 5, "poll_interval": 0.1, **arguments}
         attempt.xcoms = ti.xcoms
         return run_to_its_end(lambda: NebulaExplorerRunWorkflowOperator(**arguments), context)

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 import airflow
 import pytest
 from airflow.providers.common.compat.assets import Asset
+from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
+from airflow.providers_manager import ProvidersManager
 
 from airflow_provider_nebula_explorer.assets.nebula_explorer import (
     convert_asset_to_openlineage,
@@ -71,10 +73,36 @@ def test_another_address_of_our_scheme_is_refused_in_words(uri):
         sanitize_uri(urlsplit(uri))
 
 
-@pytest.mark.skipif(IS_AIRFLOW_2, reason="Airflow 2 calls no handler of a provider")
-def test_airflow_lets_us_check_our_scheme():
+def test_airflow_lets_us_check_our_scheme(monkeypatch):
+    # What Airflow 3 always does; without it, Airflow 2 only warns.
+    monkeypatch.setenv("AIRFLOW__CORE__STRICT_DATASET_URI_VALIDATION", "True")
     with pytest.raises(ValueError, match="is not a nebula-explorer asset"):
         Asset("nebula-explorer://c/jobs/7")
+
+
+@pytest.mark.skipif(not IS_AIRFLOW_2, reason="Airflow 3 refuses such an address, as the test before shows")
+def test_airflow_2_warns_of_another_address_of_our_scheme():
+    with pytest.warns(UserWarning, match="is not a nebula-explorer asset"):
+        Asset("nebula-explorer://c/jobs/7")
+
+
+def test_who_reports_lineage_to_airflow_can_have_an_asset_made_from_its_parts():
+    asset = get_hook_lineage_collector().create_asset(
+        scheme="nebula-explorer",
+        uri=None,
+        asset_kwargs={"workflow_id": 7, "nebula_explorer_conn_id": "c"},
+        asset_extra={"team": "graph"},
+        **({} if IS_AIRFLOW_2 else {"name": None, "group": None}),
+    )
+    assert (asset.uri, asset.extra) == ("nebula-explorer://c/workflows/7", {"team": "graph"})
+
+
+def test_openlineage_finds_our_converter_as_it_searches():
+    manager = ProvidersManager()
+    converters = (
+        manager.dataset_to_openlineage_converters if IS_AIRFLOW_2 else manager.asset_to_openlineage_converters
+    )
+    assert converters["nebula-explorer"] is convert_asset_to_openlineage
 
 
 @pytest.mark.skipif(IS_AIRFLOW_2, reason="Airflow 2 has no asset watchers, which the next test is about")

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
+"""What the attempts of a task leave for each other: in Airflow's state store, or in a file."""
+
 from __future__ import annotations
 
+import errno
+import os
 import time
 
 import pytest
@@ -16,10 +20,12 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerTaskKilledError,
 )
 from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerRunWorkflowOperator
-from airflow_provider_nebula_explorer.operators.task_state import TaskMemory
+from airflow_provider_nebula_explorer.operators.task_state import FolderMemory, TaskMemory
 
 QUICK = JobPlan(running=3, stopping=0)
 ENDLESS = JobPlan(ends=None, stopping=0)
+IN_AIRFLOW = pytest.mark.parametrize("store", ["Airflow's store"], indirect=True)
+IN_FOLDER = pytest.mark.parametrize("store", ["state_dir"], indirect=True)
 MODES = pytest.mark.parametrize("deferrable", [False, True], ids=["in a worker", "deferrable"])
 
 
@@ -208,18 +214,6 @@ def test_without_durable_nothing_is_noted(emulator, attempt, store):
     assert attempt(2, durable=False) != first
 
 
-@pytest.mark.parametrize(("arguments", "says_so"), [({}, False), ({"retries": 1}, True)])
-def test_if_airflow_keeps_no_notes_a_task_that_may_be_retried_says_so(
-    emulator, context, caplog, arguments, says_so
-):
-    assert "task_state_store" not in context
-    run = NebulaExplorerRunWorkflowOperator(
-        task_id="t", workflow_id=5, wait_for_completion=False, **arguments
-    )
-    run.execute(context)
-    assert ("durable has no effect, as Airflow before 3.3 stores no notes" in caplog.text) == says_so
-
-
 def test_a_note_that_cannot_be_read_is_ignored_with_a_warning(emulator, attempt, store, caplog):
     store.set(TaskMemory.KEY, {"from": "a later version"})
     emulator.plan(5, QUICK)
@@ -227,6 +221,7 @@ def test_a_note_that_cannot_be_read_is_ignored_with_a_warning(emulator, attempt,
     assert "cannot be read and is ignored: {'from': 'a later version'}" in caplog.text
 
 
+@IN_AIRFLOW
 def test_without_a_noted_intent_nothing_is_started(emulator, attempt, store):
     def fail(number):
         raise RuntimeError("the API server is down")
@@ -239,6 +234,7 @@ def test_without_a_noted_intent_nothing_is_started(emulator, attempt, store):
     assert emulator.jobs == []
 
 
+@IN_AIRFLOW
 def test_an_id_that_cannot_be_noted_does_not_end_the_wait(emulator, attempt, store, caplog, pauses):
     def fail(number):
         if number == 2:
@@ -302,7 +298,7 @@ def test_a_killed_task_that_continues_for_a_while_starts_no_other_job(
 ):
     job_id = crashed(ENDLESS)
     task = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, poll_interval=0.1)
-    killed_while_it_waits(task, {"ti": TaskInstance(2, 5), "task_state_store": store}, monkeypatch)
+    killed_while_it_waits(task, {"ti": TaskInstance(2, 5), **store.context}, monkeypatch)
     assert ids(emulator) == [job_id]
     assert emulator.job(job_id)["status"] == 4
 
@@ -313,5 +309,142 @@ def test_a_task_that_is_killed_before_it_polled_its_earlier_job_cancels_it(
     job_id = crashed(ENDLESS)
     emulator.fail(Fault("status", "get_job"))
     task = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, poll_interval=0.1)
-    killed_while_it_waits(task, {"ti": TaskInstance(2, 5), "task_state_store": store}, monkeypatch)
+    killed_while_it_waits(task, {"ti": TaskInstance(2, 5), **store.context}, monkeypatch)
     assert emulator.job(job_id)["status"] == 4
+
+
+def test_a_retry_logs_whether_it_found_a_note_and_where(attempt, crashed, store, caplog):
+    where = (
+        "Airflow's task state store"
+        if store.reaches_every_attempt
+        else f"state_dir '{store.file.parent}' on "
+    )
+    crashed(QUICK)
+    assert "of this task found" not in caplog.text
+    attempt(2)
+    assert f"Attempt 2 of this task found attempt 1's note in {where}" in caplog.text
+
+
+@IN_FOLDER
+@MODES
+def test_a_retry_on_a_machine_with_another_folder_starts_a_job_and_says_where_it_searched(
+    emulator, attempt, crashed, monkeypatch, tmp_path, caplog, deferrable
+):
+    first = crashed(QUICK)
+    monkeypatch.setenv("AIRFLOW__NEBULA_EXPLORER__STATE_DIR", str(tmp_path / "elsewhere"))
+    assert attempt(2, deferrable=deferrable) == ids(emulator)[1] != first
+    assert f"found no note in state_dir '{tmp_path / 'elsewhere'}' on " in caplog.text
+
+
+@IN_FOLDER
+@pytest.mark.parametrize("other", [{"dag_id": "e"}, {"run_id": "s"}, {"task_id": "u"}, {"map_index": 0}])
+def test_each_task_instance_has_a_note_of_its_own(emulator, attempt, store, other):
+    emulator.plan(5, QUICK)
+    first = attempt(1)
+    second = attempt(2, whose=other)
+    assert (attempt(3), attempt(3, whose=other)) == (first, second)
+    assert len(list(store.file.parent.glob("*.note"))) == 2
+
+
+def test_a_dag_run_with_the_id_of_a_deleted_one_has_a_job_of_its_own(emulator, attempt, crashed):
+    first = crashed(ENDLESS)
+    emulator.plan(5, QUICK)
+    assert attempt(1) == ids(emulator)[1] != first
+    assert emulator.job(first)["status"] == 1, "it is left alone: it may be anybody's"
+
+
+def test_a_dag_run_with_the_id_of_a_deleted_one_forgets_the_note_before_anything_can_fail(
+    emulator, attempt, crashed
+):
+    first = crashed(QUICK)
+    emulator.fail(Fault("code", "list_workflow_jobs", code=40004000))
+    with pytest.raises(NebulaExplorerError):
+        attempt(1)
+    assert attempt(2) == ids(emulator)[1] != first
+
+
+@IN_FOLDER
+def test_a_note_is_a_private_file_that_names_nobody_and_holds_no_secret(emulator, attempt, store):
+    emulator.plan(5, QUICK)
+    attempt(1, input={"query_1": {"name": "a customer"}})
+    assert store.file.stat().st_mode & 0o777 == 0o600
+    assert set(store.get(None)) == {
+        "attempt",
+        "explorer",
+        "generation",
+        "input",
+        "intent",
+        "job_id",
+        "not_started",
+    }
+    assert "a customer" not in store.file.read_text()
+
+
+def made_readable(file):
+    file.chmod(0o644)
+
+
+def made_a_link(file):
+    file.rename(file.with_name("another"))
+    file.symlink_to("another")
+
+
+def given_a_second_name(file):
+    file.with_name("another").hardlink_to(file)
+
+
+def put_into_a_folder_for_all(file):
+    file.parent.chmod(0o777)
+
+
+@IN_FOLDER
+@pytest.mark.parametrize(
+    "changed", [made_readable, made_a_link, given_a_second_name, put_into_a_folder_for_all]
+)
+def test_a_note_that_others_could_have_written_is_not_used(emulator, attempt, crashed, store, changed):
+    first = crashed(QUICK)
+    changed(store.file)
+    assert attempt(2) == ids(emulator)[1] != first
+
+
+@IN_FOLDER
+def test_without_a_usable_folder_the_task_has_its_job_and_one_warning_says_why(
+    emulator, attempt, store, caplog
+):
+    def fail(number):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    store.before_set = fail
+    emulator.plan(5, QUICK)
+    job_id = attempt(1)
+    assert ids(emulator) == [job_id]
+    warnings = [message for message in caplog.messages if "Nothing is shared through state_dir" in message]
+    assert warnings == [
+        f"Nothing is shared through state_dir '{store.file.parent}': No space left on device."
+    ]
+
+
+@IN_FOLDER
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 60_000], ids=["torn", "no text", "deep"])
+def test_a_file_that_is_no_json_is_ignored_with_a_warning(emulator, attempt, store, caplog, content):
+    emulator.plan(5, QUICK)
+    attempt(1)
+    store.file.write_bytes(content)
+    assert attempt(2) == ids(emulator)[1]
+    assert "The note of an earlier attempt cannot be read and is ignored" in caplog.text
+
+
+@IN_FOLDER
+def test_a_note_is_removed_when_it_has_been_kept_as_long_as_airflow_keeps_its_own(
+    emulator, attempt, store, monkeypatch
+):
+    emulator.plan(5, QUICK)
+    attempt(1)
+    kept_until = store.file.stat().st_mtime
+    assert kept_until == pytest.approx(time.time() + 30 * 86400, abs=60)
+    other = TaskInstance()
+    other.task_id = "u"
+    for seconds, remains in [(-1, True), (2 * 3600, False)]:
+        now = kept_until + seconds
+        FolderMemory(str(store.file.parent), other, clock=lambda now=now: now).write({})
+        assert store.file.exists() is remains

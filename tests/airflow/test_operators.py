@@ -7,6 +7,7 @@ import threading
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 import requests
@@ -49,10 +50,11 @@ def test_constructing_an_operator_reads_no_connection_and_no_argument(operator, 
     assert task.nebula_explorer_conn_id == "{{ neither.is.this }}"
 
 
-def test_a_run_without_notes_uses_a_task_instance_for_xcoms_alone(emulator):
+@pytest.mark.parametrize("stand_in", [SimpleNamespace, mock.MagicMock])
+def test_a_run_in_a_test_by_hand_uses_a_task_instance_for_xcoms_alone(emulator, stand_in):
     emulator.plan(5, DONE)
     xcoms = {}
-    context = {"ti": SimpleNamespace(xcom_push=lambda key, value: xcoms.update({key: value}))}
+    context = {"ti": stand_in(xcom_push=lambda key, value: xcoms.update({key: value}))}
     job_id = NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5).execute(context)
     assert xcoms["job"]["id"] == job_id
 

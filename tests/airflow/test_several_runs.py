@@ -25,7 +25,7 @@ def a_task(store):
         ti.task = object()
         ti.xcom_pull = lambda task_ids, key: [ti.xcoms.get(key)]
         dag = SimpleNamespace(task_ids=["t", "other"])
-        return {"ti": ti, "task_instance": ti, "task_state_store": store, "dag": dag}
+        return {"ti": ti, "task_instance": ti, **store.context, "dag": dag}
 
     return a_task
 
@@ -140,6 +140,6 @@ def test_a_subclass_may_run_several(emulator, store):
         task = Each(task_id="t", workflow_id=5, wait_for_completion=False)
         ti = TaskInstance(number, 5)
         ti.task = task
-        found.append(task.execute({"ti": ti, "task_state_store": store}))
+        found.append(task.execute({"ti": ti, **store.context}))
     assert found[0] == found[1] == ids(emulator)
     assert [job["status"] for job in emulator.jobs] == [1, 1, 1]

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from importlib import import_module
 
 import pytest
+from stand_ins import TaskInstance
 
 from airflow_provider_nebula_explorer.explorer.starting.attempts import Note
 from airflow_provider_nebula_explorer.explorer.successes.bookmark import Bookmark
+from airflow_provider_nebula_explorer.operators.task_state import FolderMemory
 
 TRIGGERS = "airflow_provider_nebula_explorer.triggers"
 COMMON = {
@@ -76,6 +79,14 @@ def test_the_method_in_which_a_task_of_0_1_resumes_is_still_there(module, name):
 
 def test_a_note_that_was_left_by_0_1_is_still_read():
     assert Note.from_json(NOTE).job_id == 3
+
+
+def test_the_file_of_a_note_that_was_left_by_0_1_is_still_found(tmp_path):
+    tmp_path.chmod(0o700)
+    file = tmp_path / "75f4cf6c0163583e67e28c283cd3ae8b442b5d37445a1506f947081ffc50a069.note"
+    file.touch(mode=0o600)
+    file.write_text(json.dumps(NOTE))
+    assert FolderMemory(str(tmp_path), TaskInstance()).read() == NOTE
 
 
 def test_a_bookmark_that_was_left_by_0_1_is_still_read():

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import airflow
+import pytest
 from airflow.sdk import Connection
 from parts import end_of, wait_for
 from whole_airflow import Airflow
@@ -18,6 +20,10 @@ from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 
+needs_33 = pytest.mark.skipif(
+    tuple(map(int, airflow.__version__.split(".")[:2])) < (3, 3),
+    reason="Airflow before 3.3 has no store for bookmarks, and no retry policies",
+)
 WORKFLOW_ID = 3992429968
 CLAIM_KEY = "nebula_explorer_claim"
 JOB_SECONDS = 1000.0

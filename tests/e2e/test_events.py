@@ -8,9 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 from parts import wait_for
+from runs import needs_33
 from whole_airflow import Airflow
 
 from airflow_provider_nebula_explorer.emulator import Emulator, JobPlan
+
+pytestmark = needs_33
 
 DONE = JobPlan(running=0)
 LASTING = JobPlan(running=1000)

@@ -18,11 +18,14 @@ from everything import (
     Everything,
     everything_at_debug,
 )
+from runs import needs_33
 from traces import find, spellings, spellings_of_password, spellings_of_token
 
 from airflow_provider_nebula_explorer.emulator.api import ENDPOINTS
 from airflow_provider_nebula_explorer.operators import nebula_explorer as operators
 from airflow_provider_nebula_explorer.sensors import nebula_explorer as sensors
+
+pytestmark = needs_33
 
 TASKS = "file logs/dag_id=every_class/run_id=at_debug"
 

@@ -245,6 +245,18 @@ def test_what_has_expired_is_swept_and_nothing_else(path):
     assert names(path) == sorted([NAME, LOCK, *others])
 
 
+def test_a_sweep_is_due_once_an_hour_and_when_the_clock_was_set_back(path):
+    now = time.time()
+    expired = file_name("note", "long ago")
+    remaining = []
+    for later in (0, 3599, 3600, -7200):
+        write(path, name=expired, until=now - 20_000)
+        with open_state_folder(str(path)) as folder:
+            folder.sweep_if_due(now + later)
+        remaining.append(expired in names(path))
+    assert remaining == [False, True, False, False]
+
+
 def test_names_tell_nothing_and_no_two_subjects_share_one():
     names = {file_name("note", *subject) for subject in (["a", "b"], ["ab"], ["a"], ["a", ["b"]], ["\udc80"])}
     assert len(names) == 5

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class Memory(Protocol):
-    """Where a task's attempts leave notes for later ones."""
+    """Where a task's attempts leave notes for later ones; as text, it says where that is."""
 
     def read(self) -> object:
         """Return the note; ``None`` if there is none."""
@@ -171,7 +171,7 @@ class WorkflowRun:
 
         :raises NebulaExplorerAmbiguousSubmitError: if it cannot be determined whether there is one.
         """
-        note = self._read()
+        note = self._read_of_earlier()
         if note is None or note.was_not_started:
             return self.intend()
         if note.attempt.generation != self._attempt.generation:
@@ -282,6 +282,18 @@ class WorkflowRun:
         if number_in(job.workflow_id) not in (None, note.intent.workflow_id):
             raise NebulaExplorerNotFoundError(f"{describe(job)} belongs to workflow {job.workflow_id}.")
         return job
+
+    def _read_of_earlier(self) -> Note | None:
+        """Return the note that an earlier attempt left, and log whether there is one."""
+        note = self._read()
+        if note is not None and note.attempt.number >= self._attempt.number:
+            # It is of a deleted DAG run with the same id. Later attempts must not take it for this one's.
+            self._write(replace(note, attempt=self._attempt, was_not_started=True))
+            note = None
+        if self._memory and self._attempt.number > 1:
+            found = "no note" if note is None else f"attempt {note.attempt.number}'s note"
+            log.info("Attempt %s of this task found %s in %s.", self._attempt.number, found, self._memory)
+        return note
 
     def _read(self) -> Note | None:
         data = self._memory.read() if self._memory else None

@@ -4,8 +4,8 @@
 A death is a text: ``before``, ``amid`` or ``after``; a step; and its number, unless it is the first such
 step: ``after xcom job``, ``before note 2``. The steps are the task's requests to Explorer (``login``,
 ``list``, ``start``, ``get``), its messages to Airflow (``note``, ``xcom KEY``, ``deferral``, ``success``),
-and ``resume``, the begin of the part after a deferral. They are detected where they leave the process: in
-the libraries, not in the provider.
+and ``resume``, the begin of the part after a deferral. Before Airflow 3.3, a ``note`` is
+a file. They are detected where they leave the process: in the libraries, not in the provider.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ class Death:
         self._takes_parent = takes_parent
         self._passed: Counter[str] = Counter()
 
-    def patch(self, owner: type, name: str, step_of) -> None:
-        """Replace a method of a library by one that dies at the step, if the step is in it."""
-        method = getattr(owner, name)
+    def patch(self, owner: object, name: str, step_of) -> None:
+        """Replace a function of a library by one that dies at the step, if the step is in it."""
+        function = getattr(owner, name)
 
-        @functools.wraps(method)
+        @functools.wraps(function)
         def deadly(*args, **kwargs):
             step = step_of(*args, **kwargs)
             self.come_if_due("before", step)
-            result = method(*args, **kwargs)
+            result = function(*args, **kwargs)
             self.come_if_due("after", step)
             return result
 
@@ -93,6 +93,7 @@ def arm(context) -> None:
         death.come_if_due("before", "resume")
     death.patch(requests.Session, "request", _step_of_request)
     death.patch(CommsDecoder, "send", _step_of_message)
+    death.patch(os, "rename", _step_of_file)
 
 
 def _step_of_request(_session, method, url, **_kwargs) -> str | None:
@@ -102,3 +103,7 @@ def _step_of_request(_session, method, url, **_kwargs) -> str | None:
 
 def _step_of_message(_comms, msg) -> str | None:
     return f"xcom {msg.key}" if msg.type == "SetXCom" else _MESSAGES.get(msg.type)
+
+
+def _step_of_file(_source, target, **_folders) -> str | None:
+    return "note" if str(target).endswith(".note") else None
