@@ -33,8 +33,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo ui test test-airflow test-airflows test-pre-release test-e2e test-faults test-system test-browser \
-    test-cluster pictures figures lint format build docs docs-links release-check bench bench-waiting bench-logins fuzz audit \
-    constraints clean
+    test-cluster pictures figures lint format build docs docs-links release-check bench bench-waiting bench-logins \
+    bench-hostile fuzz audit constraints clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -126,6 +126,9 @@ bench-waiting: .venv-bench/installed ## Measure waiting, beside peers; about ten
 
 bench-logins: .venv-bench/installed ## Count logins of tasks and of waits, beside peers; about five minutes
 	.venv-bench/bin/python benchmarks/logins.py
+
+bench-hostile: $(VENV)/installed-dev ## Measure what a hostile Explorer costs an honest one's waits; about five minutes
+	$(BIN)/python benchmarks/hostile.py
 
 # Longer finds more: make fuzz SECONDS=3600
 SECONDS = 60

@@ -82,6 +82,8 @@ class AsyncClient:
         self._budget = budget or AccountBudget()
         self._paused_until = -math.inf
         self._free = asyncio.Semaphore(_MAX_CONNECTIONS)
+        # One response at a time: several would hold the event loop, or Python's lock, together too long.
+        self._reading = asyncio.Lock()
         self._http = _open_httpx(settings)
         # httpcore logs the headers of responses at DEBUG, and so our token; httpx each request at INFO.
         redact_loggers("httpx", "httpcore.http11", "httpcore.proxy")
@@ -111,7 +113,8 @@ class AsyncClient:
         while not isinstance(step, _Done):
             result = await self._perform(step)
             if isinstance(result, Response) and len(result.body) > READ_ON_LOOP_BYTES:
-                step = await asyncio.to_thread(_advance, exchange, result)
+                async with self._reading:
+                    step = await asyncio.to_thread(_advance, exchange, result)
             else:
                 step = _advance(exchange, result)
         return step.value
@@ -193,7 +196,9 @@ class AsyncClient:
         ) as response:
             body = Body(response.headers.get("Content-Encoding", ""), LOOP_BUDGET)
             async for piece in response.aiter_raw():
-                body.append(piece)
+                async with self._reading:
+                    body.append(piece)
+                    await asyncio.sleep(0)
             cookies = response.headers.get_list("Set-Cookie")
             return Response(response.status_code, response.headers, body.finish(), cookies)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 
 from airflow_provider_nebula_explorer.explorer.client.limits import Budget
 
@@ -11,6 +12,9 @@ ACCEPTED_CODING = "gzip"
 """For ``Accept-Encoding``. The libraries accept more, even a coding within another, and unpack all of it."""
 
 _CODINGS = {"": False, "identity": False, "gzip": True, "x-gzip": True}
+_PART = 64 * 1024
+"""Bytes that are unpacked at once: a bomb of JSON values exceeds its budget in the first."""
+
 _GZIP_WINDOW = zlib.MAX_WBITS | 16
 
 
@@ -50,7 +54,10 @@ class Body:
         :raises BrokenBodyError: if it cannot be unpacked.
         """
         self._received += len(piece)
-        unpacked = self._unpack(piece) if self._gzip else piece
+        for unpacked in self._unpacked(piece) if self._gzip else (piece,):
+            self._add(unpacked)
+
+    def _add(self, unpacked: bytes) -> None:
         self._body += unpacked
         self._values += sum(map(unpacked.count, (b"{", b"[", b",", b"\\")))
         if max(len(self._body), self._received / 2) > self._budget.size:
@@ -67,12 +74,17 @@ class Body:
             raise BrokenBodyError
         return bytes(self._body)
 
-    def _unpack(self, piece: bytes) -> bytes:
+    def _unpacked(self, piece: bytes) -> Iterator[bytes]:
+        """Yield what a piece contains in small parts: what exceeds the budget must not be unpacked first."""
         assert self._gzip is not None  # noqa: S101 - its caller knows
-        try:
-            unpacked = self._gzip.decompress(piece, self._budget.size + 1 - len(self._body))
-        except zlib.error as error:
-            raise BrokenBodyError from error
-        if self._gzip.unused_data:
-            raise BrokenBodyError
-        return unpacked
+        is_full = True
+        while piece or is_full:  # when a part is full, zlib may have taken the whole piece, and hold more
+            most = min(_PART, self._budget.size + 1 - len(self._body))
+            try:
+                part = self._gzip.decompress(piece, most)
+            except zlib.error as error:
+                raise BrokenBodyError from error
+            if self._gzip.unused_data:
+                raise BrokenBodyError
+            yield part
+            piece, is_full = self._gzip.unconsumed_tail, len(part) == most

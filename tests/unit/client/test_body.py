@@ -36,6 +36,21 @@ def test_a_body_is_the_same_however_it_is_packed_and_arrives(text):
     assert read("gzip", packed) == read(" GZip ", *byte_by_byte(packed)) == text
 
 
+@pytest.mark.parametrize("size", [2**16 - 1, 2**16, 2**16 + 1, 2**17, 2**19 + 3])
+@pytest.mark.parametrize("text", [b"x", b"0123456789abcdefg"])
+def test_a_body_of_any_number_of_parts_is_whole(size, text):
+    body = (text * size)[:size]
+    packed = gzip.compress(body)
+    assert read("gzip", packed) == read("gzip", *byte_by_byte(packed)) == body
+
+
+def test_a_bomb_of_json_values_is_hardly_unpacked():
+    body = Body("gzip", BUDGET)
+    with pytest.raises(ResponseTooLargeError, match="100 JSON values"):
+        body.append(gzip.compress(b"{}," * 300_000))
+    assert len(body._body) <= 2**16
+
+
 def test_a_response_without_a_body_may_be_called_gzip():
     assert read("gzip") == b""
 
