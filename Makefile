@@ -62,7 +62,7 @@ test-airflow/%:
 
 # It succeeds in any case, as what fails there may change before the release.
 test-pre-release: ## Run these tests on the newest pre-release of Airflow, and report what fails
-	@version=$$($(PYTHON) -m pip install --pre --no-deps --dry-run --ignore-installed apache-airflow \
+	@version=$$(python3 -m pip install --pre --no-deps --dry-run --ignore-installed apache-airflow \
 	    | sed -n 's/^Would install apache-airflow-//p'); \
 	echo "The newest Airflow, pre-releases included: $${version:?cannot be looked up}"; \
 	$(MAKE) test-airflow AIRFLOW=$$version || echo "These tests fail on Airflow $$version."
@@ -118,8 +118,8 @@ docs-links: .venv-docs/installed ## Check the documentation's links to other sit
 release-check: build ## Build, and try what a release would be: contents, version, changelog, the demo
 	$(BIN)/python -m pytest tests/release
 
-bench: $(VENV)/installed-dev ## Measure; see docs/performance.md
-	$(BIN)/python benchmarks/client.py
+bench: .venv-bench/installed ## Measure imports and calls, beside peers; see docs/performance.md
+	.venv-bench/bin/python benchmarks/client.py
 
 bench-waiting: .venv-bench/installed ## Measure waiting, beside peers; about ten minutes
 	.venv-bench/bin/python benchmarks/waiting.py $(ARGS)

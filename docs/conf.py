@@ -38,6 +38,6 @@ nitpick_ignore_regex = [
     ("py:class", "datetime|timedelta|Path"),  # as written where they are imported for type checkers alone
     # Names of types that the texts describe in words, and of what is no part of the public interface.
     ("py:class", r"(.*\.)?(Cookie|Encoding|HasJob|JsonObject|Missing|T|TaskResult|WorkflowInput)"),
-    ("py:(class|func)", r"(.*\.)?(JobSummary|Request|parse_input)"),
+    ("py:(class|func)", r"(.*\.)?(AccountBudget|JobSummary|Request|parse_input)"),
     ("py:data", r"(.*\.)?(INSTEAD|KINDS|SHORTEST_INTERVAL_SECONDS)"),
 ]
