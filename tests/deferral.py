@@ -46,6 +46,7 @@ def run_to_its_end(make_task, context):
     while True:
         try:
             event = first_event(pause.trigger)
-            return make_task().resume_execution(pause.method_name, {"event": event}, context)
+            arguments = {**(pause.kwargs or {}), "event": event}
+            return make_task().resume_execution(pause.method_name, arguments, context)
         except TaskDeferred as deferred:
             pause = deferred

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import BaseOperator, Context
 
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
-from airflow_provider_nebula_explorer.explorer.waiting.events import seen_job, timed_out
+from airflow_provider_nebula_explorer.explorer.waiting.events import check_subject, seen_job, timed_out
 from airflow_provider_nebula_explorer.explorer.waiting.pollers import JobPoller, job_of_event
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
 from airflow_provider_nebula_explorer.triggers.limits import TimeLimits, execution_timed_out
@@ -42,6 +42,9 @@ class WaitsForJob(BaseOperator):
     successes: Sequence[JobStatus] = (JobStatus.SUCCESS,)
     """The final statuses with which the task succeeds."""
 
+    _deferred_job_id: int | None = None
+    """The job that the task deferred for; ``None`` if Airflow does not say, as in ``dag.test()``."""
+
     def wait_for_job(self, hook: NebulaExplorerHook, job_id: int, seen: Job | None = None) -> Job:
         """Return the final job, here or, after a first poll, by deferring the task.
 
@@ -57,12 +60,22 @@ class WaitsForJob(BaseOperator):
             self._defer(job_id, seen, poller.failed_polls)
         return seen
 
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after a deferral, and remember for which job that was."""
+        arguments = dict(next_kwargs or {})
+        # Not an argument of execute_complete, as a subclass may have its own.
+        self._deferred_job_id = arguments.pop("job_id", None)
+        return super().resume_execution(next_method, arguments, context)
+
     def job_after_wait(self, event: JsonObject) -> Job:
         """Return the job that the task waited for, from its trigger's event.
 
         :raises AirflowTaskTimeout: if the task's ``execution_timeout`` expired first.
-        :raises NebulaExplorerError: the error that the event contains.
+        :raises NebulaExplorerError: the error that the event contains; or one that says why the event is not
+            believed.
         """
+        if self._deferred_job_id is not None:
+            check_subject(event, "job", self._deferred_job_id)
         if timed_out(event):
             raise execution_timed_out(f"job {event.get('job_id')}", self.execution_timeout)
         return job_of_event(event)
@@ -84,4 +97,9 @@ class WaitsForJob(BaseOperator):
             task_result=self.task_result,
             resume_not_before=seconds_before_resumption(),
         )
-        self.defer(trigger=trigger, method_name="execute_complete", timeout=limits.of_deferral)
+        self.defer(
+            trigger=trigger,
+            method_name="execute_complete",
+            kwargs={"job_id": job_id},
+            timeout=limits.of_deferral,
+        )

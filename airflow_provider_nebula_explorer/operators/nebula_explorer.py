@@ -23,6 +23,7 @@ from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_word,
 )
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
+from airflow_provider_nebula_explorer.explorer.waiting.events import check_subject
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe
 from airflow_provider_nebula_explorer.final_errors import NebulaExplorerFinalAmbiguousSubmitError
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import (
@@ -301,6 +302,7 @@ class NebulaExplorerCancelJobOperator(HasHook, HasJob, WaitsForJob):
 
     def execute_complete(self, context: Context, event: JsonObject) -> JsonObject:
         """Resume after a deferral, with the trigger's event, and return the job's object."""
+        check_subject(event, "job", parse_job_id(self.job_id))
         job = self.job_after_wait(event)
         self.report_job(context, job.id, job.workflow_id)
         return job.data

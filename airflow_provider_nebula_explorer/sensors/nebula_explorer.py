@@ -22,13 +22,15 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError, NebulaExplorerJobError
-from airflow_provider_nebula_explorer.explorer.arguments import (
-    parse_id,
-    parse_statuses,
-)
+from airflow_provider_nebula_explorer.explorer.arguments import parse_id, parse_statuses
 from airflow_provider_nebula_explorer.explorer.interval import SHORTEST_INTERVAL_SECONDS, Interval
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
-from airflow_provider_nebula_explorer.explorer.waiting.events import seen_job, timed_out
+from airflow_provider_nebula_explorer.explorer.waiting.events import (
+    check_subject,
+    limits_in,
+    seen_job,
+    timed_out,
+)
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe, has_reached
 from airflow_provider_nebula_explorer.explorer.waiting.pollers import (
     JobPoller,
@@ -109,6 +111,10 @@ class _ExplorerSensor(HasHook, HasJob, BaseSensorOperator):
     def _open_trigger(self, context: Context, job: Job | None, failed_polls: int) -> BaseTrigger: ...
 
     @abstractmethod
+    def _check_subject(self, event: JsonObject) -> None:
+        """Make sure that an event is about what the sensor waits for."""
+
+    @abstractmethod
     def _is_over(self, job: Job) -> bool: ...
 
     def execute(self, context: Context) -> Any:
@@ -139,6 +145,7 @@ class _ExplorerSensor(HasHook, HasJob, BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: JsonObject) -> Any:
         """Resume after a deferral, with the trigger's event; no request is made."""
+        self._check_subject(event)
         limit = timed_out(event)
         if limit == "execution_timeout":
             raise execution_timed_out("what it waits for", self.execution_timeout)
@@ -149,7 +156,7 @@ class _ExplorerSensor(HasHook, HasJob, BaseSensorOperator):
         if is_timed_out:
             raise self._timeout_error(self.timeout)
         self._event = event
-        self._limits = TimeLimits(*(event.get("limits", ()) if isinstance(event, dict) else ()))
+        self._limits = TimeLimits(*limits_in(event))
         return self._execute(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -320,6 +327,9 @@ class NebulaExplorerJobSensor(_ExplorerSensor):
             resume_not_before=seconds_before_resumption(),
         )
 
+    def _check_subject(self, event: JsonObject) -> None:
+        check_subject(event, "job", parse_job_id(self.job_id))
+
     @property
     def _targets(self) -> frozenset[JobStatus]:
         return parse_statuses("target_statuses", self.target_statuses)
@@ -407,6 +417,9 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
             ends_task=can_end_in_triggerer(self),
             resume_not_before=seconds_before_resumption(),
         )
+
+    def _check_subject(self, event: JsonObject) -> None:
+        check_subject(event, "workflow", parse_id("workflow_id", self.workflow_id))
 
     @property
     def _begun_at(self) -> float | None:

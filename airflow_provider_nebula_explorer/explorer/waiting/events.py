@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from airflow_provider_nebula_explorer import exceptions
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerApiError, NebulaExplorerError
-from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject, parse_job, show
+from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject, number_in, parse_job, show
 
 TimeLimit = Literal["timeout", "execution_timeout"]
 """Airflow's names of two limits: of a sensor's wait, and of a task's whole time."""
@@ -56,12 +56,67 @@ def read_job(event: object) -> Job:
 
     :raises NebulaExplorerError: the error that the event contains, of the same class and with the same text.
     """
-    if isinstance(event, dict):
-        if isinstance(event.get("error"), dict):
-            raise _error(event["error"])
-        if isinstance(event.get("job"), dict):
-            return parse_job(event["job"])
-    raise NebulaExplorerError(
+    if isinstance(event, dict) and isinstance(event.get("error"), dict):
+        raise _error(event["error"])
+    job = _job_in(event)
+    if job is None:
+        raise _unreadable(event)
+    return job
+
+
+def check_subject(event: object, kind: Literal["job", "workflow"], number: int) -> None:
+    """Make sure that an event is about what its task waits for.
+
+    :param number: the id of the job or the workflow.
+    :raises NebulaExplorerError: if it is about another one, or no event of this package's.
+    """
+    if not isinstance(event, dict):
+        raise _unreadable(event)
+    job = _job_in(event)
+    if job is None:
+        found = number_in(str(event.get(f"{kind}_id")))
+    else:
+        found = job.id if kind == "job" else number_in(job.workflow_id)
+    if found not in (number, None):  # where it is no id, the wait failed for that, and its error says so
+        raise NebulaExplorerError(
+            f"The trigger's event is about {kind} {found}, but the task waits for {kind} {number}: the event "
+            "is not believed. Retry the task, or clear it."
+        )
+
+
+def limits_in(event: JsonObject) -> tuple[float | None, float | None]:
+    """Return the limits of the wait that an error's event contains, as the trigger got them.
+
+    :raises NebulaExplorerError: if they cannot be read.
+    """
+    limits = event.get("limits", [None, None])
+    if isinstance(limits, list) and len(limits) == 2 and all(map(_is_moment, limits)):
+        return limits[0], limits[1]
+    raise _unreadable(event)
+
+
+def _is_moment(value: object) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+
+
+def _job_in(event: object) -> Job | None:
+    """Return the job that an event contains; ``None`` if there is none.
+
+    :raises NebulaExplorerError: if there is one that cannot be read, or that is another one than the event's.
+    """
+    if not isinstance(event, dict) or "job" not in event:
+        return None
+    try:
+        job = parse_job(event["job"])
+    except ValueError:
+        raise _unreadable(event) from None
+    if event.get("job_id") != job.id:
+        raise _unreadable(event)
+    return job
+
+
+def _unreadable(event: object) -> NebulaExplorerError:
+    return NebulaExplorerError(
         f"The trigger's event is {show(event)}, which this version cannot read. Do the triggerer and the "
         "workers have the same version of this package?"
     )
