@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What Airflow 2.11 itself does: on Airflow 3, tests/e2e shows the same with all of its processes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the pages say of Airflow's versions, where no other test here shows it."""
 
 from __future__ import annotations
