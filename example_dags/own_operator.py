@@ -55,7 +55,8 @@ def nebula_explorer_own_operator():
     def ids(jobs):
         return [job["id"] for job in jobs]
 
-    WaitForAllJobs(task_id="wait", job_ids=ids(running.output))
+    # A task can be lost, with its worker or as it resumes; a retry waits for the same jobs.
+    WaitForAllJobs(task_id="wait", job_ids=ids(running.output), retries=1)
 
 
 nebula_explorer_own_operator()

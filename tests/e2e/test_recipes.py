@@ -97,15 +97,18 @@ def test_a_deadline_calls_back_while_the_wait_goes_on(recipes):
     assert recipes.tasks(DEADLINE, "late")["go_on", -1] == "success"
 
 
-def test_if_one_job_fails_the_others_are_cancelled_and_no_further_one_starts(recipes):
+def test_if_one_job_fails_the_others_are_cancelled_and_what_has_not_begun_is_skipped(recipes):
     lasting = JobPlan(preparing=0, running=1000)
     failing = JobPlan(preparing=0, running=20, ends=JobStatus.FAILED)
     recipes.explorer.plan(int(workflow_of("one")), [lasting, lasting, failing, lasting])
     recipes.run(MANY, "one")
     recipes.wait_until("the run is over", lambda: recipes.airflow.is_over("one"))
-    assert sorted(recipes.jobs("one")) == [JobStatus.FAILED] + [JobStatus.INTERRUPTED] * 4
+    # The failed job's place may have been taken by another job, before its others were cancelled.
+    jobs = recipes.jobs("one")
+    assert 5 <= len(jobs) < 12
+    assert sorted(jobs) == [JobStatus.FAILED] + [JobStatus.INTERRUPTED] * (len(jobs) - 1)
     states = recipes.tasks(MANY, "one")
     assert states["cancel_others", -1] == "success"
     assert states["collect", -1] == "upstream_failed"
     run = [state for (task, _), state in states.items() if task == "run"]
-    assert (run.count("failed"), run.count("skipped")) == (5, 7)
+    assert (run.count("failed"), run.count("skipped")) == (len(jobs), 12 - len(jobs))
