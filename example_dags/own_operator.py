@@ -13,6 +13,7 @@ from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExp
 from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerJobTrigger
 
 
+# [START howto_trigger_job]
 class WaitForAllJobs(BaseOperator):
     """Wait until all jobs are final, and return the statuses in which they ended."""
 
@@ -35,6 +36,7 @@ class WaitForAllJobs(BaseOperator):
             self.defer(trigger=trigger, method_name="job_ended")
         with NebulaExplorerHook() as hook:
             return [hook.get_job_status(job_id).name for job_id in self.job_ids]
+        # [END howto_trigger_job]
 
 
 @dag(
@@ -53,7 +55,8 @@ def nebula_explorer_own_operator():
     def ids(jobs):
         return [job["id"] for job in jobs]
 
-    WaitForAllJobs(task_id="wait", job_ids=ids(running.output))
+    # A task can be lost, with its worker or as it resumes; a retry waits for the same jobs.
+    WaitForAllJobs(task_id="wait", job_ids=ids(running.output), retries=1)
 
 
 nebula_explorer_own_operator()

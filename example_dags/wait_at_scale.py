@@ -25,6 +25,7 @@ def nebula_explorer_wait_at_scale():
         workflow_id="{{ params.workflow_id }}",
         poll_interval=2,
         deferrable=True,
+        retries=1,  # a task can be lost with its worker, deferred or not; a retry resumes its job
         # It also applies while the task is deferred; when it expires, the job is cancelled.
         execution_timeout=timedelta(hours=6),
     ).expand(input=[{"query_1": {"limit": limit}} for limit in (10, 20, 30)])
@@ -40,6 +41,7 @@ def nebula_explorer_wait_at_scale():
         poke_interval=2,
         timeout=3600,
         deferrable=True,
+        retries=1,  # a task can be lost; a retry waits for the same job
         start_from_trigger=True,  # on Airflow 3.3 and later this wait needs no worker at all
     )
     # [END howto_sensor_job_deferrable]

@@ -1,0 +1,52 @@
+"""Run a workflow every night, and send an alert that names the job if it fails."""
+
+from __future__ import annotations
+
+# [START howto_nightly_load]
+from datetime import timedelta
+
+import pendulum
+from airflow.providers.common.compat.sdk import dag
+
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerJobError
+from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerRunWorkflowOperator
+
+
+def alert(context):
+    """Say what a person needs to know: here in the task's log, in place of your mail or chat."""
+    error = context["exception"]
+    text = f"{context['run_id']}: {error}"
+    if isinstance(error, NebulaExplorerJobError):  # if not, there is no job, or it cannot be observed
+        failed = [task.name for task in error.job.tasks if not task.status.is_success]
+        text = f"Job {error.job.id} is {error.job.status.name}, because of {failed}. Its page: {error.url}"
+    print(f"ALERT: {text}")
+
+
+@dag(
+    schedule="0 2 * * *",
+    start_date=pendulum.datetime(2024, 1, 1, tz="Europe/Berlin"),  # so 2:00 there, summer and winter
+    catchup=False,
+    max_active_runs=1,
+    tags=["nebula_explorer"],
+    params={"workflow_id": "3992429968"},
+)
+def nebula_explorer_nightly_load():
+    NebulaExplorerRunWorkflowOperator(
+        task_id="load",
+        workflow_id="{{ params.workflow_id }}",
+        # The day on which the run is due, in the DAG's time zone. Airflow 2.11 has no run_after.
+        input={
+            "query_1": {
+                "day": "{{ dag.timezone.convert(dag_run.run_after | default(data_interval_end)) | ds }}"
+            }
+        },
+        deferrable=True,
+        retries=1,  # a task can be lost with its worker, deferred or not; it then resumes its job
+        retry_delay=timedelta(minutes=5),
+        execution_timeout=timedelta(hours=4),  # then the job is cancelled
+        on_failure_callback=alert,  # after the last attempt
+    )
+
+
+nebula_explorer_nightly_load()
+# [END howto_nightly_load]

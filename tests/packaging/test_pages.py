@@ -1,0 +1,44 @@
+"""The pages of docs can be read unbuilt, and what they show of the code is what the code says."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from fill_pages import fill  # noqa: E402
+
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+DIRECTIVE = re.compile(r"^```\{.*?^```\n?", re.DOTALL | re.MULTILINE)
+INCLUDED = {f"{name.lower()}.md": f"`{name}.md`" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")}
+EXAMPLES = sorted((ROOT / "example_dags").glob("*.py"))
+MARK = re.compile(r"\[START (\w+)\]")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_shows_what_the_code_says(page):
+    text = page.read_text(encoding="utf-8")
+    assert fill(text) == text, "Run python scripts/fill_pages.py"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_says_something_where_directives_are_not_understood(page):
+    text = page.read_text(encoding="utf-8")
+    assert "literalinclude" not in text
+    if page.name in INCLUDED:  # its text is in another file, which it names
+        assert INCLUDED[page.name] in text
+        return
+    shown = DIRECTIVE.sub("", text)
+    assert len(shown) > 2 * sum(map(len, DIRECTIVE.findall(text)))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_each_marked_part_of_an_example_is_on_a_page(example):
+    howto = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    for mark in MARK.findall(example.read_text(encoding="utf-8")):
+        assert f"<!-- code: example_dags/{example.name}, {mark} -->" in howto
