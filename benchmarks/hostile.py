@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Measure what a hostile Explorer costs the waits of an honest one, in the same triggerer.
 
 It prints the table of docs/reliability.md: for each way to do harm, and for all at once, how late the event

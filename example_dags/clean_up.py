@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Clean up after a run, however it ended: stop its job, and drop what the run had set up."""
 
 from __future__ import annotations

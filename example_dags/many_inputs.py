@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run a workflow for fifty inputs, at most five at a time; if one job fails, cancel the others."""
 
 from __future__ import annotations

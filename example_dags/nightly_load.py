@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run a workflow every night, and send an alert that names the job if it fails."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Retry a task that was lost with its worker, but do not repeat a job that failed."""
 
 from __future__ import annotations

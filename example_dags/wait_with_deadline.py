@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Wait for another team's job of today, and call somebody if it is not there in time."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Write into the pages of docs what the code says: parts of the example DAGs, and tables of parameters.
 
 A comment in a page says what stands below it:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The README in the package's metadata, which PyPI shows: its relative links lead into the repository.
 
 The repository's address is ``Source`` among ``[project.urls]`` in ``pyproject.toml``, its only place. Without

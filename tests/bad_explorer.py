@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An Explorer that means harm: each response costs whoever reads it as much as its sender can think of."""
 
 from __future__ import annotations

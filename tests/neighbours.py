@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Waits of an honest and of a hostile Explorer in one triggerer, and how late its event loop is meanwhile."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What resumes a task is believed only if it is about what the task waits for, and can be read."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The recipes of docs/howto, run by a real Airflow against the emulator.
 
 What needs a scheduler, as tasks run at the same time there, is in ``tests/e2e/test_recipes.py``.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The recipes that need a scheduler: what runs at once, what cancels the others, what a deadline does."""
 
 from __future__ import annotations

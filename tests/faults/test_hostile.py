@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Who waits for an honest Explorer does not feel a hostile one in the same triggerer."""
 
 from __future__ import annotations

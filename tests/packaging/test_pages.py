@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The pages of docs can be read unbuilt, and what they show of the code is what the code says."""
 
 from __future__ import annotations

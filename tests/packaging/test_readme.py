@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The README that PyPI shows has links that lead somewhere, once the repository has an address."""
 
 from __future__ import annotations
