@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 class SharedPoll:
     """All jobs that somebody waits for, and the polls that their waiters share.
 
-    A failed poll ends no wait at once. A refused login ends all waits; the refusal of a job ends its own.
+    One failed poll ends no wait. A refused login ends all waits; the refusal of a job ends its own.
 
     :param client: returns the client.
     :param start: starts a background task.
@@ -122,6 +122,7 @@ class SharedPoll:
         if not await self._fetch(job_id):
             return
         self._planner.set_aside(job_id)
+        unseen.intersection_update(self._jobs)
         if unseen and (error := await self._fetch(unseen.pop())):
             await self._poll_failed(unseen, error)
             unseen.clear()
@@ -154,7 +155,8 @@ class SharedPoll:
         if not error.is_transient:
             self._planner.refused(request, may_be_too_large=error.may_be_too_large)
             return  # and the poll goes on, by another plan
-        if _is_asked_to_wait(error) or await self._fetch(unseen.pop()):
+        unseen.intersection_update(self._jobs)  # one that nobody waits for any more would not be fetched
+        if _is_asked_to_wait(error) or (unseen and await self._fetch(unseen.pop())):
             await self._poll_failed(unseen, error)
         else:
             self._queue.add(unseen)  # as jobs can be fetched, only the lists are broken
@@ -248,6 +250,6 @@ def _is_asked_to_wait(error: NebulaExplorerError) -> bool:
 
 
 def _raise_if_login_is_refused(error: NebulaExplorerError) -> None:
-    """Raise a refusal of the login that time does not mend; another one is a failed poll as others are."""
+    """Raise a permanent refusal of the login. A transient one counts as a failed poll."""
     if isinstance(error, NebulaExplorerLoginError) and not error.is_transient:
         raise error

@@ -10,7 +10,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from factories import response_of
-from watching import INTERVAL, outcome, run, seconds_of_polls, start_jobs, watching, watching_scripted
+from watching import (
+    INTERVAL,
+    ScriptedClient,
+    outcome,
+    run,
+    seconds_of_polls,
+    start_jobs,
+    watching,
+    watching_scripted,
+)
 
 from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
 from airflow_provider_nebula_explorer.exceptions import (
@@ -334,6 +343,54 @@ def test_a_list_whose_jobs_an_earlier_list_showed_is_not_requested():
     following, ended = run(test())
     assert ended == []
     assert following != [0], "the jobs that prepared were shown already, running"
+
+
+class DownWhileOneLeaves(ScriptedClient):
+    """From the first list on, everything fails; the wait for job 2 ends while that list is under way."""
+
+    def __init__(self):
+        super().__init__(self._respond_to)
+        self.is_down = False
+        self.fetched = []
+        self.wait_for_2 = None
+
+    async def run(self, call):
+        if "/jobs?" in call.request.target and not self.is_down:
+            self.is_down = True
+            self.wait_for_2.cancel()
+            await asyncio.sleep(0.01)
+        return await super().run(call)
+
+    def _respond_to(self, request):
+        job_id = request.path.rsplit("/", 1)[1]
+        if not self.is_down:
+            return response_of({"id": int(job_id), "status": 1, "workflowId": "7", "createTime": 17 * 10**11})
+        if job_id.isdigit():
+            self.fetched.append(int(job_id))
+        return Response(503)
+
+
+def test_a_job_whose_wait_has_ended_does_not_say_that_jobs_can_be_fetched():
+    client = DownWhileOneLeaves()
+
+    async def open_client():
+        return client
+
+    async def test():
+        watcher = Watcher(open_client, max_failures=99)
+        waits = [asyncio.ensure_future(watcher.job(job_id, interval=INTERVAL)) for job_id in range(1, 7)]
+        client.wait_for_2 = waits[1]
+        while not client.fetched:
+            await seconds_of_polls(0.1)
+        await seconds_of_polls(0.5)
+        fetched = list(client.fetched)
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+        await watcher.close()
+        return fetched
+
+    assert len(run(test())) == 1, "the first that fails speaks for all"
 
 
 def test_an_error_of_no_known_kind_is_a_failed_poll_and_ends_no_wait(explorer):
