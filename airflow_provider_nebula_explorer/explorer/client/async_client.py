@@ -196,11 +196,12 @@ class AsyncClient:
         ) as response:
             body = Body(response.headers.get("Content-Encoding", ""), LOOP_BUDGET)
             async for piece in response.aiter_raw():
-                async with self._reading:
-                    body.append(piece)
-                    await asyncio.sleep(0)
-            cookies = response.headers.get_list("Set-Cookie")
-            return Response(response.status_code, response.headers, body.finish(), cookies)
+                body.receive(piece)  # no pause here: a cancelled one would leave httpx's generators open
+        async with self._reading:
+            for _ in body.unpack():
+                await asyncio.sleep(0)
+        cookies = response.headers.get_list("Set-Cookie")
+        return Response(response.status_code, response.headers, body.finish(), cookies)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import deque
 from collections.abc import Iterator
 
 from airflow_provider_nebula_explorer.explorer.client.limits import Budget
@@ -44,6 +45,7 @@ class Body:
         self._gzip = zlib.decompressobj(_GZIP_WINDOW) if is_packed else None
         self._budget = budget
         self._received = 0
+        self._packed: deque[bytes] = deque()
         self._values = 0
         self._body = bytearray()
 
@@ -53,15 +55,40 @@ class Body:
         :raises ResponseTooLargeError: if that exceeds the budget.
         :raises BrokenBodyError: if it cannot be unpacked.
         """
+        self.receive(piece)
+        for _ in self.unpack():
+            pass
+
+    def receive(self, piece: bytes) -> None:
+        """Keep what has arrived, for :meth:`unpack`.
+
+        :raises ResponseTooLargeError: if what has arrived exceeds the budget.
+        """
         self._received += len(piece)
-        for unpacked in self._unpacked(piece) if self._gzip else (piece,):
-            self._add(unpacked)
+        if self._received > 2 * self._budget.size:
+            raise self._too_large()
+        self._packed.append(piece)
+
+    def unpack(self) -> Iterator[None]:
+        """Unpack what was received, and yield after each piece, so that others can run in between.
+
+        :raises ResponseTooLargeError: if the body exceeds the budget.
+        :raises BrokenBodyError: if it cannot be unpacked.
+        """
+        while self._packed:
+            piece = self._packed.popleft()
+            for unpacked in self._unpacked(piece) if self._gzip else (piece,):
+                self._add(unpacked)
+            yield
+
+    def _too_large(self) -> ResponseTooLargeError:
+        return ResponseTooLargeError(f"{self._budget.size // 2**20} MiB")
 
     def _add(self, unpacked: bytes) -> None:
         self._body += unpacked
         self._values += sum(map(unpacked.count, (b"{", b"[", b",", b"\\")))
-        if max(len(self._body), self._received / 2) > self._budget.size:
-            raise ResponseTooLargeError(f"{self._budget.size // 2**20} MiB")
+        if len(self._body) > self._budget.size:
+            raise self._too_large()
         if self._values > self._budget.values:
             raise ResponseTooLargeError(f"{self._budget.values} JSON values")
 
