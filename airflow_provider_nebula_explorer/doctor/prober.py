@@ -88,7 +88,7 @@ class Prober:
     ) -> None:
         self.settings = settings
         self.observations: list[Observation] = []
-        """What Explorer answered; without what only looks like an answer of its."""
+        """The responses of Explorer's own; those of a gateway are not among them."""
         self.last: Observation | None = None
         self.now = now
         self.sleep = sleep

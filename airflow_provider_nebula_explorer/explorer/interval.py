@@ -68,5 +68,5 @@ class Interval:
         return interval_after(waited, self.longest, self.shortest)
 
     def __and__(self, other: Interval) -> Interval:
-        """Return the interval that is long enough for neither: at each age, the shorter of both."""
+        """Return the interval that polls often enough for both: at each age, the shorter one."""
         return Interval(min(self.shortest, other.shortest), min(self.longest, other.longest))

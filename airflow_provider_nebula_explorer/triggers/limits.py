@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MARGIN_SECONDS = 60.0
-"""How much later than the trigger Airflow itself ends a deferral: it resumes nothing, so cancels nothing."""
+"""Airflow's timeout of a deferral comes this much after the trigger's own limit. It must not come first: it
+resumes no code of the task, so the job would not be cancelled."""
 
 _LEAST_SECONDS = 5.0
 """What ``execution_timeout`` leaves to a wait at least, as a triggerer that was down may begin it late."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the triggers share that a task waits for: each joins its account's watcher, and fires one event."""
+"""The base of all triggers that work for a task: each joins its account's watcher, and fires one event."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ class WaitTrigger(BaseTrigger):
     async def _last_event(self) -> TriggerEvent:
         """Wait, and return what ends the task, or resumes it in a worker.
 
-        Only a scheduler ends a task in the triggerer, or reads the end of a process too late. Without a task,
-        as in ``dag.test()``, there is none, so the event comes at once.
+        Without a task instance, as in ``dag.test()``, no scheduler is involved: the task cannot end in the
+        triggerer, and there is no race to wait out. So the event comes at once.
         """
         resumes_at = time.monotonic() + self.resume_not_before
         event = await self._event()

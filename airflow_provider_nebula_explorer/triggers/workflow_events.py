@@ -26,7 +26,7 @@ from airflow_provider_nebula_explorer.triggers.watchers import SharedWatcher, lo
 log = logging.getLogger(__name__)
 
 SPACING_SECONDS = 10.0
-"""How long after the event before it the last event of a batch comes.
+"""Seconds between the last event of a batch and the one before it.
 
 Airflow's scheduler creates a run for the events up to the first one that it has queued; later events go to
 the next run. So the last event has to come after the scheduler has created that first run.

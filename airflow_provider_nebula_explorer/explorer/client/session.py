@@ -88,8 +88,8 @@ class Session:
 
         Adding a job is repeated then, too, as a refusal of Explorer's own means that it was not done.
 
-        If a new login is accepted, or meets an error of another kind, before it is refused as well, that
-        login has ended, too: a second renewal follows.
+        A new login that worked once (any response but a refusal of it) and is refused then has ended, too: a
+        second renewal follows. One that is refused at its first use is an error.
 
         :raises NebulaExplorerError: the narrowest class for what came back instead of the data.
         """

@@ -52,7 +52,7 @@ CLOCK_SECONDS = 60.0
 """By how much Explorer's clock may be put back between two jobs whose ids do not show which is newer."""
 
 WINDOW_SECONDS = 3600.0
-"""When no job can be on its way any more: jobs that were created this long after the note are others'."""
+"""In a late search, jobs that were created more than this after the start was requested are not ours."""
 
 _PAUSE_AFTER_FAILED_POLL_SECONDS = 15.0
 

@@ -224,7 +224,7 @@ class _SharedList:
 
     @property
     def recent(self) -> dict[int, int]:
-        """The same for the workflows that one list can show at little cost."""
+        """The part of ``since`` whose times are so close that one list shows the jobs of all."""
         earliest = max(self.since.values()) - _SIMILAR_MS
         return {workflow_id: since for workflow_id, since in self.since.items() if since >= earliest}
 

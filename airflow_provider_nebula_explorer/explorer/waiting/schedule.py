@@ -147,7 +147,7 @@ class Schedule:
             self._due[job_id] = now + self._adaptive[job_id].interval.longest
 
     def _is_ready(self, job_id: int, due: float, now: float) -> bool:
-        """Say whether to poll a job now: the next poll would be late, or this one is hardly early."""
+        """Say whether to poll a job now: it is due before the next possible poll, or very soon."""
         return due < now + _TICK_SECONDS or due <= now + _JITTER * self._adaptive[job_id].pause(now)
 
     def _set_due(self, job_id: int, now: float) -> None:

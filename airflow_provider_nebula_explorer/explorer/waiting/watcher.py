@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
 
 _LAST_POLL_SECONDS = 10.0
-"""How long after its deadline a wait ends though its last poll has no response, as Explorer may hang."""
+"""A wait whose deadline has passed waits so long for its last poll's response, as Explorer may hang."""
 
 
 class Watcher:
