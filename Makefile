@@ -122,6 +122,7 @@ bench: .venv-bench/installed ## Measure imports and calls, beside peers; see doc
 	.venv-bench/bin/python benchmarks/client.py
 
 bench-waiting: .venv-bench/installed ## Measure waiting, beside peers; about ten minutes
+	.venv-bench/bin/python benchmarks/delays.py
 	.venv-bench/bin/python benchmarks/waiting.py $(ARGS)
 
 bench-logins: .venv-bench/installed ## Count logins of tasks and of waits, beside peers; about five minutes
