@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from airflow_provider_nebula_explorer.explorer.client.api import JobSummary, Page
+from airflow_provider_nebula_explorer.explorer.interval import ADAPTIVE_LONGEST_SECONDS as LONGEST
+from airflow_provider_nebula_explorer.explorer.interval import Interval
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 from airflow_provider_nebula_explorer.explorer.waiting.planner import PageRequest, PollPlanner
+from airflow_provider_nebula_explorer.explorer.waiting.schedule import Schedule
 
 RUNNING, PREPARING, STOPPING, SUCCESS = (
     JobStatus.RUNNING,
@@ -283,3 +286,50 @@ def test_any_history_is_seen_at_no_more_than_a_request_for_each_job(seed):
         assert cost <= len(waiting) + changed + 1
         made.append(cost)
     assert sum(made[1:]) <= 6 * len(waiting) + 12
+
+
+class Crowd:
+    """Waits for jobs that all run, over time: the schedule says when, and the planner how, to poll."""
+
+    def __init__(self, ages):
+        """Begin to wait for jobs that are ``ages`` seconds old, the oldest first."""
+        self.jobs = {}
+        self.explorer = Explorer(self.jobs)
+        self.planner, self.schedule = PollPlanner(), Schedule(lambda: 0.0)
+        for age in sorted(ages, reverse=True):
+            self.join(0.0, age)
+
+    def join(self, now, age=0.0):
+        job_id = 101 + len(self.jobs)
+        self.jobs[job_id] = JobSummary(job_id, RUNNING, "5", int((10_000 + now - age) * 1000))
+        self.planner.watch(job_id)
+        self.schedule.put(job_id, interval=Interval.of(None), now=now)
+        self.schedule.poll_soon(job_id, now)
+
+    def run(self, until):
+        while (now := self.schedule.next_poll) <= until:
+            due, before = self.schedule.take_due(now), self.explorer.requests
+            seen = poll(self.planner, self.explorer, due)
+            assert seen.keys() >= due
+            assert self.explorer.requests - before <= len(due), "more than a request for each due job"
+            self.schedule.observed({it: 10_000 + now - self.jobs[it].created / 1000 for it in seen}, now)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_thousand_old_jobs_cost_a_request_per_longest_interval(seed):
+    chance = random.Random(seed)
+    crowd = Crowd(chance.uniform(300, 5000) for _ in range(1000))
+    crowd.run(60)
+    begun = crowd.explorer.requests
+    crowd.run(60 + 50 * LONGEST)
+    assert crowd.explorer.requests - begun <= 1.2 * 50
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_thousand_jobs_of_mixed_ages_and_ten_new_ones_a_minute_cost_a_request_a_second(seed):
+    chance = random.Random(seed)
+    crowd = Crowd(chance.uniform(0, 3600) for _ in range(1000))
+    for number in range(1, 51):
+        crowd.run(6.0 * number)
+        crowd.join(6.0 * number)
+    assert crowd.explorer.requests <= 1.2 * 300
