@@ -25,9 +25,12 @@ def make_dags_folder() -> Path:
     """Copy the example DAGs, and those that stand in README and docs, into a folder, and return it."""
     folder = HOME / "dags"
     shutil.copytree(ROOT / "example_dags", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    examples = [file.read_text(encoding="utf-8") for file in folder.glob("*.py")]
     for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
         dags = [block for block in blocks if re.search(r"^@dag\b|\bDAG\(", block, re.MULTILINE)]
+        dags = [block for block in dags if "\n...\n" not in block]  # which stands for the rest of a DAG
+        dags = [block for block in dags if not any(block.strip() in example for example in examples)]
         for number, block in enumerate(dags):
             name = f"{page.stem}{number or ''}.py"
             code = block.replace("airflow.sdk", "airflow.providers.common.compat.sdk")

@@ -18,6 +18,10 @@ AT_ONCE = 12
 """How many scenarios play at the same time: more would starve Airflow's parts, which then kill tasks."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--burst", type=int, default=12, help="how many tasks of each kind begin at once")
+
+
 class Scenarios:
     """Plays scenarios, many at once; each has its own run and its own Explorer."""
 
