@@ -220,12 +220,15 @@ def plans_of(file):
 
 @pytest.mark.parametrize("how", RUN_IDS)
 @pytest.mark.parametrize("name", sorted(file.name for file in DAGS.glob("*.py")))
-def test_every_example_runs_however_it_is_started(dags, emulator, started, name, how):
+def test_every_example_runs_however_it_is_started(dags, emulator, started, monkeypatch, name, how):
     if name in ONLY_ON_AIRFLOW_3:
         pytest.skip("its page says that it needs Airflow 3")
     for workflow, plan in plans_of(DAGS / name).items():
         emulator.plan(workflow, plan)
         emulator.start_job(workflow, plan=JobPlan(running=0))  # somebody's, for those that wait for one
-    ended = dag_of(dags, name).test(**started(how))
+    dag = dag_of(dags, name)
+    # dag.test() of Airflow 3.3 stops at a deadline of a DAG that no scheduler has seen yet.
+    monkeypatch.setattr(dag, "deadline", None, raising=False)
+    ended = dag.test(**started(how))
     assert {"success"} <= set(states_of(ended).values()) <= {"success", "skipped"}
     assert ended.run_id.startswith(RUN_IDS[how])
