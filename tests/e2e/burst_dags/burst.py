@@ -51,7 +51,7 @@ with DAG("sensors", schedule=None, user_defined_macros={"start_job": start_job})
     for name, outlets in OUTLETS.items():
         NebulaExplorerJobSensor.partial(
             task_id=name, job_id="{{ start_job(ti) }}", deferrable=True, outlets=outlets
-        ).expand(priority_weight=[1] * len(MANY))
+        ).expand(target_statuses=[["SUCCESS"]] * len(MANY))
 
 with DAG("bare", schedule=None):
     Bare.partial(task_id="bare").expand(number=list(range(len(MANY))))
