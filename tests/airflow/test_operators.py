@@ -14,7 +14,7 @@ import requests
 from airflow.providers.common.compat.sdk import AirflowFailException
 from stand_ins import CLAIM_KEY, a_claim
 
-from airflow_provider_nebula_explorer.emulator import Fault, JobPlan, TaskPlan
+from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan, TaskPlan
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerBadRequestError,
     NebulaExplorerConfigError,
@@ -73,6 +73,27 @@ def test_an_id_that_a_failed_task_did_not_return_is_said_to_be_elsewhere(
     with pytest.raises(NebulaExplorerConfigError, match=r"job_id=run\.output\['job_id'\]"):
         operator(task_id="t", **{**arguments, "job_id": missing}).execute(context)
     assert emulator.count() == 0
+
+
+@pytest.mark.parametrize("missing", ["not_found", "zero", "no_data"])
+@pytest.mark.parametrize(
+    ("operator", "arguments"),
+    [
+        (NebulaExplorerGetJobOperator, {}),
+        (NebulaExplorerCancelJobOperator, {}),
+        (NebulaExplorerCancelJobOperator, {"wait_for_completion": True}),
+        (NebulaExplorerGetTaskResultOperator, {"explorer_task_id": "f" * 32}),
+        (NebulaExplorerGetTaskResultOperator, {"explorer_task_name": "query_1"}),
+    ],
+)
+def test_a_job_that_does_not_exist_is_an_error_however_explorer_responds(
+    monkeypatch, context, ti, operator, arguments, missing
+):
+    with Emulator(missing=missing) as emulator:
+        monkeypatch.setenv("AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT", emulator.airflow_connection)
+        with pytest.raises(NebulaExplorerNotFoundError):
+            operator(task_id="t", job_id=7, **arguments).execute(context)
+    assert ti.xcoms == {}
 
 
 @pytest.mark.parametrize(("operator", "arguments"), [entry for entry in ALL if entry[1]])
