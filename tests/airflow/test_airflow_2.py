@@ -26,6 +26,8 @@ SHORT = JobPlan(running=6)
 
 @pytest.fixture(scope="module", autouse=True)
 def database():
+    # Tables to which notes of task instances refer; Airflow's own processes load them with the auth manager.
+    import airflow.providers.fab.auth_manager.models  # noqa: F401
 
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 
+import airflow
 import pendulum
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowSensorTimeout
@@ -38,7 +39,8 @@ def alerted(capsys):
     """Call a task's failure callback with an error, as Airflow does in a worker; ``dag.test()`` does not."""
 
     def alerted(task, error):
-        (callback,) = task.on_failure_callback
+        found = task.on_failure_callback
+        (callback,) = found if isinstance(found, list) else [found]  # Airflow 2 keeps it as it was given
         capsys.readouterr()
         callback({"exception": error, "run_id": "the_run"})
         return capsys.readouterr().out
@@ -117,6 +119,7 @@ def test_many_inputs_each_have_a_job_and_a_result(run, dag, emulator, monkeypatc
     assert xcoms["collect", "return_value", -1] == [[["player110", "0.150000"]]] * 4
 
 
+@pytest.mark.skipif(airflow.__version__.startswith("2."), reason="dag.test() of Airflow 2 ends at a timeout")
 def test_a_job_that_outlives_its_task_is_stopped_and_the_run_has_failed(run, dag, emulator, monkeypatch):  # noqa: F811
     emulator.plan(WORKFLOW_ID, LASTING)
     task = dag("clean_up").get_task("run")

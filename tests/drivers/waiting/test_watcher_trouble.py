@@ -378,7 +378,8 @@ def test_a_job_whose_wait_has_ended_does_not_say_that_jobs_can_be_fetched():
 
     async def test():
         watcher = Watcher(open_client, max_failures=99)
-        waits = [asyncio.ensure_future(watcher.job(job_id, interval=INTERVAL)) for job_id in range(1, 7)]
+        # So long an interval that there is one poll alone.
+        waits = [asyncio.ensure_future(watcher.job(job_id, interval=60)) for job_id in range(1, 7)]
         client.wait_for_2 = waits[1]
         while not client.fetched:
             await seconds_of_polls(0.1)
