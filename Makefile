@@ -67,7 +67,7 @@ test-pre-release: ## Run these tests on the newest pre-release of Airflow, and r
 	echo "The newest Airflow, pre-releases included: $${version:?cannot be looked up}"; \
 	$(MAKE) test-airflow AIRFLOW=$$version || echo "These tests fail on Airflow $$version."
 
-test-e2e: $(VENV)/installed-dev ## Kill tasks at every step on a whole Airflow, search for secrets; about six minutes
+test-e2e: $(VENV)/installed-dev ## Kill tasks at every step on a whole Airflow, search for secrets; about eight minutes
 	$(BIN)/python -m pytest tests/e2e $(ARGS)
 
 # Another seed, or more of everything:  make test-faults SEED=7 TIMES=10
