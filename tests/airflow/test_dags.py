@@ -179,8 +179,9 @@ def stored_dag():
         from airflow.serialization.definitions.dag import SerializedDAG
     except ImportError:  # Airflow before 3.2
         from airflow.models.dag import DAG
+        from airflow.serialization.serialized_objects import SerializedDAG
 
-        return DAG
+        return DAG if hasattr(DAG, "create_dagrun") else SerializedDAG  # the latter in Airflow 3.1
     return SerializedDAG
 
 
