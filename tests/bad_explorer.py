@@ -73,10 +73,12 @@ def _bombs() -> Iterator[bytes]:
 
 def _much_json() -> Iterator[bytes]:
     yield _packed(b'{"code":0,"data":[' + b"{}," * 10_000_000 + b"0]}")
-    # These are just within the bounds.
+    # These have no more values than a response may have.
     yield _packed(b'{"code":0,"data":{"items":[' + b"{}," * 19_000 + b"0]}}")
     yield _packed(_json(_page([{"id": number, "status": 1} for number in range(1, 13_000)])))
-    yield _packed(_json(_page([_job(number) for number in range(1, 7500)])))
+    # These have no more items, either.
+    yield _packed(_json(_page([{"id": number, "status": 1} for number in range(1, 2000)])))
+    yield _packed(_json(_page([_job(number, much=[{}] * 7) for number in range(1, 2000)])))
 
 
 def _nested() -> Iterator[bytes]:

@@ -21,6 +21,7 @@ from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_text,
     parse_word,
 )
+from airflow_provider_nebula_explorer.explorer.client.limits import MOST_ITEMS
 from airflow_provider_nebula_explorer.explorer.client.protocol import (
     ROOT,
     Call,
@@ -257,6 +258,8 @@ def _read_page(
     raw = [] if data.get("items") is None else data["items"]
     if not isinstance(raw, list):
         raise ValueError("'items' is not a list")
+    if len(raw) > MOST_ITEMS:
+        raise ValueError(f"a page of {requested_size} jobs has more than {MOST_ITEMS}")
     items = tuple([item for it in raw if (item := read_item(it)) is not None and item.id])
     if workflow_id:
         items = tuple([item for item in items if item.workflow_id in ("", workflow_id)])

@@ -8,6 +8,7 @@ import http.cookiejar
 import logging
 import math
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic
@@ -15,7 +16,7 @@ from typing import Generic
 import anyio
 import httpx
 
-from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError, NebulaExplorerError
 from airflow_provider_nebula_explorer.explorer.client.account_budget import AccountBudget
 from airflow_provider_nebula_explorer.explorer.client.body import Body
 from airflow_provider_nebula_explorer.explorer.client.http_errors import (
@@ -216,6 +217,16 @@ def _advance(exchange: Exchange[T], result: StepResult) -> Step | _Done[T]:
         return exchange.send(result)
     except StopIteration as done:
         return _Done(done.value)
+    except NebulaExplorerError as error:
+        _forget_locals(error)
+        raise
+
+
+def _forget_locals(error: BaseException | None) -> None:
+    """Empty the frames of an error's traceback: as long as somebody keeps it, they keep the response."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 def _open_httpx(settings: Settings) -> httpx.AsyncClient:

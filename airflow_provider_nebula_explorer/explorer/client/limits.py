@@ -32,6 +32,10 @@ DEEPEST_JSON = 50
 """Levels of lists and objects in each other: what Airflow and others make of them recurses, and Python bears
 some hundreds. Explorer's have seven."""
 
+MOST_ITEMS = 2000
+"""Of one page: twice the largest that is requested. To read them takes a thread 10 ms, in which it hands
+Python's lock over to the event loop with pauses of 5 ms."""
+
 LONGEST_UNLIMITED_LIST = 100_000
 """Jobs of a list for which the caller set no limit: the walk remembers their ids, about 10 MiB."""
 

@@ -23,6 +23,7 @@ from airflow_provider_nebula_explorer.explorer.client.api import JobSummary, Pag
 from airflow_provider_nebula_explorer.explorer.client.limits import LONGEST_UNLIMITED_LIST, STALE_PAGES
 from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.models import JobStatus, number_in
+from airflow_provider_nebula_explorer.explorer.successes.limits import MOST_NEW_JOBS
 from airflow_provider_nebula_explorer.explorer.waiting.planner import LARGEST_PAGE, SMALLEST_PAGE
 
 if TYPE_CHECKING:
@@ -36,9 +37,6 @@ _SEPARATE_SECONDS = 600.0
 
 _SMALL_PAGES_SECONDS = 600.0
 """For how long pages stay smaller after a larger one was refused, or exceeded its bound."""
-
-MOST_NEW_JOBS = 20_000
-"""Jobs of one list: to take note of them holds the event loop for up to 40 ms."""
 
 _SIMILAR_MS = 600_000
 """How far apart the times of creation may lie from which on one list shows the jobs of several workflows.

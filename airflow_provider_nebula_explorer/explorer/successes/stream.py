@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 import math
 import time
@@ -24,6 +25,7 @@ from airflow_provider_nebula_explorer.explorer.interval import Interval
 from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.successes.bookmark import OVERLAP_MS, Bookmark
+from airflow_provider_nebula_explorer.explorer.successes.limits import MOST_WAITS
 from airflow_provider_nebula_explorer.explorer.successes.new_jobs import NewJobs, latest
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls
 from airflow_provider_nebula_explorer.explorer.waiting.schedule import spread
@@ -133,6 +135,7 @@ class SuccessStream:
         self._summaries: dict[int, JobSummary] = {}
         self._waits: dict[int, asyncio.Task[Job]] = {}
         self._refused_until: dict[int, float] = {}
+        self._has_warned = False
 
     async def __aenter__(self) -> SuccessStream:  # noqa: PYI034 - typing.Self needs Python 3.11
         return self
@@ -193,13 +196,30 @@ class SuccessStream:
         return jobs
 
     async def _begin_waits(self) -> None:
-        for number, job_id in enumerate(self._bookmark.unreported.difference(self._waits)):
+        wanted = self._bookmark.unreported
+        if len(wanted) > MOST_WAITS:
+            self._warn_of(len(wanted))
+            wanted = set(heapq.nlargest(MOST_WAITS, wanted))
+            # Jobs that never end must not keep newer ones from being waited for.
+            for job_id in [it for it, wait in self._waits.items() if it not in wanted and not wait.done()]:
+                self._waits.pop(job_id).cancel()
+        for number, job_id in enumerate(wanted.difference(self._waits)):
             if number % 100 == 99:
-                await asyncio.sleep(0)  # thousands may begin at once: let others run in between
+                await asyncio.sleep(0)  # many may begin at once: let others run in between
             if self._refused_until.get(job_id, -math.inf) <= self._clock():
                 self._waits[job_id] = asyncio.create_task(
                     self._end_of(job_id), name=f"nebula_explorer job {job_id}"
                 )
+
+    def _warn_of(self, count: int) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            log.warning(
+                "Workflow %s has %d jobs that have not ended. The newest %d are waited for first.",
+                self._workflow_id,
+                count,
+                MOST_WAITS,
+            )
 
     async def _end_of(self, job_id: int) -> Job:
         seen = self._summaries.pop(job_id, None)

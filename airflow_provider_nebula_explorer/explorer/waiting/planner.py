@@ -12,7 +12,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_provider_nebula_explorer.explorer.client.api import JobSummary, Page
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
@@ -30,8 +30,7 @@ _GUESSES = (JobStatus.RUNNING, JobStatus.PREPARING, JobStatus.STOPPING)
 """Statuses whose lists are searched for a job that nothing is known of, in this order."""
 
 
-@dataclass(frozen=True)
-class JobList:
+class JobList(NamedTuple):
     """One list of Explorer's: of all jobs, or of a workflow's, or of those in a status, or both."""
 
     workflow_id: str | None = None

@@ -106,6 +106,8 @@ class SharedPoll:
     async def _poll_all(self, unseen: set[int]) -> None:
         """Poll until each job was seen or queued, or its poll has failed; take it from ``unseen`` then."""
         while unseen:
+            # To find jobs that nobody waits for any more one by one would hold the event loop for seconds.
+            unseen.intersection_update(self._jobs)
             plan = self._planner.plan(unseen)
             self._queue.add(plan.singles)
             unseen.difference_update(plan.singles)

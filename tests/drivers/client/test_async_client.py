@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 
 import pytest
 from factories import settings, settings_of
+from hostile_server import LOGGED_IN, success
 from raw_server import RawServer, logged_in_with
 
 from airflow_provider_nebula_explorer.emulator import Fault, JobPlan
-from airflow_provider_nebula_explorer.exceptions import NebulaExplorerAuthError
-from airflow_provider_nebula_explorer.explorer.client import api
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerAuthError, NebulaExplorerConnectionError
+from airflow_provider_nebula_explorer.explorer.client import api, async_client
 from airflow_provider_nebula_explorer.explorer.client.account_budget import AccountBudget
 from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
 from airflow_provider_nebula_explorer.explorer.client.limits import (
@@ -55,6 +57,22 @@ def test_calls_that_begin_together_share_one_login_and_few_connections(explorer,
     assert [job.id for job in jobs] == job_ids
     assert explorer.logins == 1
     assert explorer.connections <= 8
+
+
+@pytest.mark.parametrize("read_in_a_thread", [False, True])
+def test_an_error_does_not_keep_the_response(monkeypatch, read_in_a_thread):
+    monkeypatch.setattr(async_client, "READ_ON_LOOP_BYTES", 0 if read_in_a_thread else 10**6)
+    items = 1987
+
+    async def use(client):
+        with pytest.raises(NebulaExplorerConnectionError) as caught:
+            await client.run(api.get_job(7))
+        return caught.value
+
+    with RawServer(LOGGED_IN, success({"id": "x", "tasks": [0] * items})) as server:
+        error = with_client(settings(base_url=server.url), use)
+    gc.collect()  # else what only a cycle keeps would be found
+    assert not [it for it in gc.get_objects() if type(it) is list and len(it) == items], error
 
 
 def test_a_lost_session_is_renewed_once_for_all(explorer, job_ids):

@@ -18,6 +18,7 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer.client.async_client import AsyncClient
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, parse_job
+from airflow_provider_nebula_explorer.explorer.successes import stream as streams
 from airflow_provider_nebula_explorer.explorer.successes.bookmark import Bookmark
 
 
@@ -102,6 +103,25 @@ def test_running_jobs_are_polled_with_all_that_somebody_waits_for(explorer):
 
     assert consume(explorer, act(), *consumers) <= 5, "not one for each of the jobs"
     assert len(jobs) == 30
+
+
+def test_jobs_that_do_not_end_keep_no_newer_one_from_being_waited_for(explorer, monkeypatch, caplog):
+    monkeypatch.setattr(streams, "MOST_WAITS", 3)
+    consumer = Consumer()
+
+    async def act():
+        await consumer.has_polled(2)
+        stuck = [explorer.start_job(5, plan=JobPlan(running=1000)) for _ in range(5)]
+        await consumer.has_polled(2)
+        newer = [explorer.start_job(5, plan=JobPlan(running=0.3)) for _ in range(4)]
+        await consumer.has_taken(4)
+        taken = set(consumer.taken)
+        explorer.advance(2000)
+        await consumer.has_taken(9)
+        return taken == set(newer) and set(consumer.taken) == {*stuck, *newer}
+
+    assert consume(explorer, act(), consumer)
+    assert [it.args[1:] for it in caplog.records if "waited for first" in it.msg] == [(5, 3)]
 
 
 def test_what_succeeds_while_no_stream_is_open_comes_once_afterwards(explorer):

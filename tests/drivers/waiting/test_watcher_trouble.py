@@ -35,6 +35,7 @@ from airflow_provider_nebula_explorer.explorer.client.limits import Budget
 from airflow_provider_nebula_explorer.explorer.client.protocol import Response
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 from airflow_provider_nebula_explorer.explorer.settings import Account
+from airflow_provider_nebula_explorer.explorer.waiting.planner import PollPlanner
 from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
 
 
@@ -110,6 +111,29 @@ def test_a_session_that_one_request_is_refused_for_good_ends_no_other_wait(explo
     first, others = run(test())
     assert isinstance(first, NebulaExplorerAuthError) == (kind == "get_job")
     assert {job.status for job in others} == {JobStatus.SUCCESS}
+
+
+def test_waits_that_end_during_a_poll_are_not_planned_one_by_one(monkeypatch):
+    plans, waits = [], []
+
+    def respond(request):
+        for wait in waits[:-1]:
+            wait.cancel()
+        return Response(404, {}, b'{"code": 40404000, "message": "ErrNotFound"}')
+
+    plan = PollPlanner.plan
+    monkeypatch.setattr(PollPlanner, "plan", lambda self, jobs: plans.append(len(jobs)) or plan(self, jobs))
+
+    async def test():
+        async with watching_scripted(respond, max_failures=3) as watcher:
+            waits.extend(
+                asyncio.ensure_future(watcher.job(job_id, interval=INTERVAL)) for job_id in range(1, 500)
+            )
+            return await outcome(waits[-1])
+
+    assert isinstance(run(test()), NebulaExplorerNotFoundError)
+    assert plans[0] == 499
+    assert len(plans) < 20
 
 
 def test_an_explorer_that_is_down_gets_no_request_for_each_new_wait(explorer):

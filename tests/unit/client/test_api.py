@@ -12,6 +12,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerConfigError,
 )
 from airflow_provider_nebula_explorer.explorer.client import api
+from airflow_provider_nebula_explorer.explorer.client.limits import MOST_ITEMS
 from airflow_provider_nebula_explorer.explorer.client.protocol import NothingThereError, OtherSubjectError
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 
@@ -182,6 +183,18 @@ def test_a_list_of_one_workflow_leaves_out_the_jobs_of_others(list_call):
     assert [job.id for job in page.items] == [1, 2, 3, 4]
     assert (page.length, page.is_whole_list) == (6, True)
     assert len(list_call(None).read({"items": items}).items) == 6
+
+
+@pytest.mark.parametrize(
+    "list_call",
+    [api.list_jobs(7, {}, 1, 10), api.list_summaries(7, status=None, created_from=0, page_size=10)],
+    ids=["jobs", "summaries"],
+)
+def test_a_page_is_of_limited_length(list_call):
+    items = [{"id": number, "status": 1, "workflowId": "7"} for number in range(1, MOST_ITEMS + 2)]
+    assert list_call.read({"items": items[:-1]}).length == MOST_ITEMS
+    with pytest.raises(ValueError, match="a page of 10 jobs has more than 2000"):
+        list_call.read({"items": items})
 
 
 @pytest.mark.parametrize("data", [None, {}, {"items": None}, {"items": []}])

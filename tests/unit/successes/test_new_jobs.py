@@ -12,7 +12,8 @@ from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnection
 from airflow_provider_nebula_explorer.explorer.client import api
 from airflow_provider_nebula_explorer.explorer.client.limits import LONGEST_UNLIMITED_LIST, STALE_PAGES
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
-from airflow_provider_nebula_explorer.explorer.successes.new_jobs import MOST_NEW_JOBS, NewJobs
+from airflow_provider_nebula_explorer.explorer.successes.limits import MOST_NEW_JOBS
+from airflow_provider_nebula_explorer.explorer.successes.new_jobs import NewJobs
 
 SINCE = FIVE_OCLOCK + 30 * MINUTE
 NEW = list(range(130, 150))
