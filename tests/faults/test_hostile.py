@@ -16,7 +16,7 @@ from airflow_provider_nebula_explorer.emulator import JobPlan
 WAITS = 60
 SECONDS = 12
 LATE = 0.5
-"""Seconds: ten times as long as the loop may be late at all, as the machine may do other work."""
+"""Seconds: ten times as long as the loop may be late at all, as slow machines collect garbage for longer."""
 
 
 def test_a_hostile_explorer_costs_an_honest_ones_waits_nothing(
@@ -35,5 +35,6 @@ def test_a_hostile_explorer_costs_an_honest_ones_waits_nothing(
     assert neighbours.unsuccessful == []
     assert neighbours.late.keys() == set(job_ids)
     assert max(neighbours.late.values()) < INTERVAL + 3, "one poll, and one request for the details"
-    assert neighbours.lag.percentile(0.99) < LATE
+    assert neighbours.lag.percentile(0.99) < LATE / 5
+    assert neighbours.lag.longest < LATE
     assert counts["requests"] > 50, "it had no chance to do harm"
