@@ -52,7 +52,7 @@ test: $(VENV)/installed-dev ## Run all tests
 
 # One file's DAG runs take most of the time, one after the other.
 test-airflow: $(VENV)/installed-dev ## Run the tests that Airflow makes a difference to
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/airflow tests/packaging
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests/airflow tests/packaging
 
 # The newest release of each Airflow that constraints.txt does not name, on the Pythons in turn.
 OTHER_AIRFLOWS = 2.11/python3.12 3.0/python3.12 3.1/python3.13 3.2/python3.12

@@ -8,7 +8,6 @@ import http.cookiejar
 import logging
 import math
 import time
-import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic
@@ -111,14 +110,17 @@ class AsyncClient:
 
     async def _drive(self, exchange: Exchange[T]) -> T:
         step = _advance(exchange, None)
-        while not isinstance(step, _Done):
-            result = await self._perform(step)
-            if isinstance(result, Response) and len(result.body) > READ_ON_LOOP_BYTES:
-                async with self._reading:
-                    step = await asyncio.to_thread(_advance, exchange, result)
-            else:
-                step = _advance(exchange, result)
+        while not isinstance(step, (_Returned, _Raised)):
+            step = await self._continue(exchange, await self._perform(step))
+        if isinstance(step, _Raised):
+            raise step.error
         return step.value
+
+    async def _continue(self, exchange: Exchange[T], result: StepResult) -> Step | _Returned[T] | _Raised:
+        if isinstance(result, Response) and len(result.body) > READ_ON_LOOP_BYTES:
+            async with self._reading:
+                return await asyncio.to_thread(_advance, exchange, result)
+        return _advance(exchange, result)
 
     async def _perform(self, step: Step) -> StepResult:
         if isinstance(step, Request):
@@ -206,27 +208,28 @@ class AsyncClient:
 
 
 @dataclass(frozen=True)
-class _Done(Generic[T]):
+class _Returned(Generic[T]):
     """The end of an exchange: a thread cannot pass on its ``StopIteration``."""
 
     value: T
 
 
-def _advance(exchange: Exchange[T], result: StepResult) -> Step | _Done[T]:
+@dataclass(frozen=True)
+class _Raised:
+    """Its end in an error, without a traceback, whose frames would keep the response as long as it exists."""
+
+    error: NebulaExplorerError
+
+
+def _advance(exchange: Exchange[T], result: StepResult) -> Step | _Returned[T] | _Raised:
     try:
         return exchange.send(result)
     except StopIteration as done:
-        return _Done(done.value)
+        return _Returned(done.value)
     except NebulaExplorerError as error:
-        _forget_locals(error)
-        raise
-
-
-def _forget_locals(error: BaseException | None) -> None:
-    """Empty the frames of an error's traceback: as long as somebody keeps it, they keep the response."""
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__context__
+        if error.__suppress_context__:
+            error.__context__ = None
+        return _Raised(error.with_traceback(None))
 
 
 def _open_httpx(settings: Settings) -> httpx.AsyncClient:
