@@ -117,7 +117,7 @@ def test_list_jobs(run, emulator):
 
 def test_own_operator(run, emulator):
     for ends in ("SUCCESS", "FAILED"):
-        emulator.start_job(3992429968, plan=JobPlan(running=1, ends=ends))
+        emulator.start_job(3992429968, plan=JobPlan(running=5, ends=ends))
     states, xcoms = run("nebula_explorer_own_operator")
     assert set(states.values()) == {"success"}
     assert xcoms["wait", "return_value", -1] == ["FAILED", "SUCCESS"]  # the newest first
