@@ -215,7 +215,7 @@ class SuccessStream:
         if not self._has_warned:
             self._has_warned = True
             log.warning(
-                "Workflow %s has %d jobs that have not ended. The newest %d are waited for first.",
+                "Workflow %s has %d jobs without an event. The newest %d are waited for first.",
                 self._workflow_id,
                 count,
                 MOST_WAITS,
