@@ -28,8 +28,15 @@ PACKAGE = "airflow_provider_nebula_explorer"
 FILLED = re.compile(r"<!-- (\w+): ([^>]+?) -->\n\n(```python\n.*?\n```|(?:\|[^\n]*(?:\n|\Z))*)", re.DOTALL)
 FIELD = re.compile(r"^:(\w+) ?([\w.]*): ?", re.MULTILINE)
 LONGEST_DEFAULT = 80
-NOT_FOR_USERS = {"get_connection_form_widgets", "get_ui_field_behaviour", "send"}
-"""Methods that only Airflow and the package itself call."""
+NOT_FOR_USERS = {
+    "connect",
+    "get_connection_form_widgets",
+    "get_ui_field_behaviour",
+    "list_summaries",
+    "send",
+    "summary_of",
+}
+"""Methods and functions that only Airflow and the package itself call."""
 
 
 def fill(page: str) -> str:
@@ -55,13 +62,10 @@ def parameters(name: str) -> str:
     """Return a table of what a class or function takes, returns and raises."""
     value = named(name)
     _, fields = read_docstring(value)
-    documented = {argument: text for kind, argument, text in fields if kind == "param"}
     taken = inspect.signature(value).parameters
-    assert documented.keys() <= taken.keys(), f"{name} takes no {documented.keys() - taken.keys()}."
     rows = [
-        f"| `{argument}` | {default_of(parameter)} | {documented.get(argument, '')} |"
-        for argument, parameter in taken.items()
-        if argument in documented or parameter.kind is not parameter.VAR_KEYWORD
+        f"| `{argument}` | {default_of(taken[argument])} | {meaning} |"
+        for argument, meaning in meanings(name, value).items()
     ]
     rows += [
         f"| {f'{kind} `{argument}`' if argument else kind} | | {text} |"
@@ -72,10 +76,12 @@ def parameters(name: str) -> str:
 
 
 def methods(name: str) -> str:
-    """Return a table of a class's public methods and properties."""
+    """Return a table of the public methods and properties of a class, or of a module's functions."""
     rows = []
     for method, value in public_members(named(name)):
         call = "" if isinstance(value, property) else call_of(value)
+        if call:
+            meanings(f"{name}.{method}", value)  # the site shows them
         rows.append(f"| `{method}{call}` | {first_sentence(value)} |")
     return table("| | |", rows)
 
@@ -108,15 +114,29 @@ def named(name: str) -> Any:
     return import_module(f"{module}.{attribute}") if value is None else value
 
 
-def public_members(owner: type) -> Iterator[tuple[str, Any]]:
-    """Yield the names and values of a class's own methods that have a docstring."""
+def public_members(owner: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the names and values of a class's or a module's own functions that have a docstring."""
+    module = owner.__name__ if inspect.ismodule(owner) else owner.__module__
     for name, value in vars(owner).items():
         if name.startswith("_") or name in NOT_FOR_USERS:
             continue
         function = getattr(value, "__func__", value)
-        is_one = isinstance(value, property) or inspect.isfunction(function)
-        if is_one and function.__doc__:
+        is_one = inspect.isfunction(function) and function.__module__ == module
+        if (is_one or isinstance(value, property)) and function.__doc__:
             yield name, function
+
+
+def meanings(name: str, function: Any) -> dict[str, str]:
+    """Return what a docstring says of each parameter; only other arguments, for Airflow, need no word."""
+    _, fields = read_docstring(function)
+    documented = {argument: text for kind, argument, text in fields if kind == "param"}
+    taken = inspect.signature(function).parameters
+    assert documented.keys() <= taken.keys(), f"{name} takes no {documented.keys() - taken.keys()}."
+    found = {argument: documented.get(argument, "") for argument in taken if argument not in ("self", "cls")}
+    missing = {argument for argument, meaning in found.items() if not meaning}
+    passed_on = {argument for argument in missing if taken[argument].kind is inspect.Parameter.VAR_KEYWORD}
+    assert missing == passed_on, f"The docstring of {name} does not say what {missing - passed_on} mean."
+    return {argument: meaning for argument, meaning in found.items() if meaning}
 
 
 def call_of(function: Any) -> str:
@@ -135,10 +155,10 @@ def default_of(parameter: inspect.Parameter) -> str:
     default = parameter.default
     if parameter.name == "deferrable":
         return "Airflow's `[operators] default_deferrable`"
-    if parameter.kind is parameter.VAR_KEYWORD:
-        return ""
     if default is parameter.empty:
-        return "required"
+        return "" if parameter.kind is parameter.VAR_KEYWORD else "required"
+    if repr(default) == "<factory>":  # as dataclasses write it
+        return "empty"
     if callable(default):
         return f"`{default.__name__}`"
     if isinstance(default, Enum):

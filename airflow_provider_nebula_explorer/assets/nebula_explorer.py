@@ -51,12 +51,13 @@ def watched_workflow_asset(
 ) -> Asset:
     """Return the asset of a workflow, with an event for each of its jobs that succeeds, no matter who ran it.
 
-    The other parameters are those of :func:`workflow_asset`.
-
+    :param workflow_id: a number, or text of digits.
+    :param nebula_explorer_conn_id: the Airflow connection to Explorer; the triggerer polls with it.
     :param poll_interval: seconds between two polls.
     :param job_name: the jobs' name, as Explorer's own search understands it; ``None`` for any.
     :param created_after: jobs created before it do not count: an aware datetime, or ISO 8601 text with an
         offset. Default: those that had succeeded when it was first watched do not count.
+    :param kwargs: other arguments of Airflow's ``Asset``: ``name``, ``group``, ``extra``.
     :raises NebulaExplorerConfigError: for a wrong argument; on Airflow 2, which has no asset watchers.
     """
     try:

@@ -17,7 +17,9 @@ class Call:
     """One request that the emulator received; the account and the token are not stored.
 
     :param endpoint: the endpoint's name; ``"unknown"`` if the API has no such endpoint.
+    :param method: the HTTP method.
     :param path: as it was sent, still percent-encoded, without the query.
+    :param query: the query's values, by name.
     :param body: the JSON that was sent; ``None`` if it was not JSON.
     :param status: the HTTP status of the response; ``None`` if none was sent.
     :param time: when the response was sent, in epoch seconds of the emulator's clock.

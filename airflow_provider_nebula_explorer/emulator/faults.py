@@ -108,6 +108,7 @@ class Fault:
     def from_json(cls, data: object) -> Fault:
         """Read a fault, an object with this class's fields as its keys.
 
+        :param data: the object.
         :raises ValueError: if a key is not known or a value is wrong.
         """
         return from_object(cls, data, "a fault")

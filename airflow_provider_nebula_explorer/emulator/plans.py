@@ -114,6 +114,7 @@ class JobPlan:
     def from_json(cls, data: object) -> JobPlan:
         """Read a job's plan: an object with this class's fields as its keys, as each of its ``tasks`` is.
 
+        :param data: the object.
         :raises ValueError: if a key is not known or a value is wrong.
         """
         if isinstance(data, Mapping) and isinstance(data.get("tasks"), list):

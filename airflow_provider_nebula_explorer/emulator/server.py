@@ -175,7 +175,9 @@ class Emulator:
     ) -> None:
         """Set what the next jobs of a workflow do, and the workflow's name.
 
+        :param workflow_id: the workflow's id; it exists from now on.
         :param plan: the plan of all next jobs, or a list of plans, one for each next job; the last one stays.
+        :param name: the workflow's name; unless given, the name that it has, or one made of its id.
         """
         plans = [plan] if isinstance(plan, JobPlan) else plan
         with self._lock:
@@ -192,6 +194,8 @@ class Emulator:
     ) -> int:
         """Start a job, as someone else would, and return its id.
 
+        :param workflow_id: the workflow's id.
+        :param input: parameters by component, as ``{"query_1": {"limit": 10}}``; none unless given.
         :param plan: what it does; the workflow's plan unless given.
         :param name: the job's name; the workflow's with the time unless given.
         :param created: when it was created, in epoch seconds; now unless given.
@@ -201,17 +205,26 @@ class Emulator:
             return self._state.add(workflow_id, check_input(input), moment, plan=plan, name=name).id
 
     def cancel(self, job_id: int) -> None:
-        """Cancel a job as someone else would."""
+        """Cancel a job as someone else would.
+
+        :param job_id: the job's id.
+        """
         with self._lock:
             self._state.cancel(job_id, self._time)
 
     def job(self, job_id: int) -> JsonObject:
-        """Return a job's details, as the API returns them."""
+        """Return a job's details, as the API returns them.
+
+        :param job_id: the job's id.
+        """
         with self._lock:
             return self._state.job(job_id).details(self._time)
 
     def input(self, job_id: int) -> JsonObject:
-        """Return the input that a job was given."""
+        """Return the input that a job was given.
+
+        :param job_id: the job's id.
+        """
         with self._lock:
             return self._state.job(job_id).input
 
@@ -227,7 +240,10 @@ class Emulator:
         return self._calls.calls
 
     def count(self, endpoint: str | None = None) -> int:
-        """Return the number of requests, to one endpoint or to all."""
+        """Return the number of requests, to one endpoint or to all.
+
+        :param endpoint: the endpoint's name, such as ``get_job``; ``None`` for all.
+        """
         return self._calls.count(endpoint)
 
     @property
@@ -270,13 +286,19 @@ class Emulator:
         return self._time + self._state.clock_ahead
 
     def advance(self, seconds: float) -> None:
-        """Let time pass for its jobs and logins, so that a test need not wait; or, if negative, go back."""
+        """Let time pass for its jobs and logins, so that a test need not wait; or, if negative, go back.
+
+        :param seconds: by how much.
+        """
         with self._lock:
             self._put_forward(_finite(seconds))
             self._state.on_change("advance", seconds=seconds)
 
     def set_clock(self, seconds: float) -> None:
-        """Set its clock forward, or back with a negative number; its jobs and logins continue as before."""
+        """Set its clock forward, or back with a negative number; its jobs and logins continue as before.
+
+        :param seconds: by how much.
+        """
         with self._lock:
             self._state.set_clock(_finite(seconds))
 
@@ -286,7 +308,10 @@ class Emulator:
         return self._clock() + self._ahead
 
     def fail(self, *faults: Fault) -> None:
-        """Let faults hit the next requests, after the faults that are already waiting."""
+        """Let faults hit the next requests, after the faults that are already waiting.
+
+        :param faults: what happens, in this order.
+        """
         for fault in faults:
             self._faults.add(fault)
 

@@ -58,6 +58,8 @@ class Task:
     """One component of a job; not an Airflow task.
 
     :param id: 32 hex characters.
+    :param name: the component's name, such as ``query_1``.
+    :param status: its status in Explorer's last response.
     :param run_begin_time: when it began, in UTC; ``None`` before that.
     :param run_end_time: when it ended, in UTC; ``None`` before that.
     """
@@ -78,7 +80,11 @@ class Task:
 class Job:
     """One run of a workflow.
 
+    :param id: a whole number, above 0.
+    :param status: its status in Explorer's last response.
+    :param name: the job's name, such as ``workflow_xkkjf_20220712103332``.
     :param workflow_id: digits, as text.
+    :param workflow_name: the name of its workflow.
     :param tasks: the job's tasks; empty if the job came from a list.
     :param run_begin_time: when it began, in UTC; ``None`` before that.
     :param run_end_time: when it ended, in UTC; ``None`` before that.

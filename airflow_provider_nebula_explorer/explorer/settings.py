@@ -36,8 +36,12 @@ class _Confidential:
 class Account(_Confidential):
     """A NebulaGraph account, and the graphd that Explorer uses with it.
 
+    :param login: the account's name.
+    :param password: its password; empty for a NebulaGraph without authentication.
     :param nebula_address: graphd's address as *Explorer* reaches it.
-    :param encodings: the account encodings to try, in this order.
+    :param nebula_port: graphd's port, from 1 to 65535.
+    :param encodings: the account encodings to try, in this order: ``json`` for Explorer 3.3 and later,
+        ``colon`` for 3.1 and 3.2 (Explorer's API pages of those versions, "Authentication").
     """
 
     login: str
@@ -55,8 +59,7 @@ class Account(_Confidential):
     def encoded(self, encoding: AccountEncoding) -> str:
         """Return base64 of the account, as the login's ``Authorization`` header carries it.
 
-        :param encoding: ``json`` for Explorer 3.3 and later, ``colon`` for 3.1 and 3.2
-            (Explorer's API pages of those versions, "Authentication").
+        :param encoding: one of ``encodings``.
         """
         if encoding == "json":
             text = json.dumps([self.login, self.password], ensure_ascii=False, separators=(",", ":"))
@@ -70,13 +73,16 @@ class Settings(_Confidential):
     """Everything needed to talk to one Explorer.
 
     :param base_url: scheme, host, port and path prefix, without a slash at the end.
+    :param account: the account that logs in, and its graphd.
     :param timeout: seconds that one request may take in total.
     :param verify: whether to verify TLS certificates, or the path of a CA bundle.
     :param client_cert: path of a client certificate; it also holds the key if ``client_key`` is ``None``.
+    :param client_key: path of the certificate's key, if that is in a separate file.
     :param proxy: URL of a proxy; with ``None``, the environment's applies.
     :param max_retries: how often a request that is safe to repeat is retried.
     :param max_consecutive_failures: how many failed polls of a job, in a row, end a wait.
-    :param job_url: template of a job's web page.
+    :param job_url: template of the address of a job's web page, with ``{job_id}``, ``{workflow_id}`` and
+        ``{base_url}``.
     :param share_login: whether all processes that use ``state_dir`` share one login.
     :param state_dir: path of the folder in which processes of one user share what must outlive them; ``~`` is
         that user's home. With ``None``, they share nothing.
@@ -96,7 +102,11 @@ class Settings(_Confidential):
     state_dir: str | None = None
 
     def job_link(self, job_id: int, workflow_id: int | str = "") -> str:
-        """Return the address of a job's web page."""
-        known = str(workflow_id)[:LONGEST_NAME]  # it may come from Explorer
+        """Return the address of a job's web page.
+
+        :param job_id: what ``{job_id}`` in ``job_url`` becomes.
+        :param workflow_id: what ``{workflow_id}`` becomes; it is quoted, as it may come from Explorer.
+        """
+        known = str(workflow_id)[:LONGEST_NAME]
         place = quote(known, safe="", errors="replace")
         return self.job_url.format(job_id=job_id, workflow_id=place, base_url=self.base_url)

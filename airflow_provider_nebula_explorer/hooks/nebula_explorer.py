@@ -157,12 +157,17 @@ class NebulaExplorerHook(BaseHook):
         Airflow stores a job that a task returns, but does not read it for the next task: return its ``data``,
         its ``status``, or what else is needed of it. ``docs/reference/hook.md`` says what can be returned.
 
+        :param job_id: a number, or text of digits.
         :raises NebulaExplorerNotFoundError: if there is no such job.
         """
         return self.get_conn().run(api.get_job(parse_job_id(job_id)))
 
     def get_job_status(self, job_id: int | str) -> JobStatus:
-        """Fetch a job's status."""
+        """Fetch a job's status.
+
+        :param job_id: a number, or text of digits.
+        :raises NebulaExplorerNotFoundError: if there is no such job.
+        """
         return self.get_job(job_id).status
 
     def list_jobs(
@@ -178,7 +183,7 @@ class NebulaExplorerHook(BaseHook):
     ) -> Iterator[Job]:
         """Find jobs. Pages are fetched as they are needed; the jobs come without their tasks.
 
-        :param workflow_id: ``None`` for the jobs of all workflows.
+        :param workflow_id: a number, or text of digits; ``None`` for the jobs of all workflows.
         :param name: the job's name, as Explorer's own search understands it.
         :param status: a number, a ``JobStatus``, or its name in any case.
         :param created_after: an aware datetime, or ISO 8601 text with an offset; inclusive.
@@ -200,6 +205,7 @@ class NebulaExplorerHook(BaseHook):
     def run_workflow(self, workflow_id: int | str, input: WorkflowInput | str | None = None) -> int:
         """Run a workflow. If Explorer's response is lost, the job that was started is searched for.
 
+        :param workflow_id: a number, or text of digits.
         :param input: parameters by component id, as ``{"query_1": {"limit": 10}}``, or their JSON text.
         :return: the new job's id.
         :raises NebulaExplorerAmbiguousSubmitError: if the response was lost and several jobs may be the one;
@@ -214,6 +220,7 @@ class NebulaExplorerHook(BaseHook):
     def cancel_job(self, job_id: int | str, *, ignore_final: bool = False) -> None:
         """Ask Explorer to stop a job. Its status becomes Stopping and, a little later, Interrupted.
 
+        :param job_id: a number, or text of digits.
         :param ignore_final: whether a job that is already final is left as it is, without an error.
         :raises NebulaExplorerBadRequestError: if the job is already final.
         :raises NebulaExplorerNotFoundError: if there is no such job.
@@ -238,6 +245,7 @@ class NebulaExplorerHook(BaseHook):
     ) -> list[list[str]]:
         """Fetch the first rows of the result of a job's task; either its id or its name says which.
 
+        :param job_id: a number, or text of digits.
         :param task_id: 32 hex characters, from the job's details.
         :param limit: the maximum number of rows.
         :param name: the task's name, if exactly one task of the job has it.
@@ -306,6 +314,7 @@ class NebulaExplorerHook(BaseHook):
     ) -> Job:
         """Wait until a job is final, and log its changes.
 
+        :param job_id: a number, or text of digits.
         :param poll_interval: seconds between two polls; ``None``: a fifth of the job's age, from 1 s to 30 s.
         :param timeout: seconds to wait at most; ``None`` to wait forever.
         :return: the final job, no matter how it ended.

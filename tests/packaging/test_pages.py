@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from fill_pages import fill  # noqa: E402
+from fill_pages import fill, meanings  # noqa: E402
 
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 DIRECTIVE = re.compile(r"^```\{.*?^```\n?", re.DOTALL | re.MULTILINE)
@@ -25,6 +25,18 @@ MARK = re.compile(r"\[START (\w+)\]")
 def test_a_page_shows_what_the_code_says(page):
     text = page.read_text(encoding="utf-8")
     assert fill(text) == text, "Run python scripts/fill_pages.py"
+
+
+def test_no_page_has_a_parameter_without_a_meaning():
+    def add_job(workflow_id, limit, **kwargs):
+        """Add a job.
+
+        :param workflow_id: a number.
+        :param limit:
+        """
+
+    with pytest.raises(AssertionError, match=r"add_job does not say what \{'limit'\} mean"):
+        meanings("add_job", add_job)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -57,7 +57,9 @@ def connect(account: Account, encoding: AccountEncoding) -> Call[None]:
 def add_job(workflow_id: int | str, input: object = None) -> Call[int]:
     """Run a workflow once. Not repeatable: each call starts a job.
 
-    :param input: see :func:`.arguments.parse_input`.
+    :param workflow_id: a number, or text of digits.
+    :param input: parameters by component, as ``{"query_1": {"limit": 10}}``, or their JSON text; ``None`` for
+        no input.
     :return: the new job's id.
     """
     path = f"{ROOT}/workflows/{parse_id('workflow_id', workflow_id)}/jobs"
@@ -67,19 +69,30 @@ def add_job(workflow_id: int | str, input: object = None) -> Call[int]:
 
 
 def get_job(job_id: int | str) -> Call[Job]:
-    """Fetch a job's details; those of another job are not believed."""
+    """Fetch a job's details; those of another job are not believed.
+
+    :param job_id: a number, or text of digits.
+    """
     number = parse_id("job_id", job_id)
     return Call(Request("GET", f"{ROOT}/jobs/{number}"), partial(_read_details, number), metric="details")
 
 
 def cancel_job(job_id: int | str) -> Call[None]:
-    """Request that Explorer stops a job: its status becomes Stopping, then Interrupted."""
+    """Request that Explorer stops a job: its status becomes Stopping, then Interrupted.
+
+    :param job_id: a number, or text of digits.
+    """
     path = f"{ROOT}/jobs/{parse_id('job_id', job_id)}/cancel"
     return Call(Request("PUT", path, FORM), _read_nothing, metric="cancels")
 
 
 def get_task_result(job_id: int | str, task_id: str, limit: int | str = 10) -> Call[list[list[str]]]:
-    """Fetch the first rows of a task's result: 2 or 3 columns of text each."""
+    """Fetch the first rows of a task's result: 2 or 3 columns of text each.
+
+    :param job_id: a number, or text of digits.
+    :param task_id: 32 hex characters, from the job's details.
+    :param limit: the maximum number of rows.
+    """
     task = f"{ROOT}/jobs/{parse_id('job_id', job_id)}/tasks/{parse_task_id('task_id', task_id)}"
     path = f"{task}/sample_result?limit={parse_count('limit', limit)}"
     return Call(Request("GET", path), _read_rows, metric="results")
@@ -116,8 +129,10 @@ def list_jobs(
 ) -> Call[Page[Job]]:
     """Fetch one page of the jobs of a workflow, or of all workflows.
 
+    :param workflow_id: a number, or text of digits; ``None`` for the jobs of all workflows.
     :param filter: see :func:`job_filter`.
     :param page: counted from 1.
+    :param page_size: the jobs requested for a page; the server may send fewer.
     """
     read = partial(_read_page, page_size, _workflow_text(workflow_id), parse_job)
     return Call(_list_request(workflow_id, filter, page, page_size), read, metric="lists")
@@ -188,7 +203,14 @@ def job_filter(
     created_before: datetime | str | None = None,
     order: str = "desc",
 ) -> JsonObject:
-    """Return the ``filter`` of a list; all its numbers are JSON numbers, its times in milliseconds."""
+    """Return the ``filter`` of a list; all its numbers are JSON numbers, its times in milliseconds.
+
+    :param name: the jobs' name, as Explorer's own search understands it.
+    :param status: a number, a ``JobStatus``, or its name in any case.
+    :param created_after: an aware datetime, or ISO 8601 text with an offset; inclusive.
+    :param created_before: an aware datetime, or ISO 8601 text with an offset; inclusive.
+    :param order: by creation, ``desc`` (newest first) or ``asc``.
+    """
     fields: JsonObject = {"orderByCreateTime": parse_word("order", order, ("desc", "asc"))}
     if name is not None:
         fields["name"] = parse_text("name", name)

@@ -57,6 +57,7 @@ class AsyncClient:
     requests a pause (``Retry-After``), all of them pause. Creating a client reads files, so do not create
     it on the event loop.
 
+    :param settings: how to reach Explorer, and as whom.
     :param on_secret: awaited with each secret before it is first used: the encoded account, the token.
     :param sleep: makes the pauses, in seconds.
     :param clock: a monotonic clock, in seconds; it times the pauses that Explorer requests, and the budget.
@@ -94,7 +95,12 @@ class AsyncClient:
         return self._session.server_time
 
     async def run(self, call: Call[T]) -> T:
-        """Make a call; see :meth:`.Client.run`."""
+        """Make a call.
+
+        :param call: what to send and how to read the response, from ``explorer.client.api``.
+        :return: the data of the response, of the type that the call names.
+        :raises NebulaExplorerError: the most specific class for what came back instead of the data.
+        """
         return await self._drive(self._session.call(call))
 
     async def login(self) -> None:

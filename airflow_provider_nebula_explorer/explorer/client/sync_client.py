@@ -52,6 +52,7 @@ _PIECE_BYTES = 64 * 1024
 class Client:
     """Makes calls, blocking; one login and one connection serve them all.
 
+    :param settings: how to reach Explorer, and as whom.
     :param on_secret: called with each secret before it is first used: the encoded account, the token.
     :param sleep: makes the pauses, in seconds.
     :param clock: a monotonic clock, in seconds; it times the pauses that Explorer requests.
@@ -89,6 +90,8 @@ class Client:
     def run(self, call: Call[T]) -> T:
         """Make a call.
 
+        :param call: what to send and how to read the response, from ``explorer.client.api``.
+        :return: the data of the response, of the type that the call names.
         :raises NebulaExplorerError: the most specific class for what came back instead of the data.
         """
         return self._drive(self._session.call(call))

@@ -54,6 +54,7 @@ def timed_out(event: object) -> TimeLimit | None:
 def read_job(event: object) -> Job:
     """Return the job that an event contains.
 
+    :param event: the payload of a trigger's event, as Airflow passes it to the method that resumes a task.
     :raises NebulaExplorerError: the error that the event contains, of the same class and with the same text.
     """
     if isinstance(event, dict) and isinstance(event.get("error"), dict):

@@ -67,6 +67,8 @@ class Watcher:
     ) -> Job:
         """Wait until a job is final, or has reached one of ``targets``, and return its details.
 
+        :param job_id: the job's id, above 0.
+        :param targets: statuses that end the wait before the job is final.
         :param interval: seconds between two polls, at least :data:`.interval.SHORTEST_INTERVAL_SECONDS`;
             ``None``: a share of the time since the job was created.
         :param longest_interval: what that share is at most.
@@ -103,7 +105,12 @@ class Watcher:
         return self._client
 
     async def run(self, call: Call[T]) -> T:
-        """Make a call with the client that all waits share."""
+        """Make a call with the client that all waits share.
+
+        :param call: what to send and how to read the response, from ``explorer.client.api``.
+        :return: the data of the response, of the type that the call names.
+        :raises NebulaExplorerError: the most specific class for what came back instead of the data.
+        """
         return await (await self.client()).run(call)
 
     async def close(self) -> None:
