@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 from pathlib import Path
@@ -55,3 +56,28 @@ def test_each_marked_part_of_an_example_is_on_a_page(example):
     howto = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     for mark in MARK.findall(example.read_text(encoding="utf-8")):
         assert f"<!-- code: example_dags/{example.name}, {mark} -->" in howto
+
+
+def sources():
+    """Yield the code of README, docs and example DAGs, each with its place."""
+    for example in EXAMPLES:
+        yield pytest.param(example.read_text(encoding="utf-8"), id=example.name)
+    for page in (ROOT / "README.md", *PAGES):
+        blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+        for number, block in enumerate(blocks, start=1):
+            yield pytest.param(block, id=f"{page.name}-{number}")
+
+
+def sets(call, name, text):
+    """Say whether a call has an argument whose value, as code, contains a text."""
+    return any(argument.arg == name and text in ast.unparse(argument.value) for argument in call.keywords)
+
+
+@pytest.mark.parametrize("source", [one for one in sources() if "deferrable=True" in one.values[0]])
+def test_what_defers_in_an_example_has_retries_and_says_why(source):
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    by_default = any(sets(call, "default_args", "'retries'") for call in calls)
+    for call in calls:
+        if sets(call, "deferrable", "True"):
+            assert by_default or sets(call, "retries", "")
+    assert re.search(r"#.*\blost\b", source)
