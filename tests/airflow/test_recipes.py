@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import airflow
 import pendulum
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowSensorTimeout
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 from stand_ins import TaskInstance
 from test_dags import dags, database, run  # noqa: F401  (fixtures)
 
@@ -26,6 +26,7 @@ pytestmark = pytest.mark.filterwarnings("default")  # Airflow's own warnings are
 WORKFLOW_ID = 3992429968
 YESTERDAY = datetime.now(timezone.utc) - timedelta(days=1)
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "workflow-sensor.md"
+DUE = datetime(2026, 1, 31, 15, 30, tzinfo=timezone.utc)  # half past midnight in Tokyo
 LASTING = JobPlan(preparing=0, running=10**9)
 
 
@@ -98,15 +99,19 @@ def test_the_alert_of_a_missed_deadline_names_the_jobs_that_do_not_count(dag, em
 
 
 @pytest.mark.parametrize(
-    ("day", "begins"), [("dag.timezone", "2026-02-01"), ("tokyo", "2026-02-01T00:00:00+09:00")]
+    "due",
+    [{"dag_run": SimpleNamespace(run_after=DUE)}, {"dag_run": SimpleNamespace(), "data_interval_end": DUE}],
+    ids=["Airflow 3", "Airflow 2.11"],
 )
-def test_today_begins_at_midnight_in_the_zone_that_the_page_names(day, begins):
-    (template,) = re.findall(rf'created_after="({{{{ {day}.*?}}}})"', PAGE.read_text(encoding="utf-8"))
-    zone = pendulum.timezone("Asia/Tokyo")
-    with DAG("zones", schedule=None, user_defined_macros={"tokyo": zone}) as dag:
-        run_after = datetime(2026, 1, 31, 15, 30, tzinfo=timezone.utc)
-        context = {"dag": SimpleNamespace(timezone=zone), "dag_run": SimpleNamespace(run_after=run_after)}
-        assert dag.get_template_env().from_string(template).render(context) == begins
+@pytest.mark.parametrize(
+    ("macro", "begins"),
+    [("dag.timezone", "2026-02-01"), ("midnight_in_tokyo", "2026-02-01T00:00:00+09:00")],
+)
+def test_today_begins_at_midnight_in_the_zone_that_the_page_names(dags, macro, begins, due):  # noqa: F811
+    (template,) = re.findall(rf'created_after="({{{{ {macro}.*?}}}})"', PAGE.read_text(encoding="utf-8"))
+    context = {"dag": SimpleNamespace(timezone=pendulum.timezone("Asia/Tokyo")), **due}
+    of_page = dags["after_tokyos_job"].get_template_env()
+    assert of_page.from_string(template).render(context) == begins
 
 
 def test_many_inputs_each_have_a_job_and_a_result(run, dag, emulator, monkeypatch):  # noqa: F811

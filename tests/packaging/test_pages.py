@@ -19,6 +19,7 @@ PAGES = sorted((ROOT / "docs").rglob("*.md"))
 DIRECTIVE = re.compile(r"^```\{.*?^```\n?", re.DOTALL | re.MULTILINE)
 INCLUDED = {f"{name.lower()}.md": f"`{name}.md`" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")}
 EXAMPLES = sorted((ROOT / "example_dags").glob("*.py"))
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 MARK = re.compile(r"\[START (\w+)\]")
 
 
@@ -81,3 +82,20 @@ def test_what_defers_in_an_example_has_retries_and_says_why(source):
         if sets(call, "deferrable", "True"):
             assert by_default or sets(call, "retries", "")
     assert re.search(r"#.*\blost\b", source)
+
+
+def test_the_page_about_support_names_what_breaks_an_airflow():
+    beside = re.findall(r"^BESIDE_[\d.]+ := (.*)", MAKEFILE, re.MULTILINE)
+    page = (ROOT / "docs" / "support.md").read_text(encoding="utf-8")
+    named = [one for line in beside for one in re.findall(r"'(.*?)'", line)]
+    assert named
+    assert [one for one in named if f"`{one}`" not in page] == []
+
+
+def test_each_other_airflow_is_tested_as_contributing_says():
+    (pairs,) = re.findall(r"^OTHER_AIRFLOWS = (.*)", MAKEFILE, re.MULTILINE)
+    table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    merges = (ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8")
+    for airflow, python in (pair.split("/python") for pair in pairs.split()):
+        assert re.search(rf"^\| {re.escape(airflow)} \|.*Python {python} \|", table, re.MULTILINE)
+        assert f'python: "{python}", target: "test-airflow AIRFLOW={airflow}"' in merges
