@@ -51,6 +51,7 @@ def test_airflow_has_state_stores_and_tells_triggers_of_a_kill_since_3_3():
     is_able = VERSION >= (3, 3)
     assert (of_airflow("state_store", "default_retention_days") is not None) == is_able
     assert hasattr(BaseTrigger, "on_kill") == is_able
+    assert of_airflow("triggerer", "on_kill_timeout") == ("30" if is_able else None)
 
 
 def has(place):

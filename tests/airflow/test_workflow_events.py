@@ -170,6 +170,22 @@ def test_over_a_restart_nothing_is_lost_and_nothing_comes_twice(kind, emulator, 
     asyncio.run(test())
 
 
+def test_without_a_store_as_before_airflow_3_3_a_job_between_two_triggerers_gets_no_event(emulator):
+    async def test():
+        async with running(Triggerer(trigger_for(5, None))) as first:
+            await polls(emulator)
+            emulator.start_job(5, plan=DONE)
+            await first.has_events(1)
+        emulator.start_job(5, plan=DONE)
+        async with running(Triggerer(trigger_for(5, None))) as second:
+            await polls(emulator)
+            later = emulator.start_job(5, plan=DONE)
+            await second.has_events(1)
+        assert [job["id"] for job in second.events] == [later]
+
+    asyncio.run(test())
+
+
 @needs_streams
 def test_an_event_that_airflow_did_not_store_is_made_again(emulator, bookmarks):
     async def test():
