@@ -28,14 +28,23 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from airflow_provider_nebula_explorer.explorer.models import Job
+from airflow_provider_nebula_explorer.explorer.models import Job, one_line
+
+LONGEST_TEXT = 30_000
+"""Characters of an error's text: it may name fifty tasks or jobs, a screen full."""
 
 
 class NebulaExplorerError(Exception):
-    """Base of every error that this package raises."""
+    """Base of every error that this package raises. Its text is one printable line, whatever it quotes.
+
+    :param text: what was requested, what came back, what to do next.
+    """
 
     hint = "See Explorer's log for more."
     """What to do next, if nothing more specific is known."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(one_line(text, LONGEST_TEXT))
 
     @property
     def is_transient(self) -> bool:
@@ -144,7 +153,10 @@ class NebulaExplorerBadRequestError(NebulaExplorerApiError):
 class NebulaExplorerAuthError(NebulaExplorerApiError):
     """Explorer refused the account, or a session right after its renewal."""
 
-    hint = "The login was renewed and refused again: check the connection's account."
+    hint = (
+        "The session was renewed and refused again, though Explorer accepts the account. Several Explorers "
+        "behind one address must share their sessions, and a gateway must pass cookies."
+    )
 
     @property
     def may_have_acted(self) -> bool:

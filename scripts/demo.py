@@ -31,7 +31,7 @@ from typing import Any
 import psutil
 
 from airflow_provider_nebula_explorer.emulator import Emulator, JobPlan, TaskPlan
-from airflow_provider_nebula_explorer.explorer.models import JobStatus, parse_job, parse_time
+from airflow_provider_nebula_explorer.explorer.models import JobStatus, one_line, parse_job, parse_time
 
 ROOT = Path(__file__).resolve().parents[1]
 CONNECTION = "AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT"
@@ -283,6 +283,7 @@ def show_rows(rows: list[list[str]]) -> None:
 
 
 def show_table(heads: tuple[str, ...], rows: list[Any]) -> None:
+    rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
     for row in [heads, ["-" * width for width in widths], *rows]:
         print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -68,4 +68,5 @@ class Frontend:
         sent = (endpoint, request.method, request.path, request.query, request.json)
         self.calls.add(Call(*sent, status, self.now(), kind))
         outcome = "no response" if status is None else status
-        log.info("%s %s %s%s", request.method, one_line(request.path), outcome, f" ({kind})" if kind else "")
+        what = one_line(f"{request.method} {request.path}")
+        log.info("%s %s%s", what, outcome, f" ({kind})" if kind else "")

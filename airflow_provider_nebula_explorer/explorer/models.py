@@ -185,6 +185,15 @@ def one_line(text: str, limit: int = LONGEST_NAME) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text[:limit])
 
 
+LONGEST_MESSAGE = 1000
+"""Characters of a message from outside that a text of ours shows."""
+
+
+def show_error(error: BaseException) -> str:
+    """Return the error of another library as texts of ours show it: its class, and its text as one line."""
+    return f"{type(error).__name__}: {one_line(str(error), LONGEST_MESSAGE)}"
+
+
 def number_in(text: str) -> int | None:
     """Return the id that a text from outside is; ``None`` if it is none."""
     return int(text) if re.fullmatch(r"[0-9]{1,20}", text) else None

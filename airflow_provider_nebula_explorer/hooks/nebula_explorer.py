@@ -42,7 +42,12 @@ from airflow_provider_nebula_explorer.explorer.client.lists import walk_list
 from airflow_provider_nebula_explorer.explorer.interval import Interval
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, show
 from airflow_provider_nebula_explorer.explorer.starting.submit import Submitter
-from airflow_provider_nebula_explorer.explorer.waiting.outcome import TASKS_SHOWN, describe, describe_task
+from airflow_provider_nebula_explorer.explorer.waiting.outcome import (
+    MOST_SHOWN,
+    describe,
+    describe_task,
+    more,
+)
 from airflow_provider_nebula_explorer.explorer.waiting.pollers import wait_for_job
 from airflow_provider_nebula_explorer.hooks.clients import open_client
 from airflow_provider_nebula_explorer.hooks.state_dir import state_dir
@@ -287,9 +292,9 @@ class NebulaExplorerHook(BaseHook):
         job = self.get_job(job_id)
         found = [task.id for task in job.tasks if task.name == wanted]
         if len(found) != 1:
-            tasks = ", ".join(map(describe_task, job.tasks[:TASKS_SHOWN])) or "none"
+            tasks = ", ".join(map(describe_task, job.tasks[:MOST_SHOWN])) + more(len(job.tasks)) or "none"
             raise NebulaExplorerConfigError(
-                f"The task's name is {wanted!r}, which matches {len(found)} tasks of {describe(job)}; "
+                f"The task's name is {show(wanted)}, which matches {len(found)} tasks of {describe(job)}; "
                 f"allowed: a name that matches one. Its tasks: {tasks}. Otherwise, use the task's id."
             )
         return found[0]

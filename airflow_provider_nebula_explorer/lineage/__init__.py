@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nebula_explorer.connection import SCHEME
+from airflow_provider_nebula_explorer.explorer.models import show_error
 from airflow_provider_nebula_explorer.links.nebula_explorer import (
     JOB_URL_KEY,
     NebulaExplorerJobLink,
@@ -92,4 +93,4 @@ def _name_in_event(context: Context, outlet: Any, facts: dict[str, Any]) -> None
     try:
         context["outlet_events"][outlet].extra.update(facts)
     except Exception as error:  # noqa: BLE001 - Airflow's: the job runs already, and must not be lost by this
-        log.warning("The event of %s will not name its job: %s: %s", outlet.uri, type(error).__name__, error)
+        log.warning("The event of %s will not name its job: %s", outlet.uri, show_error(error))

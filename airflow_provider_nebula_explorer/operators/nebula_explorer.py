@@ -22,7 +22,7 @@ from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_poll_interval,
     parse_word,
 )
-from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
+from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject, one_line
 from airflow_provider_nebula_explorer.explorer.waiting.events import check_subject
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe
 from airflow_provider_nebula_explorer.final_errors import NebulaExplorerFinalAmbiguousSubmitError
@@ -365,7 +365,8 @@ class NebulaExplorerGetTaskResultOperator(HasHook, HasRunFacet, BaseOperator):
             rows = hook.get_task_result(
                 self.job_id, self.explorer_task_id, self.limit, name=self.explorer_task_name
             )
-        log.info("Fetched %d rows of task %s.", len(rows), self.explorer_task_name or self.explorer_task_id)
+        task = self.explorer_task_name or str(self.explorer_task_id)  # a template may take it from a job
+        log.info("Fetched %d rows of task %s.", len(rows), one_line(task))
         return rows
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError
-from airflow_provider_nebula_explorer.explorer.models import JsonObject
+from airflow_provider_nebula_explorer.explorer.models import JsonObject, show_error
 from airflow_provider_nebula_explorer.explorer.starting.attempts import Attempt
 from airflow_provider_nebula_explorer.explorer.state_folder import file_name, open_state_folder, warn_once
 from airflow_provider_nebula_explorer.hooks.state_dir import state_dir
@@ -170,4 +170,4 @@ def call_airflow(service: str, call: Callable[[], Any]) -> Any:
     try:
         return call()
     except Exception as error:
-        raise NebulaExplorerError(f"Airflow's {service} failed: {type(error).__name__}: {error}") from error
+        raise NebulaExplorerError(f"Airflow's {service} failed: {show_error(error)}") from error

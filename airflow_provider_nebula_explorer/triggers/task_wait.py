@@ -19,7 +19,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerLoginError,
     NebulaExplorerTimeoutError,
 )
-from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject
+from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject, show_error
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 from airflow_provider_nebula_explorer.explorer.waiting.events import error_event, job_event, timeout_event
 from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
@@ -81,8 +81,7 @@ class WaitTrigger(BaseTrigger):
             try:
                 return await success_event(self.task_instance, event, self.task_result)
             except Exception as error:  # noqa: BLE001 - Airflow's: a worker can still end the task
-                name = type(error).__name__
-                log.warning("The task ends in a worker, as storing its XComs failed: %s: %s", name, error)
+                log.warning("The task ends in a worker, as storing its XComs failed: %s", show_error(error))
         await asyncio.sleep(max(0.0, resumes_at - time.monotonic()))
         return fire(event)
 

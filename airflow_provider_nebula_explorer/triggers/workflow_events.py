@@ -17,7 +17,7 @@ from typing import Any
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError
 from airflow_provider_nebula_explorer.explorer.arguments import parse_id, parse_interval, parse_milliseconds
 from airflow_provider_nebula_explorer.explorer.metrics import increment
-from airflow_provider_nebula_explorer.explorer.models import Job
+from airflow_provider_nebula_explorer.explorer.models import Job, show_error
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 from airflow_provider_nebula_explorer.explorer.successes.bookmark import Bookmark
 from airflow_provider_nebula_explorer.explorer.successes.stream import SuccessStream
@@ -144,9 +144,8 @@ class WorkflowEvents:
         except NebulaExplorerError:
             raise
         except Exception as error:  # Airflow's, as when there is no such connection yet
-            name = f"{type(error).__name__}: {error}"
             raise NebulaExplorerError(
-                f"Connection {self._spec.nebula_explorer_conn_id!r} cannot be read: {name}"
+                f"Connection {self._spec.nebula_explorer_conn_id!r} cannot be read: {show_error(error)}"
             ) from error
 
 
@@ -190,8 +189,9 @@ class _BookmarkStore:
             self._values = None
             return None
         except Exception as error:  # Airflow's
-            name = f"{type(error).__name__}: {error}"
-            raise NebulaExplorerError(f"The bookmark {key} cannot be read from Airflow: {name}") from error
+            raise NebulaExplorerError(
+                f"The bookmark {key} cannot be read from Airflow: {show_error(error)}"
+            ) from error
 
     async def save(self, stored: _StoredBookmark) -> None:
         """Store a bookmark if it has changed; if that fails, the next call stores it."""
@@ -201,7 +201,7 @@ class _BookmarkStore:
         try:
             await self._values.aset(stored.key, saved.as_json)
         except Exception as error:  # noqa: BLE001 - Airflow's
-            name = type(error).__name__
-            log.warning("The bookmark %s cannot be stored, will try again: %s: %s", stored.key, name, error)
+            text = "The bookmark %s cannot be stored, will try again: %s"
+            log.warning(text, stored.key, show_error(error))
         else:
             stored.saved = saved

@@ -14,6 +14,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerConfigError,
     NebulaExplorerServerError,
 )
+from airflow_provider_nebula_explorer.explorer.waiting.outcome import MOST_SHOWN
 from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerRunWorkflowOperator
 
 QUICK = JobPlan(running=3, stopping=0)
@@ -119,6 +120,22 @@ def test_a_clear_after_a_worker_died_at_its_start_cancels_the_job_if_it_is_the_o
     assert attempt(2, max_tries=6) == ids(emulator)[-1]
     assert [job["status"] for job in emulator.jobs] == ([1, 1, 2] if others else [4, 2])
     assert ("is RUNNING and is left alone, though a user cleared the task" in caplog.text) == bool(others)
+
+
+def test_a_clear_names_a_screen_full_of_the_jobs_that_it_leaves_alone(
+    emulator, attempt, store, pauses, caplog
+):
+    caplog.set_level("INFO")
+    emulator.plan(5, ENDLESS)
+    store.before_set = crash_at(2)
+    with pytest.raises(Crash):
+        attempt(1)
+    for _ in range(MOST_SHOWN + 1):
+        emulator.start_job(5, plan=ENDLESS)
+    emulator.plan(5, QUICK)
+    attempt(2, max_tries=6)
+    assert sum("and is left alone" in message for message in caplog.messages) == MOST_SHOWN
+    assert "  and 2 more jobs" in caplog.messages
 
 
 @pytest.mark.parametrize("arguments", [{"on_ambiguous_submit": "fail"}, {}], ids=["fail", "another ended"])

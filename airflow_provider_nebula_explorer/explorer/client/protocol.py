@@ -24,15 +24,12 @@ from airflow_provider_nebula_explorer.exceptions import (
 from airflow_provider_nebula_explorer.explorer.client.limits import DEEPEST_JSON
 from airflow_provider_nebula_explorer.explorer.client.logins import Login, Refusal
 from airflow_provider_nebula_explorer.explorer.metrics import Metric
-from airflow_provider_nebula_explorer.explorer.models import JsonObject, one_line
+from airflow_provider_nebula_explorer.explorer.models import LONGEST_MESSAGE, JsonObject, one_line
 
 T = TypeVar("T")
 
 ROOT = "/api-open/v1"
 """All paths of the API begin with this, below the base address."""
-
-LONGEST_MESSAGE = 1000
-"""A longer message of Explorer's is cut to this many characters."""
 
 _LONGEST_SEARCHED = 20_000
 """Secrets are searched for in this many characters of a message: in millions, that would take seconds."""

@@ -17,9 +17,16 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer.client.api import add_job
 from airflow_provider_nebula_explorer.explorer.client.protocol import Call
-from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject, number_in, show
+from airflow_provider_nebula_explorer.explorer.models import (
+    Job,
+    JobStatus,
+    JsonObject,
+    number_in,
+    one_line,
+    show,
+)
 from airflow_provider_nebula_explorer.explorer.starting.submit import Intent, Submitter, undetermined
-from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe
+from airflow_provider_nebula_explorer.explorer.waiting.outcome import MOST_SHOWN, describe
 
 log = logging.getLogger(__name__)
 
@@ -249,7 +256,8 @@ class WorkflowRun:
         """Cancel the job of an attempt that nobody will resume, or log why it is left alone."""
         if note.explorer != self._spec.explorer:
             its_job = "its job, if any," if note.job_id is None else f"job {note.job_id}"
-            log.warning("%s At %s, %s is left alone, as %s.", _began(note), note.explorer, its_job, reason)
+            explorer = one_line(note.explorer)
+            log.warning("%s At %s, %s is left alone, as %s.", _began(note), explorer, its_job, reason)
             return
         try:
             jobs = self._jobs_of(note)
@@ -259,13 +267,14 @@ class WorkflowRun:
             log.warning("%s Its job may keep running, though %s: %s", _began(note), reason, error)
             return
         is_ours = note.job_id is not None or self._is_most_likely_ours(note, jobs)
-        for job in jobs:
-            if job.status.is_final:
-                continue
+        open_jobs = [job for job in jobs if not job.status.is_final]
+        for job in open_jobs[:MOST_SHOWN]:
             if is_ours and self._cancels_abandoned:
                 self._job.cancel(job.id, reason)
             else:
                 log.warning("%s is %s and is left alone, though %s.", describe(job), job.status.name, reason)
+        if len(open_jobs) > MOST_SHOWN:
+            log.info("  and %d more jobs", len(open_jobs) - MOST_SHOWN)
 
     def _jobs_of(self, note: Note) -> list[Job]:
         if note.job_id is not None:

@@ -29,7 +29,7 @@ from airflow_provider_nebula_explorer.explorer.client.lists import (
 from airflow_provider_nebula_explorer.explorer.client.protocol import Call
 from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject
-from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls, describe
+from airflow_provider_nebula_explorer.explorer.waiting.outcome import MOST_SHOWN, FailedPolls, describe, more
 from airflow_provider_nebula_explorer.explorer.waiting.pollers import poll_until_seen
 
 if TYPE_CHECKING:
@@ -331,9 +331,10 @@ def undetermined(intent: Intent, lost: str, new: list[Job]) -> NebulaExplorerAmb
     :param lost: how its response was lost.
     :param new: the jobs that may be it.
     """
-    listed = "; ".join(f"{describe(job)}, created {_created(job)}, {job.status.name}" for job in new)
+    shown = new[:MOST_SHOWN]
+    listed = "; ".join(f"{describe(job)}, created {_created(job)}, {job.status.name}" for job in shown)
     found = (
-        f"New since then, so possibly that job: {listed}."
+        f"New since then, so possibly that job: {listed}{more(len(new))}."
         if new
         else f"No job of workflow {intent.workflow_id} is new since then; one may still appear."
     )

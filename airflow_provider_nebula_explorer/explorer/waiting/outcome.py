@@ -12,8 +12,8 @@ from airflow_provider_nebula_explorer.exceptions import (
 )
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, Task, one_line
 
-TASKS_SHOWN = 50
-"""A log or an error shows no more of a job's tasks: a screen full."""
+MOST_SHOWN = 50
+"""A log or an error shows no more tasks or jobs: a screen full."""
 
 LogLine = tuple[int, str]
 """A level of :mod:`logging`, and a line for the task's log."""
@@ -51,12 +51,13 @@ def describe_task(task: Task) -> str:
 
 def _failed_tasks(job: Job) -> str:
     failed = job.failed_tasks
-    shown = ", ".join(f"{describe_task(task)}: {task.status.name}" for task in failed[:TASKS_SHOWN])
-    return f" Tasks that did not succeed: {shown}{_more(len(failed))}." if failed else ""
+    shown = ", ".join(f"{describe_task(task)}: {task.status.name}" for task in failed[:MOST_SHOWN])
+    return f" Tasks that did not succeed: {shown}{more(len(failed))}." if failed else ""
 
 
-def _more(count: int) -> str:
-    return f", and {count - TASKS_SHOWN} more" if count > TASKS_SHOWN else ""
+def more(count: int) -> str:
+    """Return how many tasks or jobs follow those that are shown; nothing if all are."""
+    return f", and {count - MOST_SHOWN} more" if count > MOST_SHOWN else ""
 
 
 class FailedPolls:

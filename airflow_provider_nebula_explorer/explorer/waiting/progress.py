@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, Task, one_line
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import (
-    TASKS_SHOWN,
+    MOST_SHOWN,
     LogLine,
     describe,
     describe_task,
@@ -90,11 +90,11 @@ class JobProgress:
         changed = [task for task in tasks if _has_changed(task, before)]
         done = sum(task.status.is_final for task in tasks)
         state = f"{done} of {len(tasks)} done, after {_roughly(now - begun)}"
-        for task in changed[:TASKS_SHOWN]:
+        for task in changed[:MOST_SHOWN]:
             name = one_line(task.name or task.id)
             yield logging.INFO, f"Job {job.id}, task {name}: {task.status.name}; {state}"
-        if len(changed) > TASKS_SHOWN:
-            yield logging.INFO, f"  and {len(changed) - TASKS_SHOWN} more tasks"
+        if len(changed) > MOST_SHOWN:
+            yield logging.INFO, f"  and {len(changed) - MOST_SHOWN} more tasks"
 
 
 def is_stuck(status: JobStatus, now: float, begun: float) -> bool:
@@ -148,11 +148,11 @@ def _has_changed(task: Task, before: dict[str, JobStatus] | None) -> bool:
 def _ending(job: Job) -> Iterator[LogLine]:
     if job.duration:
         yield logging.INFO, f"It ran for {_seconds(job.duration.total_seconds())}."
-    for task in job.tasks[:TASKS_SHOWN]:
+    for task in job.tasks[:MOST_SHOWN]:
         ran = f", {_seconds(task.duration.total_seconds())}" if task.duration else ""
         yield logging.INFO, f"  task {describe_task(task)}: {task.status.name}{ran}"
-    if len(job.tasks) > TASKS_SHOWN:
-        yield logging.INFO, f"  and {len(job.tasks) - TASKS_SHOWN} more tasks"
+    if len(job.tasks) > MOST_SHOWN:
+        yield logging.INFO, f"  and {len(job.tasks) - MOST_SHOWN} more tasks"
 
 
 def _seconds(seconds: float) -> str:

@@ -16,6 +16,7 @@ from airflow_provider_nebula_explorer.explorer.client.api import add_job
 from airflow_provider_nebula_explorer.explorer.client.sync_client import Client
 from airflow_provider_nebula_explorer.explorer.settings import Account
 from airflow_provider_nebula_explorer.explorer.starting.submit import PAUSES, STARTS, Intent, Submitter
+from airflow_provider_nebula_explorer.explorer.waiting.outcome import MOST_SHOWN
 
 LOST = "The response was lost."
 
@@ -239,6 +240,17 @@ def test_several_new_jobs_are_named_and_none_is_started(explorer, submitter):
         assert f"Job {job.id} ({job.name}), created 2023-11-14 22:13:20 UTC, RUNNING" in str(raised.value)
     assert "No other job was started." in str(raised.value)
     assert explorer.requests.count("run_workflow") == 1
+
+
+def test_of_very_many_new_jobs_a_screen_full_is_named(explorer, submitter):
+    explorer.fates = ["lost"]
+    intent = submitter.intend(5)
+    for _ in range(MOST_SHOWN + 9):
+        explorer.start_foreign()
+    with pytest.raises(NebulaExplorerAmbiguousSubmitError, match="RUNNING, and 10 more. No other") as raised:
+        submitter.submit(add_job(5), intent)
+    assert str(raised.value).count("created 2023") == MOST_SHOWN
+    assert len(raised.value.candidates) == MOST_SHOWN + 10
 
 
 class Claims:
