@@ -170,6 +170,26 @@ def test_a_storm_of_lost_sessions_becomes_growing_pauses_and_not_logins(explorer
     assert "Explorer ended many logins within an hour. The next one is in 60 s." in caplog.messages
 
 
+def test_sessions_that_are_refused_at_once_are_errors_that_say_so_after_growing_pauses(
+    explorer, job_ids, caplog
+):
+    time, errors = FastTime(), []
+    explorer.fail(Fault("session_loss", "get_job", times=100))
+
+    async def use(client):
+        for _ in range(FREE_LOGINS + 2):
+            with pytest.raises(NebulaExplorerAuthError) as raised:
+                await client.run(api.get_job(job_ids[0]))
+            errors.append(str(raised.value))
+
+    with_client(settings_of(explorer), use, sleep=time.sleep, clock=time.clock)
+    assert time.pauses == [1, 2, 4], "the first call makes two logins, each further one makes one"
+    assert "Explorer ended many logins within an hour. The next one is in 1 s." in caplog.messages
+    (error,) = set(errors)
+    assert "code 40104001, ErrSession" in error
+    assert "renewed and refused again, though Explorer accepts the account. Several Explorers" in error
+
+
 def test_a_client_of_the_same_account_continues_with_its_budget(explorer, job_ids):
     time, budget = FastTime(), AccountBudget()
     for _ in range(FREE_LOGINS + 1):
