@@ -139,7 +139,7 @@ def test_each_action_of_a_workflow_is_pinned_by_its_commit():
     # A tag can be moved to other code, which would then publish releases.
     uses = [
         line.partition("uses:")[2].strip()
-        for path in (ROOT / ".github/workflows").iterdir()
+        for path in (ROOT / ".github").rglob("*.y*ml")
         for line in path.read_text().splitlines()
         if "uses:" in line
     ]

@@ -30,12 +30,16 @@ class ListWalk:
 
     :param workflow_id: whose jobs; ``None`` for those of all workflows.
     :param filter: see :func:`.api.job_filter`.
+    :param limit: how many jobs the caller wants at most; ``None`` for all.
     """
 
-    def __init__(self, workflow_id: int | str | None, filter: JsonObject, page_size: int) -> None:
+    def __init__(
+        self, workflow_id: int | str | None, filter: JsonObject, page_size: int, *, limit: int | None = None
+    ) -> None:
         self._workflow_id = workflow_id
         self._filter = filter
         self._page_size = page_size
+        self._longest = max(limit or 0, LONGEST_UNLIMITED_LIST)
         self._pages = self._length = self._stale = 0
         self._seen: set[int] = set()
         self.is_over = False
@@ -46,7 +50,12 @@ class ListWalk:
         return list_jobs(self._workflow_id, self._filter, self._pages + 1, self._page_size)
 
     def read(self, page: Page[Job]) -> list[Job]:
-        """Return the jobs of the next page that were requested, and that no page before it showed."""
+        """Return the jobs of the next page that were requested, and that no page before it showed.
+
+        :raises NebulaExplorerConnectionError: if the list goes on, though enough of it was seen.
+        """
+        if len(self._seen) >= self._longest:
+            raise _too_long()
         new = [job for job in page.items if job.id not in self._seen]
         self._seen.update(job.id for job in new)
         self._pages += 1
@@ -92,17 +101,21 @@ def walk_list(
     A job that two pages show, because the list moved between them, is yielded once.
 
     :param limit: the maximum number of jobs; ``None`` for all.
-    :raises NebulaExplorerConnectionError: if nobody limited the list and it has more than
-        :data:`.limits.LONGEST_UNLIMITED_LIST` jobs.
+    :raises NebulaExplorerConnectionError: if it has more than :data:`.limits.LONGEST_UNLIMITED_LIST` jobs,
+        and nobody limited it, or Explorer obeys no filter and so few are requested ones.
     """
-    jobs = _walk(fetch, ListWalk(workflow_id, filter, page_size))
+    jobs = _walk(fetch, ListWalk(workflow_id, filter, page_size, limit=limit))
     yield from islice(jobs, LONGEST_UNLIMITED_LIST if limit is None else limit)
     if limit is None and next(jobs, None) is not None:
-        raise NebulaExplorerConnectionError(
-            f"The list of jobs is longer than {LONGEST_UNLIMITED_LIST}. Set limit, or narrow the list with "
-            "created_after, created_before, status, name or workflow_id.",
-            transient=False,
-        )
+        raise _too_long()
+
+
+def _too_long() -> NebulaExplorerConnectionError:
+    return NebulaExplorerConnectionError(
+        f"The list of jobs is longer than {LONGEST_UNLIMITED_LIST}. Set limit, or narrow the list with "
+        "created_after, created_before, status, name or workflow_id.",
+        transient=False,
+    )
 
 
 def _walk(fetch: FetchPage, walk: ListWalk) -> Iterator[Job]:
@@ -121,10 +134,19 @@ def oldest_job(workflow_id: int, filter: JsonObject) -> Search[Job | None]:
         return next(iter(page.items), None)
     # Newest first, as Explorer may show the jobs from before the window, too.
     walk = ListWalk(workflow_id, {**filter, "orderByCreateTime": "desc"}, PAGE_SIZE)
-    found: list[Job] = []
+    return (yield from _one_of(walk, min))
+
+
+def _one_of(walk: ListWalk, choose: Callable[..., Job]) -> Search[Job | None]:
+    """Read a list to its end, and return one job: others, which may be many, are not kept meanwhile.
+
+    :param choose: ``min`` for the one that was created first, ``max`` for the last.
+    """
+    chosen: list[Job] = []
     while not walk.is_over:
-        found += walk.read((yield walk.call))
-    return min(found, key=_time_and_id, default=None)
+        chosen += walk.read((yield walk.call))
+        chosen = [choose(chosen, key=_time_and_id)] if chosen else []
+    return next(iter(chosen), None)
 
 
 def decisive_job(workflow_id: int, window: JsonObject, *, fail_on_failed_job: bool) -> Search[Job | None]:
@@ -139,8 +161,8 @@ def decisive_job(workflow_id: int, window: JsonObject, *, fail_on_failed_job: bo
     failed: list[Job] = []
     for status in (JobStatus.FAILED, JobStatus.INTERRUPTED):
         walk = ListWalk(workflow_id, {**window, "status": int(status)}, PAGE_SIZE)
-        while not walk.is_over:
-            failed += walk.read((yield walk.call))
+        newest = yield from _one_of(walk, max)
+        failed += [] if newest is None else [newest]
     return max(failed, key=_time_and_id, default=None)
 
 
@@ -163,7 +185,7 @@ def newest_jobs(fetch: FetchPage, workflow_id: int) -> Page[Job]:
     page = fetch(list_jobs(workflow_id, job_filter(), 1, PAGE_SIZE))
     if page.is_whole_list or is_newest_first(page.items):
         return page
-    jobs = _walk(fetch, ListWalk(workflow_id, job_filter(), PAGE_SIZE))  # however many there are
+    jobs = _walk(fetch, ListWalk(workflow_id, job_filter(), PAGE_SIZE))
     newest = tuple(nlargest(PAGE_SIZE, jobs, key=_time_and_id))
     return Page(newest, len(newest), PAGE_SIZE, total=None)
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 import pytest
 from factories import a_job
 from odd_server import FIVE_OCLOCK, MINUTE, ODD, OddServer, query
@@ -12,6 +14,7 @@ from airflow_provider_nebula_explorer.explorer.client import lists
 from airflow_provider_nebula_explorer.explorer.client.api import PAGE_SIZE
 from airflow_provider_nebula_explorer.explorer.client.limits import STALE_PAGES
 from airflow_provider_nebula_explorer.explorer.client.lists import (
+    decisive_job,
     have_growing_ids,
     newest_jobs,
     oldest_job,
@@ -180,6 +183,50 @@ def test_a_list_that_nobody_limited_and_that_does_not_end_is_an_error(monkeypatc
 def test_a_limit_is_obeyed_however_long_the_list(monkeypatch):
     monkeypatch.setattr(lists, "LONGEST_UNLIMITED_LIST", 10)
     assert len(list(walk_list(endless, None, {}, 1000, limit=2500))) == 2500
+
+
+def endless_of_others(call):
+    """Return failed jobs that are always new, and newer than any that was requested."""
+    if '"status":2' in unquote(call.request.target):
+        return call.read({"items": []})
+    first = int(query(call)["page"]) * 1000
+    items = [{"id": first + n, "status": 3, "createTime": FIVE_OCLOCK - first - n} for n in range(1000)]
+    return call.read({"items": items, "total": 10**18})
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda fetch: list(walk_list(fetch, None, {"toCreateTime": 1}, 1000, limit=5)),
+        lambda fetch: search(fetch, oldest_job(5, {"toCreateTime": 1})),
+        lambda fetch: search(fetch, decisive_job(5, {"toCreateTime": 1}, fail_on_failed_job=True)),
+    ],
+    ids=["a limit", "the oldest", "a decisive one"],
+)
+def test_a_list_of_others_without_end_is_an_error_whoever_reads_it(read, monkeypatch):
+    monkeypatch.setattr(lists, "LONGEST_UNLIMITED_LIST", 5000)
+    pages = []
+
+    def fetch(call):
+        pages.append(call)
+        return endless_of_others(call)
+
+    with pytest.raises(NebulaExplorerConnectionError, match="longer than 5000. Set limit") as raised:
+        read(fetch)
+    assert not raised.value.is_transient
+    assert len(pages) <= 7
+
+
+def test_so_are_the_newest_jobs_of_a_list_without_end_and_order(monkeypatch):
+    monkeypatch.setattr(lists, "LONGEST_UNLIMITED_LIST", 5000)
+
+    def fetch(call):
+        page = int(query(call)["page"])
+        items = [{"id": page * 100 + n, "status": 2, "createTime": FIVE_OCLOCK + n} for n in range(100)]
+        return call.read({"items": items, "total": 10**18})
+
+    with pytest.raises(NebulaExplorerConnectionError, match="longer than 5000"):
+        newest_jobs(fetch, 5)
 
 
 def test_a_server_that_calls_one_page_a_long_list_ends_the_walk():
