@@ -42,12 +42,14 @@ def started(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
         text=True,
         env=environment(NEBULA_EXPLORER_EMULATOR_PASSWORD="s3cret"),
     ) as process:
-        assert process.stdout is not None
-        greeting = "".join(process.stdout.readline() for _ in range(4))
-        address = re.search(r"http://127\.0\.0\.1:\d+", greeting)
-        assert address
-        yield process, greeting, address[0]
-        process.kill()
+        try:
+            assert process.stdout is not None
+            greeting = "".join(process.stdout.readline() for _ in range(4))
+            address = re.search(r"http://127\.0\.0\.1:\d+", greeting)
+            assert address
+            yield process, greeting, address[0]
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])

@@ -252,3 +252,14 @@ def test_every_call_is_logged_in_one_line_without_secrets(
         "GET /api-open/v1/jobs/7 no response (reset)",
         "GET /api-open/v1/jobs/7 404",
     ]
+
+
+def test_a_call_of_any_length_is_logged_in_one_short_line(
+    emulator: Emulator, client: Client, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("INFO")
+    client.get(f"/{'x' * 3000}")
+
+    (line,) = [record.message for record in caplog.records if record.name.endswith(".emulator")]
+    assert line.startswith("GET /api-open/v1/xxx")
+    assert len(line) < 130
