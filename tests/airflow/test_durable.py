@@ -200,11 +200,11 @@ def test_the_ids_of_another_explorer_are_not_taken_for_those_of_this_one(
 ):
     first = crashed(ENDLESS)
     note = store.get(TaskMemory.KEY)
-    store.set(TaskMemory.KEY, {**note, "explorer": "http://old:7002"})
+    store.set(TaskMemory.KEY, {**note, "explorer": "http://old:7002\n\x1b[31mERROR"})
     emulator.plan(5, QUICK)
     assert attempt(2) == ids(emulator)[1]
     assert emulator.job(first)["status"] == 1
-    assert f"At http://old:7002, job {first} is left alone" in caplog.text
+    assert f"At http://old:7002  [31mERROR, job {first} is left alone" in caplog.text
 
 
 def test_without_durable_nothing_is_noted(emulator, attempt, store):

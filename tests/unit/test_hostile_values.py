@@ -20,9 +20,9 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerConnectionError,
 )
 from airflow_provider_nebula_explorer.explorer.client import api
-from airflow_provider_nebula_explorer.explorer.client.protocol import LONGEST_MESSAGE, Response, read_data
+from airflow_provider_nebula_explorer.explorer.client.protocol import Response, read_data
 from airflow_provider_nebula_explorer.explorer.client.session import Session
-from airflow_provider_nebula_explorer.explorer.models import parse_time
+from airflow_provider_nebula_explorer.explorer.models import LONGEST_MESSAGE, LONGEST_NAME, parse_time
 from airflow_provider_nebula_explorer.explorer.settings import Account
 
 tried = how(
@@ -238,3 +238,4 @@ def test_a_secret_that_is_part_of_another_does_not_leave_the_rest_of_it():
 def test_what_explorer_calls_a_workflow_adds_nothing_to_a_link_but_itself():
     link = settings(job_url="{base_url}/w/{workflow_id}?j={job_id}").job_link(7, "../a?b#c\r\n\ud800")
     assert link == "http://graph:7002/w/..%2Fa%3Fb%23c%0D%0A%3F?j=7"
+    assert settings(job_url="{workflow_id}").job_link(7, "w" * 10**6) == "w" * LONGEST_NAME

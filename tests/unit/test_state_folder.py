@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import stat
 import subprocess
@@ -203,6 +204,17 @@ def test_a_write_that_fails_leaves_the_file_before_and_nothing_else(path, monkey
         write(path, b"after")
     assert read(path) == b"before"
     assert names(path) == [NAME]
+
+
+def test_what_lies_in_the_way_of_a_new_file_is_not_written_to(path, monkeypatch):
+    write(path, b"before")
+    monkeypatch.setattr(secrets, "token_hex", lambda length: "0" * 2 * length)
+    planted = path / f"{NAME}.{'0' * 16}.new"
+    planted.write_bytes(b"planted")
+    planted.chmod(0o600)
+    with pytest.raises(FileExistsError):
+        write(path, b"after")
+    assert (read(path), planted.read_bytes()) == (b"before", b"planted")
 
 
 def test_a_folder_that_takes_the_path_of_an_open_one_is_not_used(path):

@@ -147,6 +147,14 @@ def test_a_refusal_in_the_place_of_a_login_is_not_accepted(shared):
     assert shared.find() is None
 
 
+def test_no_kind_of_content_is_accepted_as_another_and_none_is_encrypted_alike_twice():
+    file = LoginFile(settings())
+    sealed = [file.seal_login(FIRST) for _ in range(9)]
+    assert file.read_login(sealed[0]) == FIRST
+    assert file._unseal("refusal", sealed[0]) == {}
+    assert len(set(sealed)) == 9
+
+
 def test_another_password_finds_nothing_and_its_refusal_harms_nobody(shared):
     shared.keep(FIRST)
     assert shared.find(**OTHER_PASSWORD) is None

@@ -44,8 +44,8 @@ def get_job(session, *responses):
     return Played(session.call(api.get_job(1964)), *responses)
 
 
-def a_session_with_token():
-    session = a_session()
+def a_session_with_token(**changes):
+    session = a_session(**changes)
     assert get_job(session, logged_in(), JOB).value
     return session
 
@@ -435,6 +435,12 @@ def test_no_error_text_holds_a_secret_that_the_server_sends_back():
         assert isinstance(played.error, NebulaExplorerError)
         shown = "".join(traceback.format_exception(played.error)) + getattr(played.error, "message", "")
         assert not [secret for secret in leaks.split() if secret in shown]
+
+
+def test_a_password_of_digits_that_comes_back_as_an_id_is_not_shown():
+    session = a_session_with_token(account=Account("root", "87654321", "10.0.0.9"))
+    played = get_job(session, *[response_of({**PUBLISHED_JOB, "id": 87654321})] * 3)
+    assert "it is about job ***, not about job 1964" in str(played.error)
 
 
 def test_a_refused_login_does_not_show_the_password():
