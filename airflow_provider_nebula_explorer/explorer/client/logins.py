@@ -16,6 +16,10 @@ COOKIE = "explorer_token"
 _MAX_COOKIES_LENGTH = 8192
 """What servers accept as a header at most, as a rule; cookies beyond it are left out."""
 
+_MOST_COOKIES = 10
+"""Cookies that are sent back, the first ones: a gateway needs one or two. Each is a secret, for which the
+text of each error is searched, and which Airflow's masker keeps."""
+
 _SECRET_LENGTH = 8
 """A cookie's value that is shorter is a common word or a number, which logs need."""
 
@@ -102,9 +106,10 @@ def _other_cookies(set_cookies: Sequence[str]) -> tuple[str, ...]:
     cookies: dict[str, str] = {}
     left = _MAX_COOKIES_LENGTH
     for cookie in (pair for header in set_cookies for pair in _pairs(header) if is_cookie(pair)):
+        name = cookie.partition("=")[0]
         left -= len(cookie)
-        if left >= 0:
-            cookies[cookie.partition("=")[0]] = cookie  # a later one replaces an earlier one
+        if left >= 0 and (name in cookies or len(cookies) < _MOST_COOKIES):
+            cookies[name] = cookie  # a later one replaces an earlier one
     return tuple(cookies.values())
 
 

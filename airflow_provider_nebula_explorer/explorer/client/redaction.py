@@ -13,20 +13,31 @@ from urllib.parse import quote, quote_plus
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{8,}={0,2}")
 
 
-def redact(secrets: Iterable[str], text: str) -> str:
-    """Return a text with ``***`` in the place of secrets."""
-    written = {writing for secret in secrets for writing in _writings(secret) if writing}
+def redact(secrets: Iterable[str], text: str, *, tokens: Iterable[str] = ()) -> str:
+    """Return a text with ``***`` in the place of secrets.
+
+    :param tokens: secrets that the server made. Escapes do not change honest ones, so they are not searched
+        for as escaped twice: with thousands of odd characters, that would hold an event loop for a second.
+    """
+    written = {writing for secret in secrets for writing in _writings(secret)}
+    written.update(writing for token in tokens for writing in _escaped(token))
     for secret in sorted(written, key=len, reverse=True):  # a long one may begin with a short one
         text = text.replace(secret, "***")
     return text
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _writings(secret: str) -> frozenset[str]:
     """Return how a secret may be written: as it is, escaped, or escaped twice."""
-    escaped = {secret, *(escape(secret) for escape in _ESCAPES)}
+    escaped = _escaped(secret)
     twice = {escape(text) for text in escaped for escape in _ESCAPES}
-    return frozenset(escaped | twice | _as_base64(secret))
+    return escaped.union(twice) - {""}
+
+
+@lru_cache(maxsize=64)
+def _escaped(secret: str) -> frozenset[str]:
+    """Return how a secret may be written: as it is, or escaped."""
+    return frozenset({secret, *(escape(secret) for escape in _ESCAPES), *_as_base64(secret)} - {""})
 
 
 def _as_base64(secret: str) -> set[str]:

@@ -48,8 +48,9 @@ log = logging.getLogger(__name__)
 _RENEWALS = 2
 """How often one call may renew the login: an Explorer that restarts twice forgets it twice."""
 
-_LOGINS_KEPT = 10
-"""Only so many of the latest are redacted: in a triggerer, renewals go on for as long as it runs."""
+_LOGINS_KEPT = 3
+"""Only so many of the latest are redacted, as a call that is under way may have sent one: in a triggerer,
+renewals go on for as long as it runs."""
 
 
 class Session:
@@ -268,8 +269,8 @@ class Session:
 
     def _redact(self, text: str) -> str:
         logins = tuple(self._logins)  # a copy, as another thread may add one meanwhile
-        secrets = [secret for login in logins for secret in login.secrets]
-        return redact((*self._account_secrets, *secrets), text)
+        tokens = [secret for login in logins for secret in login.secrets]
+        return redact(self._account_secrets, text, tokens=tokens)
 
 
 def _token_of(request: Request) -> str:

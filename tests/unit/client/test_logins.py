@@ -62,8 +62,15 @@ def test_the_token_may_be_in_a_folded_header():
 
 
 def test_a_header_does_not_grow_without_an_end():
-    many = [f"name{number}={'x' * 100}" for number in range(1000)]
-    assert 4096 < len(header(OURS, *many)) < 8500
+    long = [f"name{number}={'x' * 900}" for number in range(1000)]
+    assert 4096 < len(header(OURS, *long)) < 8500
+
+
+def test_no_login_has_more_secrets_than_an_error_can_be_searched_for():
+    many = [f"name{number}=value-{number:03}" for number in range(300)]
+    found = login(OURS, f"explorer_token={'.'.join(['x' * 80] * 90)}", *many, "name9=replaced-9")
+    assert found.cookies == (*many[:9], "name9=replaced-9")
+    assert len(found.secrets) == 1 + 5 + 10
 
 
 @pytest.mark.parametrize(

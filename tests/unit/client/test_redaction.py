@@ -46,6 +46,12 @@ def test_a_secret_is_redacted_however_it_is_written(write):
     assert redacted.endswith(" at graphd")
 
 
+def test_a_token_of_odd_characters_is_redacted_as_it_is_and_escaped():
+    token = "a'b<c>/+&" * 5
+    text = f"{token} {html.escape(token)} {quote(token)} {json.dumps(token)}"
+    assert redact([], text, tokens=[token]) == '*** *** *** "***"'
+
+
 def test_base64_is_redacted_without_its_padding_and_as_urls_have_it():
     secret = base64.b64encode(b"??>>!??>>!").decode()
     assert "+" not in redact([secret], secret.rstrip("="))
