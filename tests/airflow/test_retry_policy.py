@@ -7,6 +7,7 @@ import pytest
 
 from airflow_provider_nebula_explorer import exceptions
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
+from airflow_provider_nebula_explorer.explorer.waiting.events import error_event, read_job
 from airflow_provider_nebula_explorer.retry_policies import nebula_explorer
 from airflow_provider_nebula_explorer.retry_policies.nebula_explorer import NebulaExplorerRetryPolicy
 
@@ -52,6 +53,14 @@ DEFAULT = [
 )
 def test_an_error_is_retried_where_that_may_help(error, action):
     assert decision(error).action.value == action
+
+
+@needs_33
+@pytest.mark.parametrize("error", FAIL + RETRY, ids=lambda error: type(error).__name__)
+def test_an_error_that_comes_from_the_triggerer_is_decided_on_as_one_of_the_worker(error):
+    with pytest.raises(exceptions.NebulaExplorerError) as raised:
+        read_job(error_event({"job_id": 7}, error))
+    assert decision(raised.value).action == decision(error).action
 
 
 @needs_33

@@ -6,7 +6,12 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from airflow_provider_nebula_explorer import exceptions
-from airflow_provider_nebula_explorer.exceptions import NebulaExplorerApiError, NebulaExplorerError
+from airflow_provider_nebula_explorer.exceptions import (
+    NebulaExplorerApiError,
+    NebulaExplorerConnectionError,
+    NebulaExplorerError,
+    NebulaExplorerLoginError,
+)
 from airflow_provider_nebula_explorer.explorer.models import Job, JsonObject, number_in, parse_job, show
 
 TimeLimit = Literal["timeout", "execution_timeout"]
@@ -33,7 +38,9 @@ def error_event(subject: JsonObject, error: Exception) -> JsonObject:
     """
     fields: JsonObject = {"class": type(error).__name__, "text": str(error)}
     if isinstance(error, NebulaExplorerApiError):
-        fields |= {"code": error.code, "message": error.message, "http_status": error.http_status}
+        fields |= {name: getattr(error, name) for name in _API_FIELDS}
+    if isinstance(error, _SAYING_TRANSIENT):
+        fields["transient"] = error.is_transient
     return {**subject, "error": fields}
 
 
@@ -129,7 +136,14 @@ def _error(fields: JsonObject) -> NebulaExplorerError:
     if not (isinstance(kind, type) and issubclass(kind, NebulaExplorerError)):
         # A defect of the trigger: nothing says more than the error's own text.
         return NebulaExplorerError(f"The trigger failed: {name}: {text}")
-    if issubclass(kind, NebulaExplorerApiError):
-        code, status = fields.get("code"), fields.get("http_status")
-        return kind(text, code=code, message=fields.get("message", ""), http_status=status)
-    return kind(text)
+    names = [*_API_FIELDS] if issubclass(kind, NebulaExplorerApiError) else []
+    if issubclass(kind, _SAYING_TRANSIENT):
+        names.append("transient")
+    return kind(text, **{name: fields[name] for name in names if name in fields})
+
+
+_API_FIELDS = ("code", "message", "details", "http_status")
+"""What an error of Explorer's says beyond its text; the event of an earlier version may lack some."""
+
+_SAYING_TRANSIENT = (NebulaExplorerConnectionError, NebulaExplorerLoginError)
+"""Errors of which not the class, but each of them says whether it is transient: a retry policy reads it."""

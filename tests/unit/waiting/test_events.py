@@ -12,6 +12,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerConnectionError,
     NebulaExplorerError,
     NebulaExplorerForbiddenError,
+    NebulaExplorerLoginError,
     NebulaExplorerServerError,
 )
 from airflow_provider_nebula_explorer.explorer.waiting.events import (
@@ -40,7 +41,10 @@ def test_a_job_comes_back_as_it_was():
     [
         NebulaExplorerConfigError("verify is 7; allowed: …"),
         NebulaExplorerConnectionError("Cannot observe job 7"),
+        NebulaExplorerConnectionError("the certificate is not trusted", sent=False, transient=False),
         NebulaExplorerAuthError("refused", code=40004000, message="ErrBadRequest", http_status=400),
+        NebulaExplorerLoginError("refused", code=40004000, details="wrong password", http_status=400),
+        NebulaExplorerLoginError("no room", transient=True, code=40004000, http_status=400),
         NebulaExplorerForbiddenError("denied", code=40304000, message="ErrForbidden", http_status=403),
         NebulaExplorerServerError("licence", code=50004003, message="ErrInternalLicense", http_status=500),
     ],
@@ -50,8 +54,15 @@ def test_an_error_comes_back_as_it_was(error):
         read_job(through_json(error_event({"job_id": 7}, error)))
     assert type(raised.value) is type(error)
     assert str(raised.value) == str(error)
-    for name in ("code", "message", "http_status"):
+    for name in ("code", "message", "details", "http_status", "is_transient"):
         assert getattr(raised.value, name, None) == getattr(error, name, None)
+
+
+def test_an_event_of_an_earlier_version_says_less_of_its_error():
+    fields = {"class": "NebulaExplorerConnectionError", "text": "Cannot observe job 7"}
+    with pytest.raises(NebulaExplorerConnectionError, match="Cannot observe job 7") as raised:
+        read_job({"job_id": 7, "error": fields})
+    assert raised.value.is_transient
 
 
 def test_an_error_that_is_not_ours_keeps_its_words():
