@@ -8,6 +8,7 @@ import math
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
+from types import TracebackType
 
 from asgiref.sync import sync_to_async
 
@@ -79,9 +80,11 @@ async def look_up(connection_id: str, *, not_before: float = 0) -> Settings:
             # Shielded, as a cancelled sync_to_async loses the message with which Airflow marks a user's kill.
             reading = asyncio.ensure_future(sync_to_async(_read)(connection_id))
             lookup.found = await asyncio.shield(reading)
+            lookup.traceback = getattr(lookup.found, "__traceback__", None)
             lookup.begun, lookup.ended = begun, time.monotonic()
     if isinstance(lookup.found, Exception):
-        raise lookup.found
+        # As at first: each raise adds to the traceback, and the thousandth wait would log the frames of all.
+        raise lookup.found.with_traceback(lookup.traceback)
     return lookup.found
 
 
@@ -98,6 +101,7 @@ def _read(connection_id: str) -> Settings | Exception:
 class _Lookup:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     found: Settings | Exception = field(default_factory=LookupError)
+    traceback: TracebackType | None = None
     begun: float = -math.inf
     ended: float = -math.inf
 

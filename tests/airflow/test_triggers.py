@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 import time
+import traceback
 from dataclasses import replace
 from datetime import timedelta
 
@@ -229,6 +230,26 @@ def test_the_error_of_a_look_up_reaches_all_who_wait_for_it(lookups, monkeypatch
     events = run(test())
     assert {event["error"]["class"] for event in events} == {"NebulaExplorerConfigError"}
     assert len(lookups) == 1
+
+
+def test_each_wait_logs_the_error_of_a_shared_look_up_as_the_first_does(monkeypatch, caplog):
+    def get_connection(cls, *args, **kwargs):
+        raise RuntimeError("the secrets backend is down")
+
+    monkeypatch.setattr(BaseHook, "get_connection", classmethod(get_connection))
+
+    async def test():
+        await asyncio.gather(*(payload(job_trigger(7)) for _ in range(20)))
+
+    run(test())
+    shown = [
+        [frame.name for frame in traceback.extract_tb(record.exc_info[2])]
+        for record in caplog.records
+        if record.exc_info
+    ]
+    assert len(shown) == 20
+    assert shown[0] == shown[-1]
+    assert shown[0][-1] == "get_connection", "the place where it failed"
 
 
 def test_a_new_wait_uses_a_changed_connection(explorer, monkeypatch):
