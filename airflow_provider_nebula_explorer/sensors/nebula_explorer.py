@@ -31,7 +31,7 @@ from airflow_provider_nebula_explorer.explorer.waiting.events import (
     seen_job,
     timed_out,
 )
-from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe, has_reached
+from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe, describe_window, has_reached
 from airflow_provider_nebula_explorer.explorer.waiting.pollers import (
     JobPoller,
     Poller,
@@ -51,7 +51,7 @@ from airflow_provider_nebula_explorer.sensors.start_from_trigger import (
     start_trigger_args,
     why_wait_begins_in_worker,
 )
-from airflow_provider_nebula_explorer.sensors.window import start_of_window
+from airflow_provider_nebula_explorer.sensors.window import moment
 from airflow_provider_nebula_explorer.triggers.limits import TimeLimits, execution_timed_out
 from airflow_provider_nebula_explorer.triggers.resumption import (
     can_end_in_triggerer,
@@ -350,6 +350,8 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
         without an offset, or as a date alone, is in the DAG's time zone; or a ``timedelta`` back from when
         the run was due: its ``run_after``, before Airflow 3 the end of its data interval, else its logical
         date.
+    :param created_before: jobs created after it do not count, in the same forms; ``None``: whenever they are
+        created, even long after the run was due, as in a backfill.
     :param fail_on_failed_job: whether the newest such job that ended otherwise fails the sensor at once, if
         none has succeeded.
     :param deferrable: whether to wait in the triggerer, where one poll serves all waiting tasks.
@@ -363,6 +365,7 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
         "workflow_id",
         "name",
         "created_after",
+        "created_before",
         "nebula_explorer_conn_id",
     )
 
@@ -372,6 +375,7 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
         workflow_id: int | str,
         name: str | None = None,
         created_after: datetime | timedelta | str = timedelta(days=1),
+        created_before: datetime | timedelta | str | None = None,
         fail_on_failed_job: bool = False,
         deferrable: bool = DEFAULT_DEFERRABLE,
         nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID,
@@ -387,14 +391,17 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
         self.workflow_id = workflow_id
         self.name = name
         self.created_after = created_after
+        self.created_before = created_before
         self.fail_on_failed_job = fail_on_failed_job
 
     def _open_poller(self, context: Context, hook: NebulaExplorerHook) -> Poller:
+        created_after, created_before = self._window(context)
         return WorkflowPoller(
             hook.get_conn(),
             self.workflow_id,
             name=self.name,
-            created_after=start_of_window(self.created_after, context),
+            created_after=created_after,
+            created_before=created_before,
             fail_on_failed_job=self.fail_on_failed_job,
             max_failures=hook.settings.max_consecutive_failures,
         )
@@ -402,13 +409,15 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
     def _open_trigger(self, context: Context, job: Job | None, failed_polls: int) -> BaseTrigger:
         from airflow_provider_nebula_explorer.triggers.workflow_success import WorkflowSuccessTrigger
 
+        created_after, created_before = self._window(context)
         return WorkflowSuccessTrigger(
             parse_id("workflow_id", self.workflow_id),
             self.nebula_explorer_conn_id,
             self.poll_interval,
             longest_interval=self.longest_interval,
             name=self.name,
-            created_after=start_of_window(self.created_after, context).isoformat(),
+            created_after=created_after.isoformat(),
+            created_before=None if created_before is None else created_before.isoformat(),
             fail_on_failed_job=self.fail_on_failed_job,
             timeout_at=self._limits.timeout_at,
             execution_timeout_at=self._limits.execution_timeout_at,
@@ -428,9 +437,16 @@ class NebulaExplorerWorkflowSensor(_ExplorerSensor):
     def _is_over(self, job: Job) -> bool:
         return self._has_reached(job, frozenset({JobStatus.SUCCESS}))
 
+    def _window(self, context: Context) -> tuple[datetime, datetime | None]:
+        before = self.created_before
+        return (
+            moment("created_after", self.created_after, context),
+            None if before is None else moment("created_before", before, context),
+        )
+
     def _why_timed_out(self, context: Context) -> str:
-        since = start_of_window(self.created_after, context)
-        wanted = f"No job of workflow {self.workflow_id}, created at {since} or later, has succeeded."
+        window = describe_window(*self._window(context))
+        wanted = f"No job of workflow {self.workflow_id}, {window}, has succeeded."
         try:
             with self.hook as hook:
                 jobs = list(hook.list_jobs(self.workflow_id, name=self.name, limit=_SHOWN_JOBS))

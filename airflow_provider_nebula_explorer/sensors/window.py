@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Since when a workflow's jobs count for a sensor."""
+"""Since when, and until when, a workflow's jobs count for a sensor."""
 
 from __future__ import annotations
 
@@ -18,23 +18,25 @@ _ALLOWED = (
 )
 
 
-def start_of_window(created_after: object, context: Context) -> datetime:
-    """Return the earliest time of a job that counts; the same after a clear, and on every Airflow.
+def moment(argument: str, value: object, context: Context) -> datetime:
+    """Return the time that an argument of a sensor means; the same after a clear, and on every Airflow.
 
-    :param created_after: an aware datetime; ISO 8601 text, which without an offset is in the DAG's time zone;
-        or a ``timedelta`` back from when the run was due.
+    :param argument: its name, for the error.
+    :param value: an aware datetime; ISO 8601 text, which without an offset is in the DAG's time zone; or a
+        ``timedelta`` back from when the run was due.
+    :raises NebulaExplorerConfigError: for any other value.
     """
     try:
-        if isinstance(created_after, timedelta):
-            return _due(context) - created_after
-        if isinstance(created_after, str):
-            time = parse_iso(created_after)
+        if isinstance(value, timedelta):
+            return _due(context) - value
+        if isinstance(value, str):
+            time = parse_iso(value)
             return time if time.tzinfo else time.replace(tzinfo=_zone(context))
     except (ValueError, OverflowError):
-        raise wrong("created_after", created_after, _ALLOWED) from None
-    if isinstance(created_after, datetime) and created_after.tzinfo:
-        return created_after
-    raise wrong("created_after", created_after, _ALLOWED)
+        raise wrong(argument, value, _ALLOWED) from None
+    if isinstance(value, datetime) and value.tzinfo:
+        return value
+    raise wrong(argument, value, _ALLOWED)
 
 
 def _due(context: Context) -> datetime:

@@ -25,6 +25,7 @@ class WorkflowSuccessTrigger(WaitTrigger):
     :param longest_interval: what that fifth is at most; it is 1 s at least.
     :param name: the job's name, as Explorer's own search understands it; ``None`` for any.
     :param created_after: jobs created before it do not count: ISO 8601 text with an offset.
+    :param created_before: the same, for jobs created after it; ``None``: whenever they are created.
     :param fail_on_failed_job: whether to fire for the newest job that ended otherwise, if none has succeeded.
     :param timeout_at: when to give up, after a last poll, in epoch seconds.
     :param execution_timeout_at: when to give up at once, in epoch seconds.
@@ -42,6 +43,7 @@ class WorkflowSuccessTrigger(WaitTrigger):
     longest_interval: float = ADAPTIVE_LONGEST_SECONDS
     name: str | None = None
     created_after: str | None = None
+    created_before: str | None = None
     fail_on_failed_job: bool = False
     timeout_at: float | None = None
     execution_timeout_at: float | None = None
@@ -60,6 +62,7 @@ class WorkflowSuccessTrigger(WaitTrigger):
             parse_id("workflow_id", self.workflow_id),
             name=self.name,
             created_after=self.created_after,
+            created_before=self.created_before,
             fail_on_failed_job=self.fail_on_failed_job,
             interval=Interval.of(
                 parse_poll_interval("poll_interval", self.poll_interval),

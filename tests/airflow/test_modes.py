@@ -203,6 +203,23 @@ def test_the_workflow_sensor(emulator, context, ti, status, soft_fail):
     assert ends["poke"][0] == ("returned" if status == 2 else kind)
 
 
+def test_the_workflow_sensor_leaves_out_what_was_created_after_its_window(emulator, context, ti):
+    begin = emulator.now() - 3600
+    ids = [
+        emulator.start_job(5, created=begin + seconds, plan=JobPlan(running=0)) for seconds in (-1, 60, 120)
+    ]
+    window = {
+        f"created_{end}": datetime.fromtimestamp(begin + seconds, timezone.utc).isoformat()
+        for end, seconds in (("after", 0), ("before", 90))
+    }
+    ends = outcomes(NebulaExplorerWorkflowSensor, context, ti, workflow_id=5, **window)
+    assert ends["poke"] == ends["reschedule"] == ends["deferrable"]
+    assert ends["poke"][1]["id"] == ids[1]
+    window["created_before"] = datetime.fromtimestamp(begin + 30, timezone.utc)
+    ends = outcomes(NebulaExplorerWorkflowSensor, context, ti, workflow_id=5, timeout=0.3, **window)
+    assert {kind for kind, *_ in ends.values()} == {AirflowSensorTimeout}
+
+
 @pytest.mark.parametrize("status", FINAL)
 def test_the_run_operator(emulator, status):
     emulator.plan(5, PLANS[status])

@@ -285,6 +285,13 @@ class TestWorkflowSensor:
         assert f"No job of workflow 5, created at {since} or later, has succeeded." in text
         assert re.search(rf"newest jobs: Job {failed} .*, FAILED; Job {old} .*, SUCCESS\.$", text)
 
+    def test_its_timeout_names_the_end_of_the_window_too(self, emulator, wait, since):
+        with pytest.raises(AirflowSensorTimeout) as raised:
+            wait(NebulaExplorerWorkflowSensor, workflow_id=5, created_before=timedelta(0), timeout=0.3)
+        due = since + timedelta(days=1)
+        text = f"No job of workflow 5, created at {since} or later and at {due} or before, has succeeded."
+        assert text in str(raised.value)
+
     def test_its_timeout_stays_one_if_the_jobs_cannot_be_listed(self, explorer, emulator, wait, since):
         explorer.set_connection(extra={"max_consecutive_failures": 1000})
         emulator.fail(Fault("status", "list_workflow_jobs", times=None))
@@ -299,7 +306,12 @@ class TestWorkflowSensor:
         assert emulator.count("list_workflow_jobs") == 2
 
     @pytest.mark.parametrize(
-        "wrong", [{"workflow_id": "x"}, {"workflow_id": 5, "created_after": "yesterday"}]
+        "wrong",
+        [
+            {"workflow_id": "x"},
+            {"workflow_id": 5, "created_after": "yesterday"},
+            {"workflow_id": 5, "created_before": "tomorrow"},
+        ],
     )
     def test_wrong_arguments_are_refused_before_any_request(self, emulator, wait, since, wrong):
         with pytest.raises(NebulaExplorerConfigError, match=" is .*; allowed: "):

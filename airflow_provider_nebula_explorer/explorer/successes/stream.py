@@ -49,6 +49,7 @@ async def first_success(
     *,
     name: str | None,
     created_after: datetime | str | None,
+    created_before: datetime | str | None = None,
     fail_on_failed_job: bool = False,
     interval: Interval,
     waited: float = 0.0,
@@ -58,6 +59,7 @@ async def first_success(
     """Wait until a job of a workflow has succeeded, and return its details.
 
     :param created_after: jobs created before it do not count.
+    :param created_before: jobs created after it do not count; ``None``: whenever they are created.
     :param fail_on_failed_job: whether the newest job that ended otherwise is returned if none has succeeded.
     :param interval: the time between two polls.
     :param waited: for how many seconds the wait has lasted already.
@@ -66,7 +68,7 @@ async def first_success(
     :raises NebulaExplorerTimeoutError: at the deadline.
     :raises NebulaExplorerError: if Explorer refuses, or too many polls in a row failed.
     """
-    window = api.job_filter(name=name, created_after=created_after)
+    window = api.job_filter(name=name, created_after=created_after, created_before=created_before)
     failed = FailedPolls(f"workflow {workflow_id}", watcher.max_failures, failed_polls)
     begun = time.monotonic() - waited
     while True:

@@ -44,6 +44,15 @@ def describe(job: Job) -> str:
     return f"Job {job.id} ({one_line(job.name)})" if job.name else f"Job {job.id}"
 
 
+def describe_window(created_after: object, created_before: object) -> str:
+    """Return which jobs count, as ``created at … or later``.
+
+    :param created_before: ``None``, where nothing limits it.
+    """
+    until = "" if created_before is None else f" and at {created_before} or before"
+    return f"created at {created_after} or later{until}"
+
+
 def describe_task(task: Task) -> str:
     """Return a task's name and id."""
     return f"{one_line(task.name)} ({one_line(task.id)})"

@@ -20,7 +20,7 @@ from airflow_provider_nebula_explorer.explorer.interval import Interval, age
 from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.models import Job
 from airflow_provider_nebula_explorer.explorer.waiting.events import read_job
-from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls
+from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls, describe_window
 from airflow_provider_nebula_explorer.explorer.waiting.progress import JobProgress
 
 log = logging.getLogger(__name__)
@@ -115,6 +115,7 @@ class WorkflowPoller(Poller):
     :param workflow_id: a number, or text of digits.
     :param name: the job's name, as Explorer's own search understands it; ``None`` for any.
     :param created_after: jobs created before it do not count.
+    :param created_before: jobs created after it do not count; ``None``: whenever they are created.
     :param fail_on_failed_job: whether the newest job that ended otherwise is returned if none has succeeded.
     :param max_failures: how many polls may fail in a row; the last of them is an error.
     """
@@ -126,6 +127,7 @@ class WorkflowPoller(Poller):
         *,
         name: str | None,
         created_after: datetime | str | None,
+        created_before: datetime | str | None = None,
         fail_on_failed_job: bool = False,
         max_failures: int,
         clock: Clock = time.monotonic,
@@ -133,11 +135,10 @@ class WorkflowPoller(Poller):
         workflow = parse_id("workflow_id", workflow_id)
         super().__init__(client, f"workflow {workflow}", max_failures, clock)
         self._workflow_id = workflow
-        self._window = api.job_filter(name=name, created_after=created_after)
+        self._window = api.job_filter(name=name, created_after=created_after, created_before=created_before)
         self._fail_on_failed_job = fail_on_failed_job
-        log.info(
-            "Waiting for a job of workflow %s, created at %s or later, to succeed.", workflow, created_after
-        )
+        window = describe_window(created_after, created_before)
+        log.info("Waiting for a job of workflow %s, %s, to succeed.", workflow, window)
 
     def _fetch(self) -> Job | None:
         # A list's jobs come without their tasks.
