@@ -23,6 +23,7 @@ from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError, Neb
 
 pytestmark = pytest.mark.filterwarnings("default")  # Airflow's own warnings are not ours
 
+VERSION = tuple(int(part) for part in airflow.__version__.split(".")[:2])
 WORKFLOW_ID = 3992429968
 YESTERDAY = datetime.now(timezone.utc) - timedelta(days=1)
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "workflow-sensor.md"
@@ -37,7 +38,7 @@ def dag(dags):  # noqa: F811
 
 @pytest.fixture
 def alerted(capsys):
-    """Call a task's failure callback with an error, as Airflow does in a worker; ``dag.test()`` does not."""
+    """Call a task's failure callback with an error, as Airflow does in a worker."""
 
     def alerted(task, error):
         found = task.on_failure_callback
@@ -83,6 +84,13 @@ def test_the_alert_of_the_nightly_load_says_why_there_is_no_job(dag, emulator, a
     assert "workflow_id" in text
 
 
+def test_dag_test_calls_back_except_on_airflow_3_0_to_3_2(run, dag, emulator, monkeypatch, capsys):  # noqa: F811
+    monkeypatch.setattr(dag("nightly_load").get_task("load"), "retries", 0)
+    states, _ = run("nebula_explorer_nightly_load", run_conf={"workflow_id": "none"})
+    assert states == {"load": "failed"}
+    assert ("ALERT: " in capsys.readouterr().out) == (not (3, 0) <= VERSION < (3, 3))
+
+
 def test_a_wait_with_a_deadline_takes_a_job_of_today(run, dag, emulator, monkeypatch):  # noqa: F811
     # dag.test() of Airflow 3.3 stops at a deadline of a DAG that no scheduler has seen yet.
     monkeypatch.setattr(dag("wait_with_deadline"), "deadline", None, raising=False)
@@ -124,7 +132,7 @@ def test_many_inputs_each_have_a_job_and_a_result(run, dag, emulator, monkeypatc
     assert xcoms["collect", "return_value", -1] == [[["player110", "0.150000"]]] * 4
 
 
-@pytest.mark.skipif(airflow.__version__.startswith("2."), reason="dag.test() of Airflow 2 ends at a timeout")
+@pytest.mark.skipif(VERSION < (3, 0), reason="dag.test() of Airflow 2 ends at a timeout")
 def test_a_job_that_outlives_its_task_is_stopped_and_the_run_has_failed(run, dag, emulator, monkeypatch):  # noqa: F811
     emulator.plan(WORKFLOW_ID, LASTING)
     task = dag("clean_up").get_task("run")
