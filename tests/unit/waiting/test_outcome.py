@@ -51,7 +51,7 @@ def test_no_more_of_a_jobs_tasks_are_shown_than_a_screen_holds():
     lines = [line for _, line in JobProgress().lines(job, 0.0, 0.0)]
     assert len([line for line in lines if line.startswith("  task ")]) == 50
     assert lines[-1] == "  and 10 more tasks"
-    with pytest.raises(NebulaExplorerJobError, match=r"query_49 \(.*\): FAILED, and 10 more\.$"):
+    with pytest.raises(NebulaExplorerJobError, match=r"query_49 \(\w+\): FAILED, and 10 more\.$"):
         has_reached(job, {JobStatus.SUCCESS})
 
 
