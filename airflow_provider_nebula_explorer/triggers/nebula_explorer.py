@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID
-from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError, NebulaExplorerJobError
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerJobError
 from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_id,
     parse_interval,
@@ -160,17 +160,16 @@ class NebulaExplorerJobTrigger(WaitTrigger):
     async def _abandon(self, reason: str) -> None:
         if not self.cancel_on_kill:
             return
-        settings = await look_up(self.nebula_explorer_conn_id)
-        self._page = settings.job_link(int(self.job_id), (self.seen or {}).get("workflowId", ""))
-        job = AbandonedJob(self.job_id, self._page, reason)
-        _log(job.announcement)
-        failed: NebulaExplorerError | None = None
+        failed: Exception | None = None
         try:
+            settings = await look_up(self.nebula_explorer_conn_id)
+            self._page = settings.job_link(int(self.job_id), (self.seen or {}).get("workflowId", ""))
+            _log(AbandonedJob(self.job_id, self._page, reason).announcement)
             async with SharedWatcher(settings) as shared:
                 await shared.watcher.run(cancel_job(self.job_id))
-        except NebulaExplorerError as error:
+        except Exception as error:  # noqa: BLE001 - Airflow's, too: the wait has to end in its event all the same
             failed = error
-        _log(job.outcome(failed))
+        _log(AbandonedJob(self.job_id, self._page, reason).outcome(failed))
 
     def _is_success(self, event: JsonObject) -> bool:
         if "job" not in event:

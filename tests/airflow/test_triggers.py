@@ -124,6 +124,24 @@ def test_a_limit_ends_the_wait(emulator, limit, monkeypatch):
     assert time.monotonic() - begun < 10
 
 
+def test_a_limit_ends_the_wait_though_the_connection_is_gone_meanwhile(emulator, monkeypatch, caplog):
+    monkeypatch.setattr("airflow_provider_nebula_explorer.triggers.limits._LEAST_SECONDS", 0.5)
+    monkeypatch.setattr(watchers, "LOOKUP_SECONDS", 0)
+    found = [BaseHook.get_connection(CONNECTION)]
+
+    def get_connection(cls, *args, **kwargs):
+        if found:
+            return found.pop()
+        raise RuntimeError("the secrets backend is down")
+
+    monkeypatch.setattr(BaseHook, "get_connection", classmethod(get_connection))
+    job_id = emulator.start_job(5, plan=JobPlan(ends=None))
+    event = first_event(job_trigger(job_id, execution_timeout_at=time.time(), cancel_on_kill=True))
+    assert event == {"job_id": job_id, "timed_out": "execution_timeout"}
+    assert f"Job {job_id} was not cancelled and may keep running" in caplog.text
+    assert "the secrets backend is down" in caplog.text
+
+
 def test_a_triggerer_that_comes_after_the_limit_still_polls_once(emulator):
     job_id = emulator.start_job(5, plan=JobPlan(running=0))
     late = {"timeout_at": time.time() - 3600, "execution_timeout_at": time.time() - 3600}
