@@ -23,6 +23,7 @@ class TaskRuns:
 
     def __init__(self, ti: Any) -> None:
         self.ti = ti
+        self.attempt = _attempt_of(ti)
         self.claims: dict[str, JsonObject] = {}
         self._counts: Counter[str] = Counter()
         self._lock = Lock()
@@ -44,14 +45,20 @@ class TaskRuns:
             return f"{what}-{self._counts[what]}"
 
 
+def runs_of(context: Any) -> TaskRuns:
+    """Return the runs of the attempt that this process executes."""
+    global _current  # noqa: PLW0603 - a process executes one task at a time
+    ti = context["ti"]
+    with _current_lock:
+        # dag.test() of Airflow 2 retries a task with the same task instance.
+        if _current.ti is not ti or _current.attempt != _attempt_of(ti):
+            _current = TaskRuns(ti)
+        return _current
+
+
+def _attempt_of(ti: Any) -> int | None:
+    return getattr(ti, "try_number", None)  # there is none in tests by hand
+
+
 _current = TaskRuns(None)
 _current_lock = Lock()
-
-
-def runs_of(context: Any) -> TaskRuns:
-    """Return the runs of the task that this process executes."""
-    global _current  # noqa: PLW0603 - a process executes one task at a time
-    with _current_lock:
-        if _current.ti is not context["ti"]:
-            _current = TaskRuns(context["ti"])
-        return _current

@@ -67,6 +67,16 @@ def test_a_retry_of_the_whole_task_finds_each_job(emulator, a_task, order):
     assert [job["status"] for job in emulator.jobs] == [1, 1, 1, 1]
 
 
+def test_a_retry_in_the_process_of_the_attempt_before_finds_its_job(emulator, a_task):
+    """So does ``dag.test()`` retry a task of Airflow 2: with the same task instance."""
+    emulator.plan(5, DONE)
+    context = a_task(1)
+    job_id = run(context)
+    context["ti"].try_number = 2
+    assert run(context) == job_id
+    assert ids(emulator) == [job_id]
+
+
 def test_a_retry_after_a_crash_resumes_what_was_started_and_starts_the_rest(emulator, a_task, monkeypatch):
     def die(seconds):
         raise Crash
