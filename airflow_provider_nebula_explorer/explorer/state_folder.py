@@ -141,8 +141,21 @@ class StateFolder:
     def sweep(self, now: float) -> None:
         """Remove the files that nobody needs any more, and what a killed writer left.
 
+        Unless somebody did within the last hour: where there are many files, that takes a while.
+
         :param now: epoch seconds.
         """
+        if not 0 <= now - self._swept_at() < _SWEEP_AFTER_SECONDS:
+            self.replace(_SWEPT, b"", until=now)
+            self._sweep(now)
+
+    def _swept_at(self) -> float:
+        try:
+            return os.stat(_SWEPT, dir_fd=self._descriptor, follow_symlinks=False).st_mtime
+        except FileNotFoundError:
+            return -math.inf
+
+    def _sweep(self, now: float) -> None:
         # By a descriptor of its own, as one that a fork shares has one position for both processes.
         listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._descriptor)
         try:
@@ -154,21 +167,6 @@ class StateFolder:
                 found = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
                 if found.st_mtime < now - _SWEEP_AFTER_SECONDS:
                     os.unlink(name, dir_fd=self._descriptor)
-
-    def sweep_if_due(self, now: float) -> None:
-        """Sweep, unless somebody did within the last hour: where there are many files, that takes a while.
-
-        :param now: epoch seconds.
-        """
-        if not 0 <= now - self._swept_at() < _SWEEP_AFTER_SECONDS:
-            self.replace(_SWEPT, b"", until=now)
-            self.sweep(now)
-
-    def _swept_at(self) -> float:
-        try:
-            return os.stat(_SWEPT, dir_fd=self._descriptor, follow_symlinks=False).st_mtime
-        except FileNotFoundError:
-            return -math.inf
 
     def lock(self, name: str, *, owner: threading.Thread | None = None) -> FileLock | None:
         """Take the lock on a subject, without waiting; ``None`` while somebody else has it.

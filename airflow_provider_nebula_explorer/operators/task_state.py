@@ -102,7 +102,7 @@ class FolderMemory:
         try:
             with open_state_folder(self._path) as folder:
                 folder.replace(self._name, json.dumps(note).encode(), until=now + NOTE_SECONDS)
-                folder.sweep_if_due(now)
+                folder.sweep(now)
         except OSError as error:
             warn_once(self._path, error)
 

@@ -254,7 +254,7 @@ def test_what_has_expired_is_swept_and_nothing_else(path):
         os.utime(path / name, (now - 4000, now - 4000))
     with open_state_folder(str(path)) as folder:
         folder.sweep(now)
-    assert names(path) == sorted([NAME, LOCK, *others])
+    assert names(path) == sorted([NAME, LOCK, file_name("swept"), *others])
 
 
 def test_a_sweep_is_due_once_an_hour_and_when_the_clock_was_set_back(path):
@@ -264,7 +264,7 @@ def test_a_sweep_is_due_once_an_hour_and_when_the_clock_was_set_back(path):
     for later in (0, 3599, 3600, -7200):
         write(path, name=expired, until=now - 20_000)
         with open_state_folder(str(path)) as folder:
-            folder.sweep_if_due(now + later)
+            folder.sweep(now + later)
         remaining.append(expired in names(path))
     assert remaining == [False, True, False, False]
 

@@ -92,6 +92,18 @@ def test_a_refused_token_is_replaced(shared):
     assert shared.find(FIRST.token) == shared.find() == SECOND
 
 
+def test_whoever_logs_in_sweeps_the_folder_once_an_hour_as_others_may_wait(shared):
+    expired = shared.path / f"{'0' * 64}.note"
+    remains = []
+    for later in (0, 3599, 3600):
+        shared.now += later
+        shared.keep(REFUSAL, **OTHER_PASSWORD)
+        remains.append(expired.exists())
+        expired.touch(mode=0o600)
+        os.utime(expired, (0, 0))
+    assert remains == [False, True, False]
+
+
 def test_a_token_is_not_replaced_by_whoever_was_refused_with_another(shared):
     shared.keep(FIRST)
     late = shared.begin("an older token")
