@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, quote
 
@@ -44,7 +44,7 @@ def watched_workflow_asset(
     workflow_id: int | str,
     nebula_explorer_conn_id: str = DEFAULT_CONNECTION_ID,
     *,
-    poll_interval: float = 30,
+    poll_interval: float | timedelta = 30,
     job_name: str | None = None,
     created_after: datetime | str | None = None,
     **kwargs: Any,

@@ -102,7 +102,7 @@ class WorkflowEvents:
 
     async def acknowledge(self, *job_ids: int) -> None:
         """Take note that the events of jobs have reached Airflow, so that they are not made again."""
-        for stored in self._bookmarks.values():
+        for stored in list(self._bookmarks.values()):  # more may come meanwhile
             for job_id in stored.bookmark.in_flight.intersection(job_ids):
                 stored.bookmark.acknowledge(job_id)
                 increment("events")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import warnings
+from datetime import timedelta
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
@@ -108,7 +109,11 @@ def test_openlineage_finds_our_converter_as_it_searches():
 @pytest.mark.skipif(IS_AIRFLOW_2, reason="Airflow 2 has no asset watchers, which the next test is about")
 def test_a_watched_asset_is_the_same_asset_with_a_trigger():
     asset = watched_workflow_asset(
-        3992429968, poll_interval=5, job_name="n", created_after="2026-01-01T00:00:00Z", group="graphs"
+        3992429968,
+        poll_interval=timedelta(seconds=5),
+        job_name="n",
+        created_after="2026-01-01T00:00:00Z",
+        group="graphs",
     )
     assert (asset.uri, asset.group) == (URI, "graphs")
     (watcher,) = asset.watchers

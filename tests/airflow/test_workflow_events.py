@@ -14,7 +14,7 @@ from deferral import stored
 from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
 from airflow_provider_nebula_explorer.triggers import watchers
 from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerWorkflowTrigger
-from airflow_provider_nebula_explorer.triggers.workflow_events import WorkflowEvents
+from airflow_provider_nebula_explorer.triggers.workflow_events import WorkflowEvents, WorkflowSpec
 
 try:
     from airflow.triggers.shared_stream import SharedStreamManager
@@ -402,3 +402,36 @@ def test_a_bookmark_is_not_written_at_each_poll(emulator, bookmarks):
     quiet, after = asyncio.run(test())
     assert quiet == 1
     assert after <= 3, "when the job is new, and when its event is acknowledged"
+
+
+def test_an_event_is_acknowledged_while_the_connection_changes(emulator, bookmarks, monkeypatch):
+    """Airflow 3.3 acknowledges in another task than the one that observes the workflow."""
+    monkeypatch.setattr(watchers, "LOOKUP_SECONDS", 0)
+    events = WorkflowEvents(WorkflowSpec(5, CONNECTION, INTERVAL, None, None), bookmarks, spacing=0.0)
+    keep, tasks = bookmarks.aset, []
+
+    async def test(other):
+        others_is_kept = asyncio.Event()
+
+        async def aset(key, value):
+            if tasks:
+                others_is_kept.set()
+            else:
+                monkeypatch.setenv("AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT", other.airflow_connection)
+                tasks.append(asyncio.create_task(anext(jobs)))
+                await asyncio.wait_for(others_is_kept.wait(), timeout=30)
+            await keep(key, value)
+
+        jobs = events.jobs()
+        first = asyncio.create_task(anext(jobs))
+        await polls(emulator)
+        job_id = emulator.start_job(5, plan=DONE)
+        assert (await first).id == job_id
+        bookmarks.aset = aset
+        await events.acknowledge(job_id)
+        tasks[0].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    with Emulator() as other:
+        asyncio.run(test(other))
+    assert [json.loads(value)["open"] for value in bookmarks.values.values()] == [[], []]
