@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 # [START howto_many_inputs]
+import time
 from datetime import datetime, timedelta, timezone
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, dag, task
@@ -12,6 +13,7 @@ from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplore
 from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerRunWorkflowOperator
 
 INPUTS = 50
+QUIET_SECONDS = 60  # a task that passed the check below may start its job so much later
 
 
 def skip_if_one_failed(context):
@@ -22,8 +24,8 @@ def skip_if_one_failed(context):
 
 def job_ids(ti):
     """Return the ids of the jobs that run tasks have started so far."""
-    ids = ti.xcom_pull(task_ids="run", key="job_id", map_indexes=range(INPUTS))
-    return {job_id for job_id in ids if job_id is not None}
+    ids = ti.xcom_pull(task_ids="run", key="job_id")
+    return {job_id for job_id in ids or () if job_id is not None}
 
 
 @dag(
@@ -52,21 +54,23 @@ def nebula_explorer_many_inputs():
     def cancel_others(ti=None):
         """Run as soon as a run task has failed, while the others still run."""
         ti.xcom_push(key="one_failed", value=True)
-        stopped = set()
+        stopped, until = set(), 0.0
         with NebulaExplorerHook() as hook:
-            # Once more as long as there are new jobs: a task may just have started one.
-            while running := job_ids(ti) - stopped:
+            while (running := job_ids(ti) - stopped) or time.monotonic() < until:
                 for job_id in running:
                     hook.cancel_job(job_id, ignore_final=True)
                 for job_id in running:
                     hook.wait_for_job(job_id, poll_interval=1)
+                if running:
+                    until = time.monotonic() + QUIET_SECONDS
                 stopped |= running
+                time.sleep(1)
 
     @task
     def collect(ids):
         """Run if all have succeeded; the ids are in the order of the inputs."""
         with NebulaExplorerHook() as hook:
-            return [hook.get_task_result(job_id, name="pagerank_1", limit=1) for job_id in ids]
+            return [hook.get_task_result(job_id, name="pagerank_1") for job_id in ids]
 
     run >> cancel_others()
     collect(run.output)

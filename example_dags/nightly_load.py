@@ -10,17 +10,20 @@ import pendulum
 from airflow.providers.common.compat.sdk import dag
 
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerJobError
+from airflow_provider_nebula_explorer.explorer import JobStatus
 from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerRunWorkflowOperator
 
 
 def alert(context):
-    """Say what a person needs to know: here in the task's log, in place of your mail or chat."""
-    error = context["exception"]
-    text = f"{context['run_id']}: {error}"
-    if isinstance(error, NebulaExplorerJobError):  # if not, there is no job, or it cannot be observed
-        failed = [task.name for task in error.job.tasks if not task.status.is_success]
-        text = f"Job {error.job.id} is {error.job.status.name}, because of {failed}. Its page: {error.url}"
-    print(f"ALERT: {text}")
+    """Say what a person needs to know: here in a log, in place of your mail or chat."""
+    ti, error = context["ti"], context.get("exception")  # there is none if the worker died
+    if isinstance(error, NebulaExplorerJobError):
+        failed = [task.name for task in error.job.tasks if task.status is JobStatus.FAILED]
+        text = f"job {error.job.id} is {error.job.status.name}, as {failed} failed. Its page: {error.url}"
+    else:  # the task timed out, was lost, or could not observe its job: the XComs say which job it is
+        job_id, page = (ti.xcom_pull(task_ids=ti.task_id, key=key) for key in ("job_id", "job_url"))
+        text = f"{error or 'the worker died'}. The job: {job_id}. Its page: {page}"
+    print(f"ALERT: {context['run_id']}: {text}")
 
 
 @dag(
@@ -42,7 +45,7 @@ def nebula_explorer_nightly_load():
             }
         },
         deferrable=True,
-        retries=1,  # a task can be lost with its worker, deferred or not; it then resumes its job
+        retries=1,  # for a lost task, which resumes its job; a failed job is repeated once, too
         retry_delay=timedelta(minutes=5),
         execution_timeout=timedelta(hours=4),  # then the job is cancelled
         on_failure_callback=alert,  # after the last attempt

@@ -49,7 +49,7 @@ def nebula_explorer_run_workflow():
 
     @task
     def report_failure(job):
-        failed = [task["name"] for task in job["tasks"] if task["status"] != JobStatus.SUCCESS]
+        failed = [task["name"] for task in job["tasks"] if task["status"] == JobStatus.FAILED]
         print(f"Job {job['name']} did not succeed. Check the tasks {failed}.")
 
     # [START howto_operator_get_task_result]

@@ -31,7 +31,7 @@ def report_late(context):
 
 def report_missing(context):
     """Report that the wait has ended without a job: the error names the newest jobs that do not count."""
-    print(f"ALERT: {context['exception']}")
+    print(f"ALERT: {context.get('exception', 'the worker died')}")
 
 
 @dag(
@@ -48,6 +48,9 @@ def nebula_explorer_wait_with_deadline():
         workflow_id="{{ params.workflow_id }}",
         # A date means its midnight in the DAG's time zone. Airflow 2.11 has no run_after.
         created_after="{{ dag.timezone.convert(dag_run.run_after | default(data_interval_end)) | ds }}",
+        # Until tomorrow's: without it, a backfill takes a job that was created later.
+        created_before="{{ (dag.timezone.convert(dag_run.run_after | default(data_interval_end))"
+        " + macros.timedelta(days=1)) | ds }}",
         timeout=4 * 3600,  # from the first poll: until 8:00
         deferrable=True,
         retries=1,  # a task can be lost with its worker; a timeout is not retried

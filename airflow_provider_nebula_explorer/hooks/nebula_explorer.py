@@ -223,7 +223,7 @@ class NebulaExplorerHook(BaseHook):
         return submitter.submit(call, submitter.intend(parse_id("workflow_id", workflow_id)))
 
     def cancel_job(self, job_id: int | str, *, ignore_final: bool = False) -> None:
-        """Ask Explorer to stop a job. Its status becomes Stopping and, a little later, Interrupted.
+        """Ask Explorer to stop a job. It becomes Stopping and soon Interrupted; nothing is returned.
 
         :param job_id: a number, or text of digits.
         :param ignore_final: whether a job that is already final is left as it is, without an error.

@@ -82,7 +82,10 @@ class WaitTrigger(BaseTrigger):
                 return await success_event(self.task_instance, event, self.task_result)
             except Exception as error:  # noqa: BLE001 - Airflow's: a worker can still end the task
                 log.warning("The task ends in a worker, as storing its XComs failed: %s", show_error(error))
-        await asyncio.sleep(max(0.0, resumes_at - time.monotonic()))
+        left = resumes_at - time.monotonic()
+        if left > 0:
+            log.info("The wait is over. The task resumes in %.0f s, as sooner Airflow might fail it.", left)
+            await asyncio.sleep(left)
         return fire(event)
 
     @property

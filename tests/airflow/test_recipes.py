@@ -40,11 +40,13 @@ def dag(dags):  # noqa: F811
 def alerted(capsys):
     """Call a task's failure callback with an error, as Airflow does in a worker."""
 
-    def alerted(task, error):
+    def alerted(task, error=None, **xcoms):
         found = task.on_failure_callback
         (callback,) = found if isinstance(found, list) else [found]  # Airflow 2 keeps it as it was given
         capsys.readouterr()
-        callback({"exception": error, "run_id": "the_run"})
+        ti = TaskInstance()
+        ti.xcoms.update(xcoms)
+        callback({"run_id": "the_run", "ti": ti, **({"exception": error} if error else {})})
         return capsys.readouterr().out
 
     return alerted
@@ -74,7 +76,8 @@ def test_the_alert_of_the_nightly_load_names_the_failed_job_and_its_task(dag, em
     task = dag("nightly_load").get_task("load").prepare_for_execution()
     text = alerted(task, fail(task, NebulaExplorerJobError))
     (job,) = emulator.jobs
-    assert text == f"ALERT: Job {job['id']} is FAILED, because of ['bad']. Its page: {emulator.url}/\n"
+    alert = f"ALERT: the_run: job {job['id']} is FAILED, as ['bad'] failed. Its page: {emulator.url}/\n"
+    assert text == alert
 
 
 def test_the_alert_of_the_nightly_load_says_why_there_is_no_job(dag, emulator, alerted):
@@ -91,6 +94,11 @@ def test_dag_test_calls_back_except_on_airflow_3_0_to_3_2(run, dag, emulator, mo
     assert ("ALERT: " in capsys.readouterr().out) == (not (3, 0) <= VERSION < (3, 3))
 
 
+def test_the_alert_of_the_nightly_load_names_the_job_of_a_task_whose_worker_died(dag, alerted):
+    text = alerted(dag("nightly_load").get_task("load"), job_id=176, job_url="https://graph/jobs/176")
+    assert text == "ALERT: the_run: the worker died. The job: 176. Its page: https://graph/jobs/176\n"
+
+
 def test_a_wait_with_a_deadline_takes_a_job_of_today(run, dag, emulator, monkeypatch):  # noqa: F811
     # dag.test() of Airflow 3.3 stops at a deadline of a DAG that no scheduler has seen yet.
     monkeypatch.setattr(dag("wait_with_deadline"), "deadline", None, raising=False)
@@ -102,7 +110,7 @@ def test_a_wait_with_a_deadline_takes_a_job_of_today(run, dag, emulator, monkeyp
 def test_the_alert_of_a_missed_deadline_names_the_jobs_that_do_not_count(dag, emulator, alerted):
     job_id = emulator.start_job(WORKFLOW_ID, plan=JobPlan(running=0, ends="FAILED"))
     task = dag("wait_with_deadline").get_task("wait").prepare_for_execution()
-    error = fail(task, AirflowSensorTimeout, created_after=YESTERDAY, timeout=0)
+    error = fail(task, AirflowSensorTimeout, created_after=YESTERDAY, created_before=None, timeout=0)
     assert str(job_id) in alerted(task, error)
 
 
@@ -112,14 +120,19 @@ def test_the_alert_of_a_missed_deadline_names_the_jobs_that_do_not_count(dag, em
     ids=["Airflow 3", "Airflow 2.11"],
 )
 @pytest.mark.parametrize(
-    ("macro", "begins"),
-    [("dag.timezone", "2026-02-01"), ("midnight_in_tokyo", "2026-02-01T00:00:00+09:00")],
+    ("macro", "window"),
+    [
+        ("dag.timezone", ["2026-02-01", "2026-02-02"]),
+        ("midnight_in_tokyo", ["2026-02-01T00:00:00+09:00", "2026-02-02T00:00:00+09:00"]),
+    ],
 )
-def test_today_begins_at_midnight_in_the_zone_that_the_page_names(dags, macro, begins, due):  # noqa: F811
-    (template,) = re.findall(rf'created_after="({{{{ {macro}.*?}}}})"', PAGE.read_text(encoding="utf-8"))
-    context = {"dag": SimpleNamespace(timezone=pendulum.timezone("Asia/Tokyo")), **due}
+def test_today_is_from_midnight_to_midnight_in_the_zone_that_the_page_names(dags, macro, window, due):  # noqa: F811
+    page = re.sub(r'"\n +"', "", PAGE.read_text(encoding="utf-8"))  # texts that Python joins
+    templates = re.findall(rf'created_(?:after|before)="({{{{ \(?{macro}.*?}}}})"', page)
+    macros = SimpleNamespace(timedelta=timedelta)
+    context = {"dag": SimpleNamespace(timezone=pendulum.timezone("Asia/Tokyo")), "macros": macros, **due}
     of_page = dags["after_tokyos_job"].get_template_env()
-    assert of_page.from_string(template).render(context) == begins
+    assert [of_page.from_string(template).render(context) for template in templates] == window
 
 
 def test_many_inputs_each_have_a_job_and_a_result(run, dag, emulator, monkeypatch):  # noqa: F811
@@ -129,7 +142,9 @@ def test_many_inputs_each_have_a_job_and_a_result(run, dag, emulator, monkeypatc
     assert (states["collect"], states["cancel_others"]) == ("success", "skipped")
     ids = [xcoms["run", "return_value", index] for index in range(4)]
     assert [emulator.input(job_id) for job_id in ids] == [{"query_1": {"part": part}} for part in range(4)]
-    assert xcoms["collect", "return_value", -1] == [[["player110", "0.150000"]]] * 4
+    assert (
+        xcoms["collect", "return_value", -1] == [[["player110", "0.150000"], ["player106", "0.120000"]]] * 4
+    )
 
 
 @pytest.mark.skipif(VERSION < (3, 0), reason="dag.test() of Airflow 2 ends at a timeout")

@@ -15,7 +15,10 @@ from airflow_provider_nebula_explorer.emulator import Emulator, JobPlan
 from airflow_provider_nebula_explorer.explorer import JobStatus
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
-RECIPES = {"many_inputs": ("INPUTS = 50", "INPUTS = 12"), "wait_with_deadline": ("hours=2", "seconds=2")}
+RECIPES = {
+    "many_inputs": {"INPUTS = 50": "INPUTS = 12", "QUIET_SECONDS = 60": "QUIET_SECONDS = 5"},
+    "wait_with_deadline": {"hours=2": "seconds=2"},
+}
 MANY, DEADLINE = "nebula_explorer_many_inputs", "nebula_explorer_wait_with_deadline"
 SECONDS = 150.0
 
@@ -54,10 +57,12 @@ def workflow_of(run_id: str) -> str:
 @pytest.fixture(scope="module")
 def recipes(tmp_path_factory) -> Iterator[Recipes]:
     dags = tmp_path_factory.mktemp("dags")
-    for name, (long, short) in RECIPES.items():
+    for name, changes in RECIPES.items():
         text = (EXAMPLES / f"{name}.py").read_text()
-        assert text.count(long) == 1
-        (dags / f"{name}.py").write_text(text.replace(long, short))
+        for long, short in changes.items():
+            assert text.count(long) == 1
+            text = text.replace(long, short)
+        (dags / f"{name}.py").write_text(text)
     with Emulator() as explorer:
         airflow = Airflow(dags, {MANY, DEADLINE})
         with running(airflow):

@@ -155,7 +155,8 @@ class AsyncClient:
 
     async def _find_login(self, step: FindLogin) -> Login | Refusal:
         if pause := self._budget.pause_before_login(self._clock()):
-            log.warning("Explorer ended many logins within an hour. The next one is in %.0f s.", pause)
+            url = self._settings.base_url
+            log.warning("%s ended many logins within an hour. The next one is in %.0f s.", url, pause)
             await self._sleep(pause)
         # In threads of asyncio's: in the only one of asgiref's, Airflow answers others meanwhile.
         if self._store is None:

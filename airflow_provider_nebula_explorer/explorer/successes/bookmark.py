@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from heapq import nlargest
 from typing import Any
 
 from airflow_provider_nebula_explorer.explorer.client.api import JobSummary
 from airflow_provider_nebula_explorer.explorer.models import JsonObject, show
+from airflow_provider_nebula_explorer.explorer.successes.limits import MOST_OPEN
 
 OVERLAP_MS = 60_000
 """How far a list goes back behind the one before: a job may appear in a list some time after its creation."""
@@ -87,7 +89,7 @@ class Bookmark:
         :param now: see :meth:`learn`.
         """
         self.learn(jobs, clock, now)
-        self.open = {job.id for job in (*jobs, *older) if not job.status.is_final}
+        self.open = _newest({job.id for job in (*jobs, *older) if not job.status.is_final})
 
     def learn(self, jobs: Iterable[JobSummary], clock: int | None, now: int) -> list[JobSummary]:
         """Take note of a whole list, and return its jobs that are new.
@@ -104,6 +106,7 @@ class Bookmark:
         self.since = max(newest - OVERLAP_MS, 0) if newest else self.since or 0
         self.at = now
         self.open.update(job.id for job in new if not job.status.is_final or job.status.is_success)
+        self.open = _newest(self.open)
         return new
 
     @property
@@ -123,3 +126,7 @@ class Bookmark:
     def copy(self) -> Bookmark:
         """Return a bookmark that stays as this one is now, as if another process had read it."""
         return Bookmark(self.since, self.at, self.known, set(self.open))
+
+
+def _newest(job_ids: set[int]) -> set[int]:
+    return job_ids if len(job_ids) <= MOST_OPEN else set(nlargest(MOST_OPEN, job_ids))

@@ -9,3 +9,6 @@ MOST_NEW_JOBS = 20_000
 MOST_WAITS = 1000
 """Jobs of a workflow that are waited for at once, the newest: each takes some fifteen objects, which Python's
 garbage collector visits while the event loop stands still. The others follow when those have ended."""
+
+MOST_OPEN = 20_000
+"""Jobs of a workflow whose events are still to come, the newest: Airflow stores their ids, some 200 KB."""

@@ -75,7 +75,11 @@ class JobProgress:
     def _change(self, status: JobStatus, subject: str, now: float) -> Iterator[LogLine]:
         before, since = self.status, self._since
         self.status, self._since = status, now
-        after = "" if before is None or since is None else f", after {_seconds(now - since)} of {before.name}"
+        after = ""
+        if (
+            before is not None and since is not None and not status.is_final
+        ):  # its details say how long it ran
+            after = f", after {_seconds(now - since)} of {before.name}"
         yield logging.INFO, f"{subject} is {status.name}{after}."
         if not status.is_known:
             yield logging.WARNING, f"Status {status.value} is unknown to this version; the wait continues."

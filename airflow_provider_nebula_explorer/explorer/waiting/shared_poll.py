@@ -17,7 +17,7 @@ from airflow_provider_nebula_explorer.exceptions import (
 from airflow_provider_nebula_explorer.explorer.client import api
 from airflow_provider_nebula_explorer.explorer.client.api import JobSummary
 from airflow_provider_nebula_explorer.explorer.interval import age
-from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
+from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, show_error
 from airflow_provider_nebula_explorer.explorer.waiting.fetch_queue import FetchQueue, StartTask
 from airflow_provider_nebula_explorer.explorer.waiting.planner import PageRequest, PollPlanner
 from airflow_provider_nebula_explorer.explorer.waiting.progress import TaskTurns
@@ -242,7 +242,7 @@ def _age(summary: JobSummary, server_time: float | None) -> float:
 
 def _unexpected(error: Exception) -> NebulaExplorerError:
     """Return an error of no known kind as a failed poll: it must not end all waits of an account."""
-    failed = NebulaExplorerConnectionError(f"The poll failed unexpectedly: {type(error).__name__}: {error}")
+    failed = NebulaExplorerConnectionError(f"The poll failed unexpectedly: {show_error(error)}")
     failed.__cause__ = error
     return failed
 

@@ -167,7 +167,7 @@ def test_a_storm_of_lost_sessions_becomes_growing_pauses_and_not_logins(explorer
     assert time.pauses[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
     assert explorer.logins == 60
     assert time.now > 40 * 60, "a minute for each"
-    assert "Explorer ended many logins within an hour. The next one is in 60 s." in caplog.messages
+    assert f"{explorer.url} ended many logins within an hour. The next one is in 60 s." in caplog.messages
 
 
 def test_sessions_that_are_refused_at_once_are_errors_that_say_so_after_growing_pauses(
@@ -184,7 +184,7 @@ def test_sessions_that_are_refused_at_once_are_errors_that_say_so_after_growing_
 
     with_client(settings_of(explorer), use, sleep=time.sleep, clock=time.clock)
     assert time.pauses == [1, 2, 4], "the first call makes two logins, each further one makes one"
-    assert "Explorer ended many logins within an hour. The next one is in 1 s." in caplog.messages
+    assert f"{explorer.url} ended many logins within an hour. The next one is in 1 s." in caplog.messages
     (error,) = set(errors)
     assert "code 40104001, ErrSession" in error
     assert "renewed and refused again, though Explorer accepts the account. Several Explorers" in error

@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_nebula_explorer.explorer.client.api import JobSummary
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 from airflow_provider_nebula_explorer.explorer.successes.bookmark import Bookmark
+from airflow_provider_nebula_explorer.explorer.successes.limits import MOST_OPEN
 
 NOON = 1_700_000_000_000
 MINUTE = 60_000
@@ -42,6 +43,16 @@ def test_what_may_succeed_or_has_is_open_until_it_is_acknowledged():
     assert bookmark.open == {1, 2}
     bookmark.acknowledge(1)
     assert bookmark.open == {2}
+
+
+def test_only_so_many_jobs_are_open_the_newest():
+    bookmark = Bookmark(NOON, NOON)
+    for first in (1, 1 + MOST_OPEN):
+        many = range(first, first + MOST_OPEN)
+        bookmark.learn([job(number, NOON, JobStatus.RUNNING) for number in many], NOON, NOON)
+        assert bookmark.open == set(many)
+    bookmark.begin([], [job(number, NOON, JobStatus.RUNNING) for number in range(MOST_OPEN + 1)], NOON, NOON)
+    assert bookmark.open == set(range(1, MOST_OPEN + 1))
 
 
 def test_the_next_list_goes_back_over_the_time_since_the_last_one():
