@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import Context
 
 from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID
-from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError
 from airflow_provider_nebula_explorer.explorer.arguments import parse_id, parse_statuses
-from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
+from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject, show_error
 from airflow_provider_nebula_explorer.explorer.waiting.events import check_subject, seen_job
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import describe, describe_window
 from airflow_provider_nebula_explorer.explorer.waiting.pollers import JobPoller, Poller, WorkflowPoller
@@ -240,8 +239,10 @@ class NebulaExplorerWorkflowSensor(ExplorerSensor):
         try:
             with self.hook as hook:
                 jobs = list(hook.list_jobs(self.workflow_id, name=self.name, limit=_SHOWN_JOBS))
-        except NebulaExplorerError as error:
-            log.warning("The newest jobs of workflow %s cannot be listed: %s", self.workflow_id, error)
+        except Exception as error:  # noqa: BLE001 - Airflow's, too: it must not take the timeout's place
+            log.warning(
+                "The newest jobs of workflow %s cannot be listed: %s", self.workflow_id, show_error(error)
+            )
             return wanted
         newest = "; ".join(f"{describe(job)}, created {job.create_time}, {job.status.name}" for job in jobs)
         return f"{wanted} Its newest jobs: {newest or 'none'}."

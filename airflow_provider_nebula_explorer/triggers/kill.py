@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 KILL_SECONDS = 25.0
 """What an ``on_kill`` may take; Airflow waits 30 s for it."""
 
+CANCEL_SECONDS = 20.0
+"""What a cancel may take, retries included; it has to be over before Airflow ends the deferral."""
+
 _CLOSING_SECONDS = 2.0
 """What a client has to close its connections after that."""
 

@@ -12,10 +12,11 @@ from dataclasses import KW_ONLY, asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
+import anyio
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID
-from airflow_provider_nebula_explorer.exceptions import NebulaExplorerJobError
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError, NebulaExplorerJobError
 from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_id,
     parse_interval,
@@ -29,7 +30,12 @@ from airflow_provider_nebula_explorer.explorer.waiting.abandoned import Abandone
 from airflow_provider_nebula_explorer.explorer.waiting.events import read_job
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import LogLine, has_reached
 from airflow_provider_nebula_explorer.explorer.waiting.watcher import Watcher
-from airflow_provider_nebula_explorer.triggers.kill import HAS_ON_KILL, finish_despite_kill, is_still_deferred
+from airflow_provider_nebula_explorer.triggers.kill import (
+    CANCEL_SECONDS,
+    HAS_ON_KILL,
+    finish_despite_kill,
+    is_still_deferred,
+)
 from airflow_provider_nebula_explorer.triggers.limits import MARGIN_SECONDS, TimeLimits
 from airflow_provider_nebula_explorer.triggers.task_end import TaskResult
 from airflow_provider_nebula_explorer.triggers.task_wait import WaitTrigger, fire
@@ -165,8 +171,11 @@ class NebulaExplorerJobTrigger(WaitTrigger):
             settings = await look_up(self.nebula_explorer_conn_id)
             self._page = settings.job_link(int(self.job_id), (self.seen or {}).get("workflowId", ""))
             _log(AbandonedJob(self.job_id, self._page, reason).announcement)
-            async with SharedWatcher(settings) as shared:
-                await shared.watcher.run(cancel_job(self.job_id))
+            with anyio.fail_after(CANCEL_SECONDS):
+                async with SharedWatcher(settings) as shared:
+                    await shared.watcher.run(cancel_job(self.job_id))
+        except TimeoutError:
+            failed = NebulaExplorerConnectionError(f"No response came within {CANCEL_SECONDS:g} s.")
         except Exception as error:  # noqa: BLE001 - Airflow's, too: the wait has to end in its event all the same
             failed = error
         _log(AbandonedJob(self.job_id, self._page, reason).outcome(failed))

@@ -63,6 +63,7 @@ async def jobs_of(stream: AsyncIterator[Any], store: Any) -> AsyncIterator[Job]:
     """
     async for item in stream:
         if isinstance(item, _StoreRequest):
-            item.store.set_result(store)
+            if not item.store.done():  # another subscriber may have been first
+                item.store.set_result(store)
         else:
             yield item

@@ -24,6 +24,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerNotFoundError,
 )
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
+from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
 from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink
 from airflow_provider_nebula_explorer.sensors.nebula_explorer import (
     NebulaExplorerJobSensor,
@@ -295,6 +296,14 @@ class TestWorkflowSensor:
     def test_its_timeout_stays_one_if_the_jobs_cannot_be_listed(self, explorer, emulator, wait, since):
         explorer.set_connection(extra={"max_consecutive_failures": 1000})
         emulator.fail(Fault("status", "list_workflow_jobs", times=None))
+        with pytest.raises(AirflowSensorTimeout, match=r"has succeeded\.$"):
+            wait(NebulaExplorerWorkflowSensor, workflow_id=5, timeout=0.3)
+
+    def test_its_timeout_stays_one_if_the_connection_is_gone(self, emulator, wait, since, monkeypatch):
+        def list_jobs(*args, **kwargs):
+            raise RuntimeError("the secrets backend is down")
+
+        monkeypatch.setattr(NebulaExplorerHook, "list_jobs", list_jobs)
         with pytest.raises(AirflowSensorTimeout, match=r"has succeeded\.$"):
             wait(NebulaExplorerWorkflowSensor, workflow_id=5, timeout=0.3)
 

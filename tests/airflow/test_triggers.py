@@ -23,6 +23,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerNotFoundError,
 )
 from airflow_provider_nebula_explorer.explorer.waiting.events import read_job, timed_out
+from airflow_provider_nebula_explorer.triggers import nebula_explorer as job_triggers
 from airflow_provider_nebula_explorer.triggers import watchers
 from airflow_provider_nebula_explorer.triggers.nebula_explorer import (
     NebulaExplorerJobTrigger,
@@ -140,6 +141,16 @@ def test_a_limit_ends_the_wait_though_the_connection_is_gone_meanwhile(emulator,
     assert event == {"job_id": job_id, "timed_out": "execution_timeout"}
     assert f"Job {job_id} was not cancelled and may keep running" in caplog.text
     assert "the secrets backend is down" in caplog.text
+
+
+def test_a_limit_ends_the_wait_though_explorer_does_not_respond_to_the_cancel(emulator, monkeypatch, caplog):
+    monkeypatch.setattr("airflow_provider_nebula_explorer.triggers.limits._LEAST_SECONDS", 0.5)
+    monkeypatch.setattr(job_triggers, "CANCEL_SECONDS", 0.3)
+    emulator.fail(Fault("slow", "cancel_job", seconds=3, times=None))
+    job_id = emulator.start_job(5, plan=JobPlan(ends=None))
+    event = first_event(job_trigger(job_id, execution_timeout_at=time.time(), cancel_on_kill=True))
+    assert event == {"job_id": job_id, "timed_out": "execution_timeout"}
+    assert "No response came within 0.3 s." in caplog.text
 
 
 def test_a_triggerer_that_comes_after_the_limit_still_polls_once(emulator):

@@ -24,6 +24,7 @@ from airflow_provider_nebula_explorer.explorer.client.limits import LONGEST_UNLI
 from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.models import JobStatus, number_in
 from airflow_provider_nebula_explorer.explorer.successes.limits import MOST_NEW_JOBS
+from airflow_provider_nebula_explorer.explorer.waiting.outcome import unexpected
 from airflow_provider_nebula_explorer.explorer.waiting.planner import LARGEST_PAGE, SMALLEST_PAGE
 
 if TYPE_CHECKING:
@@ -163,6 +164,16 @@ class NewJobs:
 
     async def _list(
         self, workflow_id: int | None, since: int, status: JobStatus | None, name: str | None = None
+    ) -> list[JobSummary]:
+        try:
+            return await self._walk(workflow_id, since, status, name)
+        except NebulaExplorerError:
+            raise
+        except Exception as error:  # a defect, or a response that nobody thought of
+            raise unexpected(error) from error
+
+    async def _walk(
+        self, workflow_id: int | None, since: int, status: JobStatus | None, name: str | None
     ) -> list[JobSummary]:
         if self._clock() >= self._small_until:
             self._page_size = LARGEST_PAGE

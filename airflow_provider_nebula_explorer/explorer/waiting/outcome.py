@@ -10,7 +10,7 @@ from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerError,
     NebulaExplorerJobError,
 )
-from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, Task, one_line
+from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, Task, one_line, show_error
 
 MOST_SHOWN = 50
 """A log or an error shows no more tasks or jobs: a screen full."""
@@ -104,3 +104,10 @@ class FailedPolls:
                 f"running; this error says nothing about its status. The last error: {error}"
             ) from error
         return f"Poll {self.failures} of {self._limit} for {self._subject} failed, will poll again: {error}"
+
+
+def unexpected(error: Exception) -> NebulaExplorerError:
+    """Return an error of no known kind as a failed poll: it must not end all waits of an account."""
+    failed = NebulaExplorerConnectionError(f"The poll failed unexpectedly: {show_error(error)}")
+    failed.__cause__ = error
+    return failed

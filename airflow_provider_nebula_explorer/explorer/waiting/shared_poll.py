@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerApiError,
-    NebulaExplorerConnectionError,
     NebulaExplorerError,
     NebulaExplorerLoginError,
 )
 from airflow_provider_nebula_explorer.explorer.client import api
 from airflow_provider_nebula_explorer.explorer.client.api import JobSummary
 from airflow_provider_nebula_explorer.explorer.interval import age
-from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, show_error
+from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.waiting.fetch_queue import FetchQueue, StartTask
+from airflow_provider_nebula_explorer.explorer.waiting.outcome import unexpected
 from airflow_provider_nebula_explorer.explorer.waiting.planner import PageRequest, PollPlanner
 from airflow_provider_nebula_explorer.explorer.waiting.progress import TaskTurns
 from airflow_provider_nebula_explorer.explorer.waiting.schedule import Schedule
@@ -93,7 +93,7 @@ class SharedPoll:
         except NebulaExplorerLoginError:
             raise
         except Exception as error:  # noqa: BLE001 - a defect, or a response that nobody thought of
-            await self._poll_failed(unseen, _unexpected(error))
+            await self._poll_failed(unseen, unexpected(error))
         turns = self._task_turns.take(self._clock())
         self._task_queue.add(it for it in turns if self._jobs[it].status is not JobStatus.PREPARING)
 
@@ -187,7 +187,7 @@ class SharedPoll:
         except NebulaExplorerLoginError as error:
             await self.end_all(error)
         except Exception as error:  # noqa: BLE001 - a defect, or a response that nobody thought of
-            await self._poll_failed([job_id], _unexpected(error))
+            await self._poll_failed([job_id], unexpected(error))
 
     async def _fetch(self, job_id: int) -> NebulaExplorerError | None:
         """Fetch a job, and return the error that may be Explorer's trouble and not the job's own.
@@ -238,13 +238,6 @@ class SharedPoll:
 
 def _age(summary: JobSummary, server_time: float | None) -> float:
     return age(summary.created and summary.created / 1000, server_time)
-
-
-def _unexpected(error: Exception) -> NebulaExplorerError:
-    """Return an error of no known kind as a failed poll: it must not end all waits of an account."""
-    failed = NebulaExplorerConnectionError(f"The poll failed unexpectedly: {show_error(error)}")
-    failed.__cause__ = error
-    return failed
 
 
 def _is_asked_to_wait(error: NebulaExplorerError) -> bool:

@@ -70,6 +70,15 @@ def test_jobs_from_before_are_not_read_again_at_each_poll(odd):
     assert server.requests <= 10 * 3 + 1, "two pages, the one behind them, and once the oldest jobs"
 
 
+@pytest.mark.parametrize("filters", [{}, {"name": None}], ids=["alone", "shared"])
+def test_an_error_of_no_known_kind_is_a_failed_poll(filters):
+    def server(call):
+        raise KeyError("odd")
+
+    with pytest.raises(NebulaExplorerConnectionError, match="failed unexpectedly: KeyError: 'odd'"):
+        listed(server, **filters)
+
+
 class LyingServer:
     """Says that there are 10^18 jobs; ``item`` makes the one with a number, from 0, that no page ends."""
 
