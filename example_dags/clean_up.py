@@ -33,7 +33,7 @@ def nebula_explorer_clean_up():
         if job_id is not None:
             with NebulaExplorerHook() as hook:
                 hook.cancel_job(job_id, ignore_final=True)
-                hook.wait_for_job(job_id, timeout=600)
+                hook.wait_for_job(job_id, timeout=600)  # whatever its final status is; else an error
         print(f"Dropped {space}.")
 
     space = make_space()

@@ -13,12 +13,13 @@ from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplore
 from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExplorerRunWorkflowOperator
 
 INPUTS = 50
-QUIET_SECONDS = 60  # a task that passed the check below may start its job so much later
+QUIET_SECONDS = 180  # a task that passed the check below may start its job so much later
 
 
 def skip_if_one_failed(context):
     """Start no job, and repeat none that was cancelled, once another one has failed."""
-    if context["ti"].xcom_pull(task_ids="cancel_others", key="one_failed"):
+    failed = context["ti"].xcom_pull(task_ids="cancel_others", key="one_failed")
+    if failed == str(context["dag_run"].start_date):  # which a clear of the run moves
         raise AirflowSkipException("Another input's job has failed.")
 
 
@@ -36,7 +37,7 @@ def job_ids(ti):
     params={"workflow_id": "3992429968"},
 )
 def nebula_explorer_many_inputs():
-    @task
+    @task(retries=2)
     def inputs():
         return [{"query_1": {"part": part}} for part in range(INPUTS)]
 
@@ -51,24 +52,24 @@ def nebula_explorer_many_inputs():
     ).expand(input=inputs())
 
     @task(trigger_rule="one_failed", retries=2)
-    def cancel_others(ti=None):
+    def cancel_others(ti=None, dag_run=None):
         """Run as soon as a run task has failed, while the others still run."""
-        ti.xcom_push(key="one_failed", value=True)
-        stopped, until = set(), 0.0
+        ti.xcom_push(key="one_failed", value=str(dag_run.start_date))
+        stopped, until = set(), time.monotonic() + QUIET_SECONDS
         with NebulaExplorerHook() as hook:
             while (running := job_ids(ti) - stopped) or time.monotonic() < until:
                 for job_id in running:
                     hook.cancel_job(job_id, ignore_final=True)
                 for job_id in running:
-                    hook.wait_for_job(job_id, poll_interval=1)
+                    hook.wait_for_job(job_id, poll_interval=1)  # whatever its final status is
                 if running:
                     until = time.monotonic() + QUIET_SECONDS
                 stopped |= running
                 time.sleep(1)
 
-    @task
+    @task(retries=2)
     def collect(ids):
-        """Run if all have succeeded; the ids are in the order of the inputs."""
+        """Run if all have succeeded; the ids are in the order of the inputs. Ten rows of each, by default."""
         with NebulaExplorerHook() as hook:
             return [hook.get_task_result(job_id, name="pagerank_1") for job_id in ids]
 

@@ -16,19 +16,28 @@ from airflow_provider_nebula_explorer.operators.nebula_explorer import NebulaExp
 
 def alert(context):
     """Say what a person needs to know: here in a log, in place of your mail or chat."""
-    ti, error = context["ti"], context.get("exception")  # there is none if the worker died
+    error = context.get("exception")  # none if the task was lost, with its worker for example
     if isinstance(error, NebulaExplorerJobError):
         failed = [task.name for task in error.job.tasks if task.status is JobStatus.FAILED]
-        text = f"job {error.job.id} is {error.job.status.name}, as {failed} failed. Its page: {error.url}"
-    else:  # the task timed out, was lost, or could not observe its job: the XComs say which job it is
-        job_id, page = (ti.xcom_pull(task_ids=ti.task_id, key=key) for key in ("job_id", "job_url"))
-        text = f"{error or 'the worker died'}. The job: {job_id}. Its page: {page}"
+        ended = f"job {error.job.id} is {error.job.status.name}"
+        text = f"{ended}; failed tasks: {', '.join(failed) or 'none'}. Its page: {error.url}"
+    else:
+        job_id, page = started_job(context["ti"])
+        text = f"{error or 'the task was lost, its job may still run'}. The job: {job_id}. Its page: {page}"
     print(f"ALERT: {context['run_id']}: {text}")
 
 
+def started_job(ti):
+    """Return the id and the page of the job that the task has started: it pushes both to XCom."""
+    try:
+        return [ti.xcom_pull(task_ids=ti.task_id, key=key) for key in ("job_id", "job_url")]
+    except Exception:  # noqa: BLE001 - for a lost task, Airflow 3.0 calls this where XComs cannot be read
+        return None, None
+
+
 @dag(
-    schedule="0 2 * * *",
-    start_date=pendulum.datetime(2024, 1, 1, tz="Europe/Berlin"),  # so 2:00 there, summer and winter
+    schedule="0 4 * * *",
+    start_date=pendulum.datetime(2024, 1, 1, tz="Europe/Berlin"),  # so 4:00 there, summer and winter
     catchup=False,
     max_active_runs=1,
     tags=["nebula_explorer"],
@@ -45,9 +54,9 @@ def nebula_explorer_nightly_load():
             }
         },
         deferrable=True,
-        retries=1,  # for a lost task, which resumes its job; a failed job is repeated once, too
+        retries=1,  # a task can be lost, and then resumes its job; a failed job is repeated, too
         retry_delay=timedelta(minutes=5),
-        execution_timeout=timedelta(hours=4),  # then the job is cancelled
+        execution_timeout=timedelta(hours=4),  # of each attempt; then its job is cancelled
         on_failure_callback=alert,  # after the last attempt
     )
 

@@ -26,12 +26,12 @@ else:
 
 def report_late(context):
     """Warn that the run takes longer than two hours; the wait goes on."""
-    print(f"Run {context['dag_run']['dag_run_id']} still waits for the job of the other team.")
+    print(f"Run {context['dag_run']['dag_run_id']} is not over yet.")
 
 
 def report_missing(context):
-    """Report that the wait has ended without a job: the error names the newest jobs that do not count."""
-    print(f"ALERT: {context.get('exception', 'the worker died')}")
+    """Report that the wait has failed: the error of a timeout names the newest jobs that do not count."""
+    print(f"ALERT: {context.get('exception') or 'the task was lost'}")
 
 
 @dag(

@@ -44,10 +44,6 @@ class TaskInstance:
     def xcom_push(self, key, value):
         self.xcoms[key] = value
 
-    def xcom_pull(self, task_ids, key):
-        assert task_ids == self.task_id
-        return self.xcoms.get(key)
-
 
 class Store:
     """Airflow's task state store: what is written survives the process.

@@ -44,8 +44,7 @@ def alerted(capsys):
         found = task.on_failure_callback
         (callback,) = found if isinstance(found, list) else [found]  # Airflow 2 keeps it as it was given
         capsys.readouterr()
-        ti = TaskInstance()
-        ti.xcoms.update(xcoms)
+        ti = SimpleNamespace(task_id=task.task_id, xcom_pull=lambda task_ids, key: xcoms[key])
         callback({"run_id": "the_run", "ti": ti, **({"exception": error} if error else {})})
         return capsys.readouterr().out
 
@@ -76,7 +75,7 @@ def test_the_alert_of_the_nightly_load_names_the_failed_job_and_its_task(dag, em
     task = dag("nightly_load").get_task("load").prepare_for_execution()
     text = alerted(task, fail(task, NebulaExplorerJobError))
     (job,) = emulator.jobs
-    alert = f"ALERT: the_run: job {job['id']} is FAILED, as ['bad'] failed. Its page: {emulator.url}/\n"
+    alert = f"ALERT: the_run: job {job['id']} is FAILED; failed tasks: bad. Its page: {emulator.url}/\n"
     assert text == alert
 
 
@@ -94,9 +93,15 @@ def test_dag_test_calls_back_except_on_airflow_3_0_to_3_2(run, dag, emulator, mo
     assert ("ALERT: " in capsys.readouterr().out) == (not (3, 0) <= VERSION < (3, 3))
 
 
-def test_the_alert_of_the_nightly_load_names_the_job_of_a_task_whose_worker_died(dag, alerted):
-    text = alerted(dag("nightly_load").get_task("load"), job_id=176, job_url="https://graph/jobs/176")
-    assert text == "ALERT: the_run: the worker died. The job: 176. Its page: https://graph/jobs/176\n"
+@pytest.mark.parametrize("error", [None, RuntimeError("timed out")], ids=["lost", "timed out"])
+def test_the_alert_of_the_nightly_load_names_the_job_if_its_error_does_not(dag, alerted, error):
+    text = alerted(dag("nightly_load").get_task("load"), error, job_id=176, job_url="https://graph/jobs/176")
+    reason = error or "the task was lost, its job may still run"
+    assert text == f"ALERT: the_run: {reason}. The job: 176. Its page: https://graph/jobs/176\n"
+
+
+def test_the_alert_of_the_nightly_load_comes_where_no_xcom_can_be_read(dag, alerted):
+    assert "The job: None." in alerted(dag("nightly_load").get_task("load"))
 
 
 def test_a_wait_with_a_deadline_takes_a_job_of_today(run, dag, emulator, monkeypatch):  # noqa: F811

@@ -16,7 +16,7 @@ from airflow_provider_nebula_explorer.explorer import JobStatus
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 RECIPES = {
-    "many_inputs": {"INPUTS = 50": "INPUTS = 12", "QUIET_SECONDS = 60": "QUIET_SECONDS = 5"},
+    "many_inputs": {"INPUTS = 50": "INPUTS = 12", "QUIET_SECONDS = 180": "QUIET_SECONDS = 5"},
     "wait_with_deadline": {"hours=2": "seconds=2"},
 }
 MANY, DEADLINE = "nebula_explorer_many_inputs", "nebula_explorer_wait_with_deadline"
