@@ -107,7 +107,8 @@ def test_the_alert_of_the_nightly_load_comes_where_no_xcom_can_be_read(dag, aler
 def test_a_wait_with_a_deadline_takes_a_job_of_today(run, dag, emulator, monkeypatch):  # noqa: F811
     # dag.test() of Airflow 3.3 stops at a deadline of a DAG that no scheduler has seen yet.
     monkeypatch.setattr(dag("wait_with_deadline"), "deadline", None, raising=False)
-    emulator.start_job(WORKFLOW_ID, plan=JobPlan(running=0))
+    for ago in (0, 24 * 3600):  # a run of Airflow 2 before four o'clock is due on the day before
+        emulator.start_job(WORKFLOW_ID, created=emulator.now() - ago, plan=JobPlan(running=0))
     states, _ = run("nebula_explorer_wait_with_deadline")
     assert states == {"wait": "success", "go_on": "success"}
 
