@@ -86,7 +86,7 @@ def test_no_token_is_found_anywhere(everything):
 
 def test_the_folder_of_shared_logins_was_searched(everything):
     shared = [place for place in everything.places if place.startswith("file nebula_explorer/")]
-    assert {place.rpartition(".")[2] for place in shared} == {"lock", "login", "refusal"}
+    assert {place.rpartition(".")[2] for place in shared} == {"lock", "login", "refusal", "swept"}
 
 
 def test_a_password_in_a_wrong_field_is_shown_by_airflow_itself_alone(everything):
