@@ -76,9 +76,8 @@ class JobProgress:
         before, since = self.status, self._since
         self.status, self._since = status, now
         after = ""
-        if (
-            before is not None and since is not None and not status.is_final
-        ):  # its details say how long it ran
+        # How long a job ran in the end, its details say.
+        if before is not None and since is not None and not status.is_final:
             after = f", after {_seconds(now - since)} of {before.name}"
         yield logging.INFO, f"{subject} is {status.name}{after}."
         if not status.is_known:
