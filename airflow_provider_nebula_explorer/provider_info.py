@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_nebula_explorer import __version__
-from airflow_provider_nebula_explorer.connection import (
+from airflow_provider_nebula_explorer.connection.fields import (
     CONNECTION_TYPE,
     EXTRA_FIELDS,
     HOOK_NAME,

@@ -24,7 +24,7 @@ import urllib3
 from factories import Played, logged_in, no_jitter, settings
 from hostile_server import LOGGED_IN, TOKEN, HostileServer
 
-from airflow_provider_nebula_explorer.connection import read_connection, unknown_extras
+from airflow_provider_nebula_explorer.connection.reading import read_connection, unknown_extras
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError, NebulaExplorerError
 from airflow_provider_nebula_explorer.explorer import arguments
 from airflow_provider_nebula_explorer.explorer.client import api

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, quote
 
 from airflow.providers.common.compat.assets import Asset
 
-from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID, SCHEME
+from airflow_provider_nebula_explorer.connection.fields import DEFAULT_CONNECTION_ID, SCHEME
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
 from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_id,

@@ -12,12 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_nebula_explorer.connection import (
-    DEFAULT_CONNECTION_ID,
-    EXTRA_FIELDS,
-    read_connection,
-    unknown_extras,
-)
+from airflow_provider_nebula_explorer.connection.fields import DEFAULT_CONNECTION_ID, EXTRA_FIELDS
+from airflow_provider_nebula_explorer.connection.reading import read_connection, unknown_extras
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
 from airflow_provider_nebula_explorer.explorer.arguments import parse_id
 from airflow_provider_nebula_explorer.explorer.settings import Settings

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, conf
 
-from airflow_provider_nebula_explorer.connection import (
+from airflow_provider_nebula_explorer.connection.fields import (
     CONNECTION_TYPE,
     DEFAULT_CONNECTION_ID,
     EXTRA_FIELDS,
     HOOK_NAME,
     STANDARD_FORM,
+)
+from airflow_provider_nebula_explorer.connection.reading import (
     is_common,
     read_connection,
     read_fields,
@@ -55,7 +57,7 @@ from airflow_provider_nebula_explorer.hooks.state_dir import state_dir
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from airflow_provider_nebula_explorer.connection import ExtraField
+    from airflow_provider_nebula_explorer.connection.fields import ExtraField
     from airflow_provider_nebula_explorer.explorer.arguments import WorkflowInput
     from airflow_provider_nebula_explorer.explorer.client.sync_client import Client
     from airflow_provider_nebula_explorer.explorer.settings import Settings

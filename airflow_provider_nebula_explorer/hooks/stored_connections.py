@@ -7,7 +7,7 @@ from typing import cast
 
 from airflow.models import Connection
 
-from airflow_provider_nebula_explorer.connection import AirflowConnection
+from airflow_provider_nebula_explorer.connection.reading import AirflowConnection
 
 
 def find_connection(conn_id: str) -> AirflowConnection:

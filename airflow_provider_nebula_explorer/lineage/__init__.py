@@ -7,7 +7,7 @@ import logging
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_nebula_explorer.connection import SCHEME
+from airflow_provider_nebula_explorer.connection.fields import SCHEME
 from airflow_provider_nebula_explorer.explorer.models import show_error
 from airflow_provider_nebula_explorer.links.nebula_explorer import (
     JOB_URL_KEY,

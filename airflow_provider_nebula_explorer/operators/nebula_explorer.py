@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID
+from airflow_provider_nebula_explorer.connection.fields import DEFAULT_CONNECTION_ID
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerAmbiguousSubmitError,
     NebulaExplorerConfigError,

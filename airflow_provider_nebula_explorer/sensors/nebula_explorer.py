@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import Context
 
-from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID
+from airflow_provider_nebula_explorer.connection.fields import DEFAULT_CONNECTION_ID
 from airflow_provider_nebula_explorer.explorer.arguments import parse_id, parse_statuses
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject, show_error
 from airflow_provider_nebula_explorer.explorer.waiting.events import check_subject, seen_job

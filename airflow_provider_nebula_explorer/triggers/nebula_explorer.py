@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_nebula_explorer.connection import DEFAULT_CONNECTION_ID
+from airflow_provider_nebula_explorer.connection.fields import DEFAULT_CONNECTION_ID
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError, NebulaExplorerJobError
 from airflow_provider_nebula_explorer.explorer.arguments import (
     parse_id,

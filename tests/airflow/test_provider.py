@@ -15,7 +15,8 @@ import pytest
 from airflow.providers_manager import ProvidersManager
 
 from airflow_provider_nebula_explorer import __version__
-from airflow_provider_nebula_explorer.connection import EXTRA_FIELDS, read_connection
+from airflow_provider_nebula_explorer.connection.fields import EXTRA_FIELDS
+from airflow_provider_nebula_explorer.connection.reading import read_connection
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
 from airflow_provider_nebula_explorer.links.nebula_explorer import NebulaExplorerJobLink, store_link
 from airflow_provider_nebula_explorer.provider_info import get_provider_info

@@ -11,7 +11,7 @@ from pages import Camera, ConnectionForm, Connections
 from playwright.sync_api import Page, expect
 from whole_airflow import Airflow
 
-from airflow_provider_nebula_explorer.connection import EXTRA_FIELDS, STANDARD_FIELDS
+from airflow_provider_nebula_explorer.connection.fields import EXTRA_FIELDS, STANDARD_FIELDS
 from airflow_provider_nebula_explorer.emulator import Emulator
 from airflow_provider_nebula_explorer.emulator.sessions import DEFAULT_PASSWORD
 

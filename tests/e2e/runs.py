@@ -15,7 +15,7 @@ from airflow.sdk import Connection
 from parts import end_of, wait_for
 from whole_airflow import Airflow
 
-from airflow_provider_nebula_explorer.connection import read_connection
+from airflow_provider_nebula_explorer.connection.reading import read_connection
 from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 from airflow_provider_nebula_explorer.explorer.settings import Settings

@@ -8,12 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_nebula_explorer.connection import (
-    EXTRA_FIELDS,
-    STANDARD_FIELDS,
-    read_connection,
-    unknown_extras,
-)
+from airflow_provider_nebula_explorer.connection.fields import EXTRA_FIELDS, STANDARD_FIELDS
+from airflow_provider_nebula_explorer.connection.reading import read_connection, unknown_extras
 from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConfigError
 
 GOOD = {

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
-from airflow_provider_nebula_explorer.connection import EXTRA_FIELDS
+from airflow_provider_nebula_explorer.connection.fields import EXTRA_FIELDS
 from airflow_provider_nebula_explorer.exceptions import (
     NebulaExplorerBadRequestError,
     NebulaExplorerConnectionError,

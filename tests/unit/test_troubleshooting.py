@@ -20,7 +20,8 @@ ERRORS = [
     name for name, kind in vars(exceptions).items() if isinstance(kind, type) and issubclass(kind, Exception)
 ]
 EXPLAINED_ELSEWHERE = {
-    "connection.py": "a value's text says itself what is allowed",
+    "fields.py": "no error but what the form says",
+    "reading.py": "a value's text says itself what is allowed",
     "arguments.py": "the same",
     "provider_info.py": "no error",
     "start_from_trigger.py": "docs/waiting.md has the reasons",
