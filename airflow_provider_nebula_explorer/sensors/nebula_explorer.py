@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import Context
@@ -185,6 +185,8 @@ class NebulaExplorerWorkflowSensor(ExplorerSensor):
 
     def _open_poller(self, context: Context, hook: NebulaExplorerHook) -> Poller:
         created_after, created_before = self._window(context)
+        if created_before is not None and created_before < datetime.now(timezone.utc):
+            log.info("created_before, %s, is past: only jobs that exist already count.", created_before)
         return WorkflowPoller(
             hook.get_conn(),
             self.workflow_id,

@@ -293,6 +293,16 @@ class TestWorkflowSensor:
         text = f"No job of workflow 5, created at {since} or later and at {due} or before, has succeeded."
         assert text in str(raised.value)
 
+    @pytest.mark.parametrize("days_ago", [0, 2])
+    def test_a_window_that_is_over_is_logged(self, emulator, wait, since, caplog, days_ago):
+        caplog.set_level("INFO")
+        due = timedelta(days=days_ago)  # back from a time that is 23 hours ahead
+        with pytest.raises(AirflowSensorTimeout):
+            wait(NebulaExplorerWorkflowSensor, workflow_id=5, created_before=due, timeout=0.3)
+        assert (
+            f"created_before, {since - timedelta(days=1)}, is past: only jobs that exist" in caplog.text
+        ) is (days_ago > 0)
+
     def test_its_timeout_stays_one_if_the_jobs_cannot_be_listed(self, explorer, emulator, wait, since):
         explorer.set_connection(extra={"max_consecutive_failures": 1000})
         emulator.fail(Fault("status", "list_workflow_jobs", times=None))
