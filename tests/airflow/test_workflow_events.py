@@ -89,18 +89,22 @@ class StreamingTriggerer(Triggerer):
 
     stores = True
 
+    def __init__(self, trigger, *, number=1, streams=None):
+        super().__init__(trigger)
+        self.number = number
+        self.streams = streams or SharedStreamManager(log=_Silent())
+
     async def stream(self):
-        streams = SharedStreamManager(log=_Silent())
         key = self.trigger.shared_stream_key()
-        raw = streams.subscribe(trigger_id=1, trigger=self.trigger, key=key)
+        raw = self.streams.subscribe(trigger_id=self.number, trigger=self.trigger, key=key)
         try:
             async for event in self.trigger.filter_shared_stream(raw):
-                number = streams.bind_pending_event(trigger_id=1, key=key)
+                event_id = self.streams.bind_pending_event(trigger_id=self.number, key=key)
                 yield event
                 if self.stores:
-                    streams.confirm_persisted([number])
+                    self.streams.confirm_persisted([event_id])
         finally:
-            await streams.unsubscribe(1, key)
+            await self.streams.unsubscribe(self.number, key)
 
 
 class ForgetfulTriggerer(StreamingTriggerer):
@@ -219,6 +223,25 @@ def test_a_backlog_longer_than_airflows_queue_comes_whole(emulator, bookmarks, m
             return sorted(job["id"] for job in triggerer.events)
 
     assert asyncio.run(test()) == jobs
+
+
+@needs_streams
+def test_a_trigger_that_joins_a_stream_gets_its_events_as_the_first_one_does(emulator, bookmarks):
+    jobs = [emulator.start_job(5, plan=DONE) for _ in range(2)]
+
+    async def test():
+        streams = SharedStreamManager(log=_Silent())
+        triggers = [trigger_for(5, bookmarks, created_after="2020-01-01T00:00:00Z") for _ in range(2)]
+        first, second = (
+            StreamingTriggerer(trigger, number=number, streams=streams)
+            for number, trigger in enumerate(triggers)
+        )
+        async with running(first), running(second):
+            await first.has_events(2)
+            await second.has_events(2)
+            return [sorted(job["id"] for job in it.events) for it in (first, second)]
+
+    assert asyncio.run(test()) == [jobs, jobs]
 
 
 @each_triggerer

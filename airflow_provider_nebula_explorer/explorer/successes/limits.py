@@ -11,4 +11,6 @@ MOST_WAITS = 1000
 garbage collector visits while the event loop stands still. The others follow when those have ended."""
 
 MOST_OPEN = 20_000
-"""Jobs of a workflow whose events are still to come, the newest: Airflow stores their ids, some 200 KB."""
+"""Jobs of a workflow whose events are still to come, the newest: Airflow stores their ids, some 200 KB.
+It logs a warning above its ``[state_store] max_value_storage_bytes``, 64 KB, and stores them (Airflow 3.3's
+``config.yml``)."""

@@ -25,7 +25,7 @@ from airflow_provider_nebula_explorer.explorer.interval import Interval
 from airflow_provider_nebula_explorer.explorer.metrics import increment
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus
 from airflow_provider_nebula_explorer.explorer.successes.bookmark import OVERLAP_MS, Bookmark
-from airflow_provider_nebula_explorer.explorer.successes.limits import MOST_WAITS
+from airflow_provider_nebula_explorer.explorer.successes.limits import MOST_OPEN, MOST_WAITS
 from airflow_provider_nebula_explorer.explorer.successes.new_jobs import NewJobs, latest
 from airflow_provider_nebula_explorer.explorer.waiting.outcome import FailedPolls
 from airflow_provider_nebula_explorer.explorer.waiting.schedule import spread
@@ -217,10 +217,12 @@ class SuccessStream:
         if not self._has_warned:
             self._has_warned = True
             log.warning(
-                "Workflow %s has %d jobs without an event. The newest %d are waited for first.",
+                "Workflow %s has %d jobs without an event. The newest %d are waited for first; "
+                "beyond the newest %d, none will have an event.",
                 self._workflow_id,
                 count,
                 MOST_WAITS,
+                MOST_OPEN,
             )
 
     async def _end_of(self, job_id: int) -> Job:

@@ -121,7 +121,7 @@ def test_jobs_that_do_not_end_keep_no_newer_one_from_being_waited_for(explorer, 
         return taken == set(newer) and set(consumer.taken) == {*stuck, *newer}
 
     assert consume(explorer, act(), consumer)
-    assert [it.args[1:] for it in caplog.records if "waited for first" in it.msg] == [(5, 3)]
+    assert [it.args[1:] for it in caplog.records if "waited for first" in it.msg] == [(5, 3, 20_000)]
 
 
 def test_what_succeeds_while_no_stream_is_open_comes_once_afterwards(explorer):
