@@ -238,8 +238,10 @@ class NebulaExplorerWorkflowSensor(ExplorerSensor):
     def _why_timed_out(self, context: Context) -> str:
         window = describe_window(*self._window(context))
         wanted = f"No job of workflow {self.workflow_id}, {window}, has succeeded."
+        # One try, as an outage must not prolong a task whose time is over.
+        once = NebulaExplorerHook(self.nebula_explorer_conn_id, **{**self.hook_params, "max_retries": 0})
         try:
-            with self.hook as hook:
+            with once as hook:
                 jobs = list(hook.list_jobs(self.workflow_id, name=self.name, limit=_SHOWN_JOBS))
         except Exception as error:  # noqa: BLE001 - Airflow's, too: it must not take the timeout's place
             log.warning(

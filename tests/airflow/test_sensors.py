@@ -309,6 +309,13 @@ class TestWorkflowSensor:
         with pytest.raises(AirflowSensorTimeout, match=r"has succeeded\.$"):
             wait(NebulaExplorerWorkflowSensor, workflow_id=5, timeout=0.3)
 
+    def test_its_timeout_lists_the_jobs_in_one_try(self, emulator, context, since):
+        emulator.fail(Fault("status", "list_workflow_jobs", times=None))
+        sensor = NebulaExplorerWorkflowSensor(task_id="t", workflow_id=5)
+        with pytest.raises(AirflowSensorTimeout, match=r"has succeeded\.$"):
+            sensor.execute_complete(context, {"workflow_id": 5, "timed_out": "timeout"})
+        assert emulator.count("list_workflow_jobs") == 1
+
     def test_its_timeout_stays_one_if_the_connection_is_gone(self, emulator, wait, since, monkeypatch):
         def list_jobs(*args, **kwargs):
             raise RuntimeError("the secrets backend is down")
