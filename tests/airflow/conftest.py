@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
+from functools import lru_cache
 from types import SimpleNamespace
 
 import pytest
@@ -18,6 +19,23 @@ with warnings.catch_warnings():
     # Airflow imports this in the middle of tests; old versions are warned there of what they depend on.
     warnings.simplefilter("ignore")
     import airflow.serialization.serialized_objects  # noqa: F401
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_api_server():
+    """Let all tasks of ``dag.test()`` share Airflow's server in the process, as Airflow 3.3 itself does.
+
+    Airflow 3.0 to 3.2 makes one for each task, which takes a second or two.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        try:
+            from airflow.sdk.execution_time import supervisor
+        except ImportError:  # Airflow 2
+            pass
+        else:
+            shared = lru_cache(maxsize=1)(supervisor.in_process_api_server)
+            patch.setattr(supervisor, "in_process_api_server", shared)
+        yield
 
 
 @pytest.fixture(autouse=True)
