@@ -14,7 +14,9 @@ from airflow_provider_nebula_explorer.explorer.waiting.pollers import JobPoller,
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
 from airflow_provider_nebula_explorer.triggers.limits import TimeLimits, execution_timed_out
 from airflow_provider_nebula_explorer.triggers.resumption import (
+    attempt_number,
     can_end_in_triggerer,
+    has_to_begin_anew,
     seconds_before_resumption,
 )
 from airflow_provider_nebula_explorer.triggers.task_end import TaskResult
@@ -45,7 +47,9 @@ class WaitsForJob(BaseOperator):
     _deferred_job_id: int | None = None
     """The job that the task deferred for; ``None`` if Airflow does not say, as in ``dag.test()``."""
 
-    def wait_for_job(self, hook: NebulaExplorerHook, job_id: int, seen: Job | None = None) -> Job:
+    def wait_for_job(
+        self, context: Context, hook: NebulaExplorerHook, job_id: int, seen: Job | None = None
+    ) -> Job:
         """Return the final job, here or, after a first poll, by deferring the task.
 
         :param seen: the job, if it was polled just now.
@@ -57,14 +61,16 @@ class WaitsForJob(BaseOperator):
         poller = JobPoller(hook.get_conn(), job_id, max_failures=hook.settings.max_consecutive_failures)
         seen = seen or poller.poll()
         if seen is None or not seen.status.is_final:
-            self._defer(job_id, seen, poller.failed_polls)
+            self._defer(context, job_id, seen, poller.failed_polls)
         return seen
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral, and remember for which job that was."""
         arguments = dict(next_kwargs or {})
-        # Not an argument of execute_complete, as a subclass may have its own.
+        # No arguments of execute_complete, as a subclass may have its own.
         self._deferred_job_id = arguments.pop("job_id", None)
+        if has_to_begin_anew(arguments.pop("attempt", None), context):
+            return self.execute(context)
         return super().resume_execution(next_method, arguments, context)
 
     def job_after_wait(self, event: JsonObject) -> Job:
@@ -80,7 +86,7 @@ class WaitsForJob(BaseOperator):
             raise execution_timed_out(f"job {event.get('job_id')}", self.execution_timeout)
         return job_of_event(event)
 
-    def _defer(self, job_id: int, seen: Job | None, failed_polls: int) -> NoReturn:
+    def _defer(self, context: Context, job_id: int, seen: Job | None, failed_polls: int) -> NoReturn:
         from airflow_provider_nebula_explorer.triggers.nebula_explorer import NebulaExplorerJobTrigger
 
         limits = TimeLimits.of(self)
@@ -100,6 +106,6 @@ class WaitsForJob(BaseOperator):
         self.defer(
             trigger=trigger,
             method_name="execute_complete",
-            kwargs={"job_id": job_id},
+            kwargs={"job_id": job_id, "attempt": attempt_number(context.get("ti"))},
             timeout=limits.of_deferral,
         )

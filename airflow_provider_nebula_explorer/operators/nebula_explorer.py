@@ -297,7 +297,7 @@ class NebulaExplorerCancelJobOperator(HasHook, HasJob, WaitsForJob):
             page = hook.settings.job_link(job.id, job.workflow_id)
             self.report_job(context, job.id, job.workflow_id, page)
             if self.wait_for_completion and not job.status.is_final:
-                job = self.wait_for_job(hook, job.id, seen=job)
+                job = self.wait_for_job(context, hook, job.id, seen=job)
         return job.data
 
     def execute_complete(self, context: Context, event: JsonObject) -> JsonObject:

@@ -55,7 +55,9 @@ class RunsWorkflow(HasKillableJob, Protocol):
     ) -> None:
         """Show which job the task has."""
 
-    def wait_for_job(self, hook: NebulaExplorerHook, job_id: int, seen: Job | None = None) -> Job:
+    def wait_for_job(
+        self, context: Context, hook: NebulaExplorerHook, job_id: int, seen: Job | None = None
+    ) -> Job:
         """Return the final job, or defer the task."""
 
 
@@ -143,7 +145,7 @@ class TaskRun:
 
     def _wait(self, job_id: int, seen: Job | None) -> int:
         while self._task.wait_for_completion:
-            job = self._task.wait_for_job(self._hook, job_id, seen)
+            job = self._task.wait_for_job(self._context, self._hook, job_id, seen)
             self._job.raise_if_killed()
             if job.status is not JobStatus.INTERRUPTED or not self._workflow_run.is_of_earlier(job.id):
                 self._push("job", job.data)

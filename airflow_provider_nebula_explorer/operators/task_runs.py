@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow_provider_nebula_explorer.explorer.models import JsonObject
 from airflow_provider_nebula_explorer.explorer.starting.attempts import RunSpec
+from airflow_provider_nebula_explorer.triggers.resumption import attempt_number
 
 OWN_RUN = ""
 """The name of the run of a task that is a run operator itself."""
@@ -23,7 +24,7 @@ class TaskRuns:
 
     def __init__(self, ti: Any) -> None:
         self.ti = ti
-        self.attempt = _attempt_of(ti)
+        self.attempt = attempt_number(ti)
         self.claims: dict[str, JsonObject] = {}
         self._counts: Counter[str] = Counter()
         self._lock = Lock()
@@ -51,13 +52,9 @@ def runs_of(context: Any) -> TaskRuns:
     ti = context["ti"]
     with _current_lock:
         # dag.test() of Airflow 2 retries a task with the same task instance.
-        if _current.ti is not ti or _current.attempt != _attempt_of(ti):
+        if _current.ti is not ti or _current.attempt != attempt_number(ti):
             _current = TaskRuns(ti)
         return _current
-
-
-def _attempt_of(ti: Any) -> int | None:
-    return getattr(ti, "try_number", None)  # there is none in tests by hand
 
 
 _current = TaskRuns(None)

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a deferred task needs a worker to end, and how soon after its deferral it may resume in one."""
+"""Whether a deferred task needs a worker to end, how soon it may resume in one, and with whose event."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +31,26 @@ def seconds_before_resumption() -> float:
     if not (3, 0) <= _airflow_version() < (3, 4):
         return 0.0
     return float(conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0)) + SCHEDULER_SECONDS
+
+
+def attempt_number(ti: Any) -> int | None:
+    """Return the number of a task instance's attempt; ``None`` for a stand-in, as in tests by hand."""
+    return getattr(ti, "try_number", None)
+
+
+def has_to_begin_anew(deferred_in: int | None, context: Context) -> bool:
+    """Say whether a task is resumed with what an earlier attempt waited for, and log that.
+
+    Airflow 3.0.0 to 3.1.0 resumes a retry with the event of the attempt before (Airflow's issue 56704): it
+    would end in the same error, again and again.
+
+    :param deferred_in: the number of the attempt that deferred; ``None``: Airflow does not say.
+    """
+    attempt = attempt_number(context.get("ti"))
+    if deferred_in in (None, attempt):
+        return False
+    log.info("Airflow resumed attempt %s with the event of attempt %s. It begins anew.", attempt, deferred_in)
+    return True
 
 
 def can_end_in_triggerer(task: Any) -> bool:

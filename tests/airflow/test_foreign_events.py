@@ -6,9 +6,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
 from factories import a_job
 
-from airflow_provider_nebula_explorer.exceptions import NebulaExplorerError
+from airflow_provider_nebula_explorer.emulator import JobPlan
+from airflow_provider_nebula_explorer.exceptions import NebulaExplorerConnectionError, NebulaExplorerError
 from airflow_provider_nebula_explorer.explorer.waiting.events import (
     error_event,
     job_event,
@@ -105,3 +107,52 @@ def test_limits_that_cannot_be_read_are_an_error(limits):
         limits_in({"limits": limits})
     assert limits_in({"limits": [1.5, None]}) == (1.5, None)
     assert limits_in({}) == (None, None)
+
+
+BEGUN = {
+    "run": lambda: NebulaExplorerRunWorkflowOperator(task_id="t", workflow_id=5, deferrable=True),
+    "cancel": lambda: NebulaExplorerCancelJobOperator(
+        task_id="t", job_id=101, deferrable=True, wait_for_completion=True
+    ),
+    "job sensor": lambda: NebulaExplorerJobSensor(task_id="t", job_id=101, deferrable=True),
+    "workflow sensor": lambda: NebulaExplorerWorkflowSensor(
+        task_id="t", workflow_id="5", created_after="2020-01-01", deferrable=True
+    ),
+}
+
+
+@pytest.fixture
+def deferred_task(emulator, context):
+    """Defer a task of the given kind; return what resumes it with an error, in an attempt of its own."""
+    emulator.plan(5, JobPlan(running=1000, stopping=1000))
+    emulator.start_job(5)
+
+    def defer(name):
+        with pytest.raises(TaskDeferred) as deferred:
+            BEGUN[name]().execute(context)
+        pause = deferred.value
+        (subject,) = {"job_id", "workflow_id"} & set(pause.trigger.serialize()[1])
+        wait = {subject: getattr(pause.trigger, subject)}
+        error = error_event(wait, NebulaExplorerConnectionError("Explorer is away"))
+        stored = json.loads(json.dumps({**pause.kwargs, "event": error}))
+        return lambda: BEGUN[name]().resume_execution(pause.method_name, stored, context)
+
+    return defer
+
+
+@pytest.mark.parametrize("name", BEGUN)
+def test_an_attempt_ends_in_the_error_that_it_waited_for(deferred_task, name):
+    resume_it = deferred_task(name)
+    with pytest.raises(NebulaExplorerConnectionError, match="Explorer is away"):
+        resume_it()
+
+
+@pytest.mark.parametrize("name", BEGUN)
+def test_an_attempt_with_the_event_of_an_earlier_one_begins_anew(deferred_task, ti, caplog, name):
+    caplog.set_level("INFO")
+    resume_it = deferred_task(name)
+    ti.try_number = 2
+    with pytest.raises(TaskDeferred) as again:
+        resume_it()
+    assert again.value.kwargs["attempt"] == 2
+    assert "Airflow resumed attempt 2 with the event of attempt 1. It begins anew." in caplog.text
