@@ -21,7 +21,7 @@ ifneq ($(AIRFLOW)$(VERSIONS),)
 export CONSTRAINTS := $(if $(filter lowest,$(VERSIONS)),pyproject.toml,/dev/null)
 endif
 # What an Airflow does not work with, although its metadata allow it.
-BESIDE_3.0 := 'fastapi<0.117'
+BESIDE_3.0 := 'fastapi<0.117' 'pyjwt<2.11'
 BESIDE_3.2 := 'cadwyn<7' 'fastapi<0.136' 'pydantic<2.13' 'svcs<26.2'
 # 3.2 is its newest release, 3.4.0b2 is one release.
 ANY := $(if $(findstring a,$(AIRFLOW))$(findstring b,$(AIRFLOW))$(findstring rc,$(AIRFLOW)),,.*)

@@ -20,10 +20,15 @@ from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 
+AIRFLOW_VERSION = tuple(map(int, airflow.__version__.split(".")[:2]))
+
 needs_33 = pytest.mark.skipif(
-    tuple(map(int, airflow.__version__.split(".")[:2])) < (3, 3),
+    AIRFLOW_VERSION < (3, 3),
     reason="Airflow before 3.3 has no store for bookmarks, and no retry policies",
 )
+RETRIES_KILLED_TASKS = AIRFLOW_VERSION >= (3, 1)
+"""Airflow 3.0 fails a task, without a retry, if its process is killed and its supervisor is not (55753)."""
+
 WORKFLOW_ID = 3992429968
 CLAIM_KEY = "nebula_explorer_claim"
 JOB_SECONDS = 1000.0
