@@ -32,9 +32,9 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-airflow test-airflows test-pre-release test-e2e test-e2e-3.2 test-faults test-system test-browser \
-    test-cluster pictures figures lint format build docs docs-links release-check bench bench-waiting bench-logins \
-    bench-hostile fuzz audit constraints clean
+.PHONY: help demo ui test test-airflow test-airflows test-pre-release test-e2e test-e2e-3.0 test-e2e-3.2 test-faults \
+    test-system test-browser test-cluster pictures figures lint format build docs docs-links release-check bench \
+    bench-waiting bench-logins bench-hostile fuzz audit constraints clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z0-9.-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -71,8 +71,10 @@ test-e2e: $(VENV)/installed-dev ## Kill tasks at every step on a whole Airflow, 
 	$(BIN)/python -m pytest tests/e2e $(ARGS)
 
 # One job per task before Airflow 3.3, too, where Airflow keeps no note.
-test-e2e-3.2: ## Kill and clear tasks on a whole Airflow 3.2
-	$(MAKE) test-e2e AIRFLOW=3.2 PYTHON=python3.12 ARGS="-k 'test_deaths or test_acts_of_users'"
+test-e2e-3.0: ## Kill and clear tasks on a whole Airflow 3.0
+test-e2e-3.2: ## The same on a whole Airflow 3.2
+test-e2e-3.0 test-e2e-3.2: test-e2e-%:
+	$(MAKE) test-e2e AIRFLOW=$* PYTHON=python3.12 ARGS="-k 'test_deaths or test_acts_of_users'"
 
 # Another seed, or more of everything:  make test-faults SEED=7 TIMES=10
 test-faults: $(VENV)/installed-dev ## Thousands of calls and waits while a fifth of all requests fails; a minute

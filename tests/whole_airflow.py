@@ -41,6 +41,7 @@ SETTINGS = {
     "API__MAXIMUM_PAGE_LIMIT": "1000",
     "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
     "DAG_PROCESSOR__PARSING_PROCESSES": "1",
+    "DAG_PROCESSOR__STALE_DAG_THRESHOLD": "3600",  # Airflow 3.0 takes a file for broken after a callback
     "DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
     "DATABASE__SQL_ALCHEMY_POOL_SIZE": "100",  # a request can need two, so of 15 requests all might wait
     "SCHEDULER__JOB_HEARTBEAT_SEC": "1",
@@ -56,7 +57,7 @@ SETTINGS = {
     "WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
 }
 
-_ENDED = re.compile(r"Received executor event with state success .*? run_id='([^']+)', try_number=(\d+),")
+_ENDED = re.compile(r"executor event with state (?:success|failed) .*? run_id='([^']+)', try_number=(\d+),")
 
 
 class Airflow:

@@ -27,7 +27,12 @@ needs_33 = pytest.mark.skipif(
     reason="Airflow before 3.3 has no store for bookmarks, and no retry policies",
 )
 RETRIES_KILLED_TASKS = AIRFLOW_VERSION >= (3, 1)
-"""Airflow 3.0 fails a task, without a retry, if its process is killed and its supervisor is not (55753)."""
+"""Airflow 3.0 fails a task, without a retry, if its process is killed and its supervisor is not (its issue
+55753)."""
+
+RESTARTS_CLEARED_TASKS = AIRFLOW_VERSION >= (3, 1)
+"""Airflow 3.0 ends a running task that is cleared, but leaves it ``restarting`` until it is cleared once more
+(its issue 55045)."""
 
 WORKFLOW_ID = 3992429968
 CLAIM_KEY = "nebula_explorer_claim"

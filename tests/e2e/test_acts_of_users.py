@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from runs import FAILING, LASTING, Run, Scenario
+from runs import FAILING, LASTING, RESTARTS_CLEARED_TASKS, Run, Scenario
 
 from airflow_provider_nebula_explorer.emulator import Fault
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
@@ -41,6 +41,9 @@ def clear_while_it_waits(run: Run) -> None:
     run.start()
     run.wait_until_waiting(attempt=1)
     run.clear()
+    if not RESTARTS_CLEARED_TASKS and run.scenario.dag_id == "in_worker":
+        run.wait_until_interrupted(0)
+        run.clear()
     run.wait_until_waiting(attempt=2, jobs=2)
     run.wait_until_interrupted(0)
     run.let_jobs_end()

@@ -50,8 +50,8 @@ def early(dag_id: str, *deaths: str) -> list[Scenario]:
     ]
 
 
-def late(dag_id: str, *deaths: str) -> list[Scenario]:
-    return [Scenario(dag_id, dies_after_the_jobs_end, death, TAKES_PARENT) for death in deaths]
+def late(dag_id: str, *deaths: str, takes_parent: bool = TAKES_PARENT) -> list[Scenario]:
+    return [Scenario(dag_id, dies_after_the_jobs_end, death, takes_parent) for death in deaths]
 
 
 def named(scenario: Scenario) -> str:
@@ -90,8 +90,8 @@ def test_one_job_comes_of_a_task_whose_first_attempt_dies(run):
 
 @with_runs_of(
     [
-        *late("in_worker", "after success"),
-        *late("deferred", "after deferral", "after success"),
+        *late("in_worker", "after success", takes_parent=False),
+        *late("deferred", "after deferral", "after success", takes_parent=False),
     ]
 )
 def test_an_attempt_that_dies_after_it_reported_its_end_is_not_repeated(run):
