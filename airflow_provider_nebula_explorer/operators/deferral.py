@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from airflow.providers.common.compat.sdk import BaseOperator, Context
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator, Context
 
 from airflow_provider_nebula_explorer.explorer.models import Job, JobStatus, JsonObject
 from airflow_provider_nebula_explorer.explorer.waiting.events import check_subject, seen_job, timed_out
@@ -14,12 +14,16 @@ from airflow_provider_nebula_explorer.explorer.waiting.pollers import JobPoller,
 from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplorerHook
 from airflow_provider_nebula_explorer.triggers.limits import TimeLimits, execution_timed_out
 from airflow_provider_nebula_explorer.triggers.resumption import (
+    ATTEMPT,
     attempt_number,
     can_end_in_triggerer,
     has_to_begin_anew,
     seconds_before_resumption,
 )
 from airflow_provider_nebula_explorer.triggers.task_end import TaskResult
+
+_JOB_ID = "nebula_explorer_job_id"
+"""The key under which a deferral stores which job it is for; a subclass that defers has keys of its own."""
 
 
 # HasJob is a base of the operators, not of this class: if the first base has another __init__ than Airflow's,
@@ -68,10 +72,14 @@ class WaitsForJob(BaseOperator):
         """Resume after a deferral, and remember for which job that was."""
         arguments = dict(next_kwargs or {})
         # No arguments of execute_complete, as a subclass may have its own.
-        self._deferred_job_id = arguments.pop("job_id", None)
-        if has_to_begin_anew(arguments.pop("attempt", None), context):
-            return self.execute(context)
-        return super().resume_execution(next_method, arguments, context)
+        self._deferred_job_id = arguments.pop(_JOB_ID, None)
+        attempt = arguments.pop(ATTEMPT, None)
+        try:
+            return super().resume_execution(next_method, arguments, context)
+        except (Exception, AirflowTaskTimeout):
+            if not has_to_begin_anew(attempt, context):
+                raise
+        return self.execute(context)
 
     def job_after_wait(self, event: JsonObject) -> Job:
         """Return the job that the task waited for, from its trigger's event.
@@ -106,6 +114,6 @@ class WaitsForJob(BaseOperator):
         self.defer(
             trigger=trigger,
             method_name="execute_complete",
-            kwargs={"job_id": job_id, "attempt": attempt_number(context.get("ti"))},
+            kwargs={_JOB_ID: job_id, ATTEMPT: attempt_number(context.get("ti"))},
             timeout=limits.of_deferral,
         )

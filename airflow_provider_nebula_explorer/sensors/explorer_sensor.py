@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     BaseSensorOperator,
     Context,
     PokeReturnValue,
@@ -31,7 +32,7 @@ from airflow_provider_nebula_explorer.hooks.nebula_explorer import NebulaExplore
 from airflow_provider_nebula_explorer.hooks.of_task import HasHook
 from airflow_provider_nebula_explorer.lineage import HasJob
 from airflow_provider_nebula_explorer.triggers.limits import TimeLimits, execution_timed_out
-from airflow_provider_nebula_explorer.triggers.resumption import attempt_number, has_to_begin_anew
+from airflow_provider_nebula_explorer.triggers.resumption import ATTEMPT, attempt_number, has_to_begin_anew
 
 if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
@@ -129,11 +130,15 @@ class ExplorerSensor(HasHook, HasJob, BaseSensorOperator):
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume without what Airflow's sensors add: :meth:`execute_complete` runs their ``execute``."""
         arguments = dict(next_kwargs or {})
-        if has_to_begin_anew(arguments.pop("attempt", None), context):
-            return self.execute(context)
-        if next_method == self.execute_complete.__name__:
-            return self.execute_complete(context, **arguments)
-        return super().resume_execution(next_method, arguments, context)
+        attempt = arguments.pop(ATTEMPT, None)
+        try:
+            if next_method == self.execute_complete.__name__:
+                return self.execute_complete(context, **arguments)
+            return super().resume_execution(next_method, arguments, context)
+        except (Exception, AirflowTaskTimeout):
+            if not has_to_begin_anew(attempt, context):
+                raise
+        return self.execute(context)
 
     def _execute_while_polls_fail(self, context: Context) -> Any:
         """Run the base class's ``execute``; in reschedule mode, again and again while polls fail.
@@ -171,7 +176,7 @@ class ExplorerSensor(HasHook, HasJob, BaseSensorOperator):
             self.defer(
                 trigger=self._open_trigger(context, job, self._poller.failed_polls if self._poller else 0),
                 method_name=self.execute_complete.__name__,
-                kwargs={"attempt": attempt_number(context.get("ti"))},
+                kwargs={ATTEMPT: attempt_number(context.get("ti"))},
                 timeout=self._limits.of_deferral,
             )
         return PokeReturnValue(is_done=False)

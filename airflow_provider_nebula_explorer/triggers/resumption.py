@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ log = logging.getLogger(__name__)
 SCHEDULER_SECONDS = 15.0
 """How late a busy scheduler reads the end of a task's process: 15.9 s after the deferral was the latest seen
 on Airflow 3.3.2, with 200 tasks at once, including the supervisor's sleep of up to 5 s."""
+
+ATTEMPT = "nebula_explorer_attempt"
+"""The key under which a deferral stores in which attempt it was made."""
 
 
 def seconds_before_resumption() -> float:
@@ -39,7 +43,7 @@ def attempt_number(ti: Any) -> int | None:
 
 
 def has_to_begin_anew(deferred_in: int | None, context: Context) -> bool:
-    """Say whether a task is resumed with what an earlier attempt waited for, and log that.
+    """Say whether a resumption failed by what an earlier attempt waited for, and log that.
 
     Airflow 3.0.0 to 3.1.0 resumes a retry with the event of the attempt before (Airflow's issue 56704): it
     would end in the same error, again and again.
@@ -47,7 +51,7 @@ def has_to_begin_anew(deferred_in: int | None, context: Context) -> bool:
     :param deferred_in: the number of the attempt that deferred; ``None``: Airflow does not say.
     """
     attempt = attempt_number(context.get("ti"))
-    if deferred_in in (None, attempt):
+    if deferred_in in (None, attempt) or not (3, 0, 0) <= _airflow_version() <= (3, 1, 0):
         return False
     log.info("Airflow resumed attempt %s with the event of attempt %s. It begins anew.", attempt, deferred_in)
     return True
@@ -102,7 +106,7 @@ def _is_mapped_over(task: Any) -> bool:
 def _airflow_version() -> tuple[int, ...]:
     from airflow import __version__
 
-    return tuple(int(part) for part in __version__.split(".")[:2])
+    return tuple(int(number) for number in re.findall("[0-9]+", __version__)[:3])
 
 
 def _need_of_installation() -> str | None:

@@ -7,6 +7,7 @@ import json
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
+from deferral import first_event
 from factories import a_job
 
 from airflow_provider_nebula_explorer.emulator import JobPlan
@@ -38,7 +39,7 @@ FOREIGN = a_job(2, id=8, workflowId="6")
 
 def resume(name, event, context):
     """Resume a task as Airflow does, in a process of its own."""
-    arguments = {"job_id": 7} if name in ("run", "cancel") else {}
+    arguments = {"nebula_explorer_job_id": 7} if name in ("run", "cancel") else {}
     event = json.loads(json.dumps(event))
     return TASKS[name]().resume_execution("execute_complete", {**arguments, "event": event}, context)
 
@@ -123,36 +124,61 @@ BEGUN = {
 
 @pytest.fixture
 def deferred_task(emulator, context):
-    """Defer a task of the given kind; return what resumes it with an error, in an attempt of its own."""
+    """Defer a task of the given kind; return what resumes it, as its trigger or with an error."""
     emulator.plan(5, JobPlan(running=1000, stopping=1000))
     emulator.start_job(5)
 
-    def defer(name):
+    def defer(name, error=None):
         with pytest.raises(TaskDeferred) as deferred:
             BEGUN[name]().execute(context)
         pause = deferred.value
         (subject,) = {"job_id", "workflow_id"} & set(pause.trigger.serialize()[1])
-        wait = {subject: getattr(pause.trigger, subject)}
-        error = error_event(wait, NebulaExplorerConnectionError("Explorer is away"))
-        stored = json.loads(json.dumps({**pause.kwargs, "event": error}))
+        emulator.advance(3000)
+        subject = {subject: getattr(pause.trigger, subject)}
+        event = error_event(subject, error) if error else first_event(pause.trigger)
+        stored = json.loads(json.dumps({**pause.kwargs, "event": event}))
         return lambda: BEGUN[name]().resume_execution(pause.method_name, stored, context)
 
     return defer
 
 
+AWAY = NebulaExplorerConnectionError("Explorer is away")
+
+
 @pytest.mark.parametrize("name", BEGUN)
-def test_an_attempt_ends_in_the_error_that_it_waited_for(deferred_task, name):
-    resume_it = deferred_task(name)
+@pytest.mark.parametrize(("version", "attempt"), [("3.0.6", 1), ("3.1.1", 2), ("2.11.2", 2)])
+def test_an_attempt_ends_in_the_error_that_it_is_resumed_with(
+    deferred_task, ti, monkeypatch, name, version, attempt
+):
+    monkeypatch.setattr("airflow.__version__", version)
+    resume_it = deferred_task(name, AWAY)
+    ti.try_number = attempt
     with pytest.raises(NebulaExplorerConnectionError, match="Explorer is away"):
         resume_it()
 
 
 @pytest.mark.parametrize("name", BEGUN)
-def test_an_attempt_with_the_event_of_an_earlier_one_begins_anew(deferred_task, ti, caplog, name):
+@pytest.mark.parametrize("version", ["3.0.0", "3.0.6", "3.1.0"])
+def test_a_retry_that_airflow_resumes_with_an_earlier_error_begins_anew(
+    emulator, deferred_task, ti, monkeypatch, caplog, name, version
+):
+    monkeypatch.setattr("airflow.__version__", version)
     caplog.set_level("INFO")
+    resume_it = deferred_task(name, AWAY)
+    ti.try_number = 2
+    calls = emulator.count()
+    assert resume_it()
+    assert emulator.count() > calls
+    assert "Airflow resumed attempt 2 with the event of attempt 1. It begins anew." in caplog.text
+
+
+@pytest.mark.parametrize("name", BEGUN)
+def test_an_earlier_success_ends_a_retry_that_airflow_resumes_with_it(
+    emulator, deferred_task, ti, monkeypatch, name
+):
+    monkeypatch.setattr("airflow.__version__", "3.0.6")
     resume_it = deferred_task(name)
     ti.try_number = 2
-    with pytest.raises(TaskDeferred) as again:
-        resume_it()
-    assert again.value.kwargs["attempt"] == 2
-    assert "Airflow resumed attempt 2 with the event of attempt 1. It begins anew." in caplog.text
+    calls = emulator.count()
+    assert resume_it()
+    assert emulator.count() == calls
