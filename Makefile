@@ -25,7 +25,10 @@ BESIDE_3.0 := 'fastapi<0.117' 'pyjwt<2.11'
 BESIDE_3.2 := 'cadwyn<7' 'fastapi<0.136' 'pydantic<2.13' 'svcs<26.2'
 # 3.2 is its newest release, 3.4.0b2 is one release.
 ANY := $(if $(findstring a,$(AIRFLOW))$(findstring b,$(AIRFLOW))$(findstring rc,$(AIRFLOW)),,.*)
-OTHER_AIRFLOW := $(AIRFLOW:%='apache-airflow==%$(ANY)') $(BESIDE_$(AIRFLOW))
+SPACE := $(subst x,,x x)
+# 3.0 of 3.0 and of 3.0.6
+AIRFLOW_LINE := $(subst $(SPACE),.,$(wordlist 1,2,$(subst ., ,$(AIRFLOW))))
+OTHER_AIRFLOW := $(AIRFLOW:%='apache-airflow==%$(ANY)') $(BESIDE_$(AIRFLOW_LINE))
 
 export PYTHON
 # If this were set, each start of Airflow would compile all of it anew.
@@ -77,7 +80,7 @@ test-e2e-3.0 test-e2e-3.2: test-e2e-%:
 	$(MAKE) test-e2e AIRFLOW=$* PYTHON=python3.12 ARGS="-k 'test_deaths or test_acts_of_users'"
 
 # Another seed, or more of everything:  make test-faults SEED=7 TIMES=10
-test-faults: $(VENV)/installed-dev ## Thousands of calls and waits while a fifth of all requests fails; a minute
+test-faults: $(VENV)/installed-dev ## Thousands of calls and waits while a fifth of all requests fails; two minutes
 	$(BIN)/python -m pytest tests/faults $(SEED:%=--seed %) $(TIMES:%=--times %) $(ARGS)
 
 # By the connection in AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT:  make test-system WORKFLOW=<the id of yours>
@@ -87,7 +90,7 @@ test-system: $(VENV)/installed-dev ## Run the examples against your own Explorer
 test-browser: $(VENV)/installed-browser ## Use the package in Airflow's pages, in a browser; about two minutes
 	$(BIN)/python -m pytest -x tests/browser $(ARGS)
 
-test-cluster: $(VENV)/installed-cluster ## Kill the parts of a cluster at work; about fifteen minutes
+test-cluster: $(VENV)/installed-cluster ## Kill the parts of a cluster at work; about ten minutes
 	$(BIN)/python -m pytest -x tests/cluster $(ARGS)
 
 pictures: $(VENV)/installed-browser ## The same, and put its pictures into docs/images

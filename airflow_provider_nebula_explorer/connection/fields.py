@@ -113,6 +113,12 @@ def _read_path(value: Any) -> str:
     return value
 
 
+def _read_file(value: Any) -> str:
+    if not Path(_read_path(value)).is_file():
+        raise ValueError
+    return str(value)
+
+
 STANDARD_FIELDS = (
     StandardField("host", "Explorer host", "graph.example.com, or https://graph.example.com/explorer"),
     StandardField("port", "Explorer port", f"{DEFAULT_PORT}, or the URL's port"),
@@ -182,14 +188,14 @@ EXTRA_FIELDS = (
         "Client certificate",
         "If Explorer requires one (mutual TLS): its path on the machines that run tasks.",
         "the path of an existing file",
-        _read_path,
+        _read_file,
     ),
     ExtraField(
         "client_key",
         "Client key",
         "The path of the certificate's key, if it is in a separate file.",
         "the path of an existing file",
-        _read_path,
+        _read_file,
     ),
     ExtraField(
         "proxy",

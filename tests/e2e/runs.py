@@ -20,15 +20,15 @@ from airflow_provider_nebula_explorer.emulator import Emulator, Fault, JobPlan
 from airflow_provider_nebula_explorer.explorer.models import JobStatus
 from airflow_provider_nebula_explorer.explorer.settings import Settings
 
-AIRFLOW_VERSION = tuple(map(int, airflow.__version__.split(".")[:2]))
+AIRFLOW_VERSION = tuple(map(int, re.findall("[0-9]+", airflow.__version__)[:3]))
 
 needs_33 = pytest.mark.skipif(
     AIRFLOW_VERSION < (3, 3),
     reason="Airflow before 3.3 has no store for bookmarks, and no retry policies",
 )
-RETRIES_KILLED_TASKS = AIRFLOW_VERSION >= (3, 1)
-"""Airflow 3.0 fails a task, without a retry, if its process is killed and its supervisor is not (its issue
-55753)."""
+RETRIES_KILLED_TASKS = AIRFLOW_VERSION >= (3, 1, 2)
+"""Airflow before 3.1.2 fails a task, without a retry, if its process is killed and its supervisor is not
+(its issue 55753)."""
 
 RESTARTS_CLEARED_TASKS = AIRFLOW_VERSION >= (3, 1)
 """Airflow 3.0 ends a running task that is cleared, but leaves it ``restarting`` until it is cleared once more

@@ -252,6 +252,7 @@ def test_paths_must_exist(pem):
         ("verify", 1, "true, false, or the path of an existing CA bundle"),
         ("verify", "/no/such/file.pem", "true, false, or the path of an existing CA bundle"),
         ("client_cert", "/no/such/file.pem", "the path of an existing file"),
+        ("client_key", "/", "the path of an existing file"),
         ("proxy", "proxy:3128", "an http:// or https:// URL"),
         ("proxy", "http://proxy:99999", "an http:// or https:// URL"),
         ("proxy", "http://proxy:0", "an http:// or https:// URL"),
