@@ -58,6 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Run a workflow of Explorer on a real Airflow.")
     parser.add_argument("--ui", action="store_true", help="a whole Airflow, to look around in until Ctrl-C")
     show_ui = parser.parse_args().ui
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs ignore it
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     with explorer() as (connection, workflow_id), airflow_home() as home:

@@ -85,7 +85,13 @@ def shown(emulator: Emulator) -> Iterator[Shown]:
             watching.join()
             family = program.children(recursive=True)
             process.send_signal(signal.SIGINT)
-            rest = process.communicate(timeout=60)[0]
+            try:
+                rest = process.communicate(timeout=60)[0]
+            except subprocess.TimeoutExpired:
+                for left in (program, *family):
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        left.kill()
+                raise
     assert "Ended; nothing is left running." in rest
     assert [it for it in family if it.is_running() and it.status() != psutil.STATUS_ZOMBIE] == []
 
