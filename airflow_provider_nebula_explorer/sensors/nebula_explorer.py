@@ -239,9 +239,9 @@ class NebulaExplorerWorkflowSensor(ExplorerSensor):
         window = describe_window(*self._window(context))
         wanted = f"No job of workflow {self.workflow_id}, {window}, has succeeded."
         # One try, as an outage must not prolong a task whose time is over.
-        once = NebulaExplorerHook(self.nebula_explorer_conn_id, **{**self.hook_params, "max_retries": 0})
+        once = {**self.hook_params, "max_retries": 0}
         try:
-            with once as hook:
+            with NebulaExplorerHook(self.nebula_explorer_conn_id, **once) as hook:
                 jobs = list(hook.list_jobs(self.workflow_id, name=self.name, limit=_SHOWN_JOBS))
         except Exception as error:  # noqa: BLE001 - Airflow's, too: it must not take the timeout's place
             log.warning(

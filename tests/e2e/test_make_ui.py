@@ -27,6 +27,9 @@ DEMO = Path(__file__).parents[2] / "scripts" / "demo.py"
 PASSWORD = "s3cret-of-the-ui"
 GREETING = re.compile(r"Airflow is at (\S+), login admin, password (\S+)")
 
+AS_BACKGROUND_JOB = ("sh", "-c", "trap '' INT; exec \"$@\"", "sh")
+"""Starts a program as a shell's background job: it inherits that SIGINT is ignored."""
+
 
 @dataclass
 class Shown:
@@ -68,7 +71,10 @@ def shown(emulator: Emulator) -> Iterator[Shown]:
     explorer = {"AIRFLOW_CONN_NEBULA_EXPLORER_DEFAULT": emulator.airflow_connection, "WORKFLOW_ID": "12"}
     shown, ended = Shown(), threading.Event()
     with subprocess.Popen(
-        [sys.executable, DEMO, "--ui"], env=os.environ | explorer, stdout=subprocess.PIPE, text=True
+        [*AS_BACKGROUND_JOB, sys.executable, DEMO, "--ui"],
+        env=os.environ | explorer,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         program = psutil.Process(process.pid)
         watching = threading.Thread(target=shown.watch, args=(program, ended))
